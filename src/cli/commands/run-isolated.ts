@@ -1,0 +1,49 @@
+import { fileURLToPath } from "node:url";
+import type { RunFileApp } from "../../resources/run-file.ts";
+import { AppProcess } from "../../runtime/app-process.ts";
+import { FlagValues, type TypedFlags } from "../flag-values.ts";
+import type { CommandContext } from "../prepare-app.ts";
+
+const MAIN = fileURLToPath(new URL("../main.js", import.meta.url));
+// A child drains its calls and then its app, each for five seconds unless told otherwise; then it is ended.
+const CHILD_PATIENCE_MS = 15_000;
+const HANDED_DOWN = ["once", "story", "log-level", "log-as-json"] as const;
+
+/** `run -f --isolated`: one Outrigger process for each app, and this one to watch over them. @returns the exit code. */
+export async function runIsolated(
+  typed: TypedFlags,
+  file: string,
+  apps: readonly RunFileApp[],
+  { env, out, err }: CommandContext,
+): Promise<number> {
+  const flags = HANDED_DOWN.flatMap((name) => (typed[name] ?? []).map((value) => `--${name}=${value}`));
+  const started = new Set<AppProcess>();
+  const children = apps.map((app) => {
+    const child = AppProcess.start({
+      argv: [process.execPath, MAIN, "run", "--run-file", file, "--only-app", app.appId, ...flags],
+      cwd: process.cwd(),
+      env: out.colour ? { ...env, FORCE_COLOR: "1" } : env,
+      stdin: "ignore",
+      onLine: (line, stream) => {
+        // The first thing a child tells the world is where it listens.
+        if (stream === "stdout") started.add(child);
+        (stream === "stdout" ? out : err).line(line);
+      },
+    });
+    return child;
+  });
+  const stopAll = (signal: NodeJS.Signals): void => {
+    for (const child of children) void child.stop(signal, CHILD_PATIENCE_MS);
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, stopAll);
+  const once = new FlagValues(typed).switch("once");
+  let failure = 0;
+  const watch = async (child: AppProcess): Promise<void> => {
+    const code = await child.exited;
+    if (failure === 0) failure = code;
+    // Where one could not start, none is left running: the same as behind one process.
+    if (once || !started.has(child)) stopAll("SIGTERM");
+  };
+  await Promise.all(children.map(watch));
+  return failure;
+}

@@ -1,0 +1,41 @@
+import { systemClock } from "../../runtime/system-clock.ts";
+import { CliError } from "../cli-error.ts";
+import { FlagValues, type TypedFlags } from "../flag-values.ts";
+import { LogDisplay } from "../log-display.ts";
+import { type CommandContext, prepareApp } from "../prepare-app.ts";
+import { runApps } from "../run-apps.ts";
+
+// `sidecar` reads only what flags name.
+const NOTHING = { configs: [], resourcePaths: [] };
+
+/** `outrigger sidecar`: one app that somebody else starts, told by daprd's flags alone. @returns the exit code. */
+export async function sidecar(typed: TypedFlags, { env, out, err }: CommandContext): Promise<number> {
+  const flags = new FlagValues(typed);
+  if (flags.switch("wait")) return waitUntilReady(flags);
+  const { spec, logLevel, warnings } = prepareApp({
+    name: "sidecar",
+    typed,
+    env,
+    command: undefined,
+    fallback: NOTHING,
+  });
+  const logAsJson = flags.switch("log-as-json");
+  const options = { specs: [spec], env, logLevel, logAsJson, story: flags.switch("story"), once: false, warnings };
+  return runApps(options, new LogDisplay(err, { logLevel, logAsJson }), out, err);
+}
+
+// daprd's --wait (A6).
+const WAIT_MS = 60_000;
+const WAIT_INTERVAL_MS = 100;
+
+/** Waits for the sidecar that another process runs. */
+async function waitUntilReady(flags: FlagValues): Promise<number> {
+  const url = `http://127.0.0.1:${flags.port("dapr-http-port") ?? 3500}/v1.0/healthz/outbound`;
+  const signal = AbortSignal.timeout(WAIT_MS);
+  while (!signal.aborted) {
+    const response = await fetch(url, { signal }).catch(() => undefined);
+    if (response?.ok === true) return 0;
+    await systemClock.sleep(WAIT_INTERVAL_MS);
+  }
+  throw new CliError(`no sidecar became ready at ${url} within ${WAIT_MS / 1000} s; is it running, and on this port?`);
+}

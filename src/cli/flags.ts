@@ -1,0 +1,114 @@
+/**
+ * Every flag of `run` and `sidecar`, once: names and defaults are daprd's and `dapr run`'s (wire-contract A6). The
+ * parser, the help texts and docs/flags.md are made from this table or compared with it.
+ */
+
+export type FlagKind = "text" | "count" | "port" | "switch" | "list" | "size";
+
+export interface Flag {
+  readonly name: string;
+  /** One letter, as in `dapr run`. */
+  readonly short?: string;
+  readonly kind: FlagKind;
+  /** As it would be typed. */
+  readonly default?: string;
+  readonly help: string;
+  readonly group:
+    | "App"
+    | "Ports and addresses"
+    | "Limits"
+    | "Resources"
+    | "Life cycle"
+    | "Logs"
+    | "Health"
+    | "Security"
+    | "Other";
+  /**
+   * `works`; `ignored`: parsed and without meaning here, as in daprd; `later`: valid, and this version does nothing
+   * with it, which it says; `refused`: starting without what it asks for would surprise, so it stops the start.
+   */
+  readonly state: "works" | "ignored" | "later" | "refused";
+  /** A value of a `refused` flag that changes nothing. */
+  readonly harmless?: string;
+  /** Only this command has it. */
+  readonly only?: "run" | "sidecar";
+}
+
+// biome-ignore format: a flag a line, so that it reads as the table it is.
+export const FLAGS = [
+  { name: "app-id", short: "a", kind: "text", group: "App", state: "works", help: "the id other apps call this one by" },
+  { name: "app-port", short: "p", kind: "port", group: "App", state: "works", help: "the port the app listens on" },
+  { name: "app-protocol", short: "P", kind: "text", default: "http", group: "App", state: "refused", harmless: "http", help: "how the app is spoken to; this version knows http" },
+  { name: "app-channel-address", kind: "text", default: "127.0.0.1", group: "App", state: "works", help: "the address the app listens on" },
+  { name: "app-max-concurrency", kind: "count", default: "-1", group: "App", state: "works", help: "calls the app gets at once; further ones wait; -1 for no limit" },
+  { name: "run-file", short: "f", kind: "text", only: "run", group: "App", state: "works", help: "start the apps of a Dapr multi-app run file" },
+  { name: "isolated", kind: "switch", only: "run", group: "App", state: "works", help: "with -f: one Outrigger process for each app" },
+  { name: "only-app", kind: "text", only: "run", group: "App", state: "works", help: "with -f: start this app of the file alone" },
+  { name: "once", kind: "switch", only: "run", group: "Life cycle", state: "works", help: "end after the first call that was answered" },
+  { name: "story", kind: "switch", group: "Logs", state: "works", help: "print a line for every call: on in run, off in sidecar" },
+
+  { name: "dapr-http-port", short: "H", kind: "port", group: "Ports and addresses", state: "works", help: "the HTTP API's port: any free one in run, 3500 in sidecar" },
+  { name: "dapr-grpc-port", short: "G", kind: "port", group: "Ports and addresses", state: "works", help: "the gRPC API's port: any free one in run, 50001 in sidecar" },
+  { name: "dapr-internal-grpc-port", short: "I", kind: "port", group: "Ports and addresses", state: "works", help: "the port for other sidecars: from 47300 on, the same at each start" },
+  { name: "dapr-internal-grpc-listen-address", kind: "text", group: "Ports and addresses", state: "works", help: "where that port listens: loopback in run, everywhere in sidecar" },
+  { name: "dapr-listen-addresses", kind: "text", group: "Ports and addresses", state: "works", help: "where the APIs listen, separated by commas: loopback in run, everywhere in sidecar" },
+  { name: "dapr-public-port", kind: "port", group: "Ports and addresses", state: "refused", help: "a port for health and metadata alone" },
+  { name: "dapr-public-listen-address", kind: "text", group: "Ports and addresses", state: "refused", help: "where that port listens" },
+  { name: "unix-domain-socket", short: "u", kind: "text", group: "Ports and addresses", state: "refused", help: "a directory for Unix sockets instead of ports" },
+  { name: "metrics-port", short: "M", kind: "port", default: "9090", group: "Ports and addresses", state: "later", help: "the port for Prometheus" },
+  { name: "metrics-listen-address", kind: "text", default: "0.0.0.0", group: "Ports and addresses", state: "later", help: "where that port listens" },
+  { name: "enable-metrics", kind: "switch", default: "true", group: "Other", state: "later", help: "serve metrics" },
+
+  { name: "max-body-size", short: "B", kind: "size", default: "4Mi", group: "Limits", state: "works", help: "the largest request body, as 4Mi, 100M or bytes; 0 or less for the default" },
+  { name: "read-buffer-size", kind: "size", default: "4Ki", group: "Limits", state: "works", help: "the largest request header block; 4 KiB more are accepted, as in daprd" },
+
+  { name: "resources-path", short: "d", kind: "list", group: "Resources", state: "works", help: "a directory of resources; may be given several times" },
+  { name: "components-path", kind: "list", group: "Resources", state: "works", help: "the older name of --resources-path" },
+  { name: "config", short: "c", kind: "list", group: "Resources", state: "works", help: "a Configuration file; may be given several times" },
+
+  { name: "dapr-graceful-shutdown-seconds", kind: "count", default: "5", group: "Life cycle", state: "works", help: "how long running calls may finish after a signal" },
+  { name: "dapr-block-shutdown-duration", kind: "text", group: "Life cycle", state: "refused", help: "keep serving this long after a signal" },
+  { name: "wait", kind: "switch", only: "sidecar", group: "Life cycle", state: "works", help: "wait until the sidecar on --dapr-http-port is ready, at most a minute, and end" },
+  { name: "mode", kind: "text", default: "standalone", group: "Life cycle", state: "refused", harmless: "standalone", help: "where this runs; this version knows standalone" },
+  { name: "disable-init-endpoints", kind: "text", group: "Life cycle", state: "ignored", help: "which of config and subscribe not to ask the app for; none is asked for yet" },
+
+  { name: "log-level", kind: "text", default: "info", group: "Logs", state: "works", help: "debug, info, warn, error or fatal" },
+  { name: "log-as-json", kind: "switch", group: "Logs", state: "works", help: "one JSON object for each log line" },
+  { name: "enable-api-logging", kind: "switch", group: "Logs", state: "later", help: "log each call of the API" },
+
+  { name: "enable-app-health-check", kind: "switch", group: "Health", state: "refused", harmless: "false", help: "probe the app and stop calling it while it is unhealthy" },
+  { name: "app-health-check-path", kind: "text", default: "/healthz", group: "Health", state: "later", help: "the path to probe" },
+  { name: "app-health-probe-interval", kind: "count", default: "5", group: "Health", state: "later", help: "seconds between probes" },
+  { name: "app-health-probe-timeout", kind: "count", default: "500", group: "Health", state: "later", help: "milliseconds a probe may take" },
+  { name: "app-health-threshold", kind: "count", default: "3", group: "Health", state: "later", help: "failed probes before the app counts as unhealthy" },
+
+  { name: "enable-mtls", kind: "switch", group: "Security", state: "refused", harmless: "false", help: "speak TLS between sidecars" },
+  { name: "sentry-address", kind: "text", group: "Security", state: "ignored", help: "the certificate authority" },
+  { name: "control-plane-trust-domain", kind: "text", default: "localhost", group: "Security", state: "ignored", help: "the trust domain of the control plane" },
+  { name: "control-plane-namespace", kind: "text", default: "default", group: "Security", state: "ignored", help: "the namespace of the control plane" },
+  { name: "control-plane-address", kind: "text", group: "Security", state: "ignored", help: "the address of the control plane" },
+  { name: "allowed-origins", kind: "text", group: "Security", state: "later", help: "origins that browsers may call the API from" },
+  { name: "sentry-request-jwt-audiences", kind: "text", group: "Security", state: "ignored", help: "audiences of the identity token" },
+
+  { name: "enable-profiling", kind: "switch", group: "Other", state: "later", help: "serve profiles" },
+  { name: "profile-port", kind: "port", default: "7777", group: "Other", state: "later", help: "the port for profiles" },
+  { name: "placement-host-address", kind: "text", group: "Other", state: "ignored", help: "Dapr's actor placement; there are no actors here" },
+  { name: "scheduler-host-address", kind: "text", group: "Other", state: "ignored", help: "Dapr's scheduler; there are no jobs here" },
+  { name: "scheduler-job-streams", kind: "count", group: "Other", state: "ignored", help: "Dapr's scheduler; there are no jobs here" },
+  { name: "actors-service", kind: "text", group: "Other", state: "ignored", help: "there are no actors here" },
+  { name: "reminders-service", kind: "text", group: "Other", state: "ignored", help: "there are no actors here" },
+  { name: "actors-disseminate-timeout", kind: "text", group: "Other", state: "ignored", help: "there are no actors here" },
+  { name: "disable-builtin-k8s-secret-store", kind: "switch", group: "Other", state: "ignored", help: "there is no such store here" },
+  { name: "app-ssl", kind: "switch", group: "Other", state: "refused", harmless: "false", help: "the older way to say --app-protocol https" },
+  { name: "dapr-http-max-request-size", kind: "count", group: "Other", state: "ignored", help: "the older --max-body-size" },
+  { name: "dapr-http-read-buffer-size", kind: "count", group: "Other", state: "ignored", help: "the older --read-buffer-size" },
+  { name: "image-pull-policy", kind: "text", only: "run", group: "Other", state: "ignored", help: "there are no images here" },
+  { name: "runtime-path", kind: "text", only: "run", group: "Other", state: "ignored", help: "where Dapr's runtime is; there is none here" },
+] as const satisfies readonly Flag[];
+
+export type FlagName = (typeof FLAGS)[number]["name"];
+export type CommandName = "run" | "sidecar";
+
+export function flagsOf(command: CommandName): readonly Flag[] {
+  return (FLAGS as readonly Flag[]).filter((flag) => flag.only === undefined || flag.only === command);
+}

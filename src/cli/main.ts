@@ -1,0 +1,129 @@
+#!/usr/bin/env node
+import { Command, CommanderError } from "commander";
+import { messageOf, SetupError } from "../core/errors.ts";
+import { outriggerVersion } from "../runtime/version.ts";
+import { CliError } from "./cli-error.ts";
+import { addFlags, normaliseArguments, typedFlags } from "./command-line.ts";
+import { type InvokeOptions, invoke } from "./commands/invoke.ts";
+import { list } from "./commands/list.ts";
+import { run } from "./commands/run.ts";
+import { sidecar } from "./commands/sidecar.ts";
+import { stop } from "./commands/stop.ts";
+import type { CommandContext } from "./prepare-app.ts";
+import { Terminal } from "./terminal.ts";
+
+const context: CommandContext = {
+  env: process.env,
+  out: new Terminal(process.stdout, process.env),
+  err: new Terminal(process.stderr, process.env),
+};
+
+// A reader that leaves (`outrigger run … | head`) is no reason to fail.
+process.stdout.on("error", () => undefined);
+process.stderr.on("error", () => undefined);
+
+let exitCode = 0;
+
+function program(): Command {
+  const outrigger = new Command("outrigger")
+    .description("A sidecar that finds the other app, checks the call, applies the rules and carries the bytes.")
+    .version(outriggerVersion(), "-v, --version")
+    .enablePositionalOptions()
+    .showSuggestionAfterError();
+  const runCommand = outrigger
+    .command("run")
+    .argument("[command...]", "what starts the app, after --")
+    .description("Start an app with its sidecar, or all apps of a run file behind one process.")
+    .passThroughOptions()
+    .addHelpText("after", RUN_EXAMPLES);
+  addFlags(runCommand, "run").action(async (argv: string[]) => {
+    exitCode = await run(typedFlags(runCommand, "run"), argv, context);
+  });
+  const sidecarCommand = outrigger
+    .command("sidecar")
+    .description("Serve one app that something else starts. Takes daprd's flags.")
+    .addHelpText("after", SIDECAR_EXAMPLES);
+  sidecarCommand.version(outriggerVersion(), "--version", "print the version and end");
+  sidecarCommand.option("--build-info", "print the version and end").allowExcessArguments(false);
+  addFlags(sidecarCommand, "sidecar").action(async (options: { buildInfo?: boolean }) => {
+    if (options.buildInfo === true) context.out.line(`outrigger ${outriggerVersion()}, Node ${process.versions.node}`);
+    else exitCode = await sidecar(typedFlags(sidecarCommand, "sidecar"), context);
+  });
+  outrigger
+    .command("list")
+    .description("Show the apps that run on this machine.")
+    .option("--json", "as JSON, for scripts", false)
+    .addHelpText("after", "\nExample:\n  $ outrigger list --json | jq -r '.[].appId'")
+    .action(async (options: { json: boolean }) => {
+      exitCode = await list(options, context);
+    });
+  outrigger
+    .command("stop")
+    .argument("<app-id>", "the app to end, as id or id.namespace")
+    .description("End an app and its sidecar.")
+    .addHelpText("after", "\nExample:\n  $ outrigger stop mathService")
+    .action(async (appId: string) => {
+      exitCode = await stop(appId, context);
+    });
+  outrigger
+    .command("invoke")
+    .description("Call a method of a running app and print the answer.")
+    .requiredOption("-a, --app-id <id>", "the app to call")
+    .requiredOption("-m, --method <path>", "the method, with its query if it has one")
+    .option("-v, --verb <verb>", "the HTTP verb", "POST")
+    .option("-d, --data <json>", "the body")
+    .option("-f, --data-file <file>", "a file with the body")
+    .addHelpText("after", INVOKE_EXAMPLES)
+    .action(async (options: InvokeOptions) => {
+      exitCode = await invoke(options, context);
+    });
+  for (const command of [outrigger, ...outrigger.commands]) {
+    command.exitOverride();
+    // commander's suggestion comes on a line of its own; errors here are one line.
+    command.configureOutput({
+      outputError: (text, write) => {
+        write(`${text.trim().replaceAll("\n", " ")}; see ${fullName(command)} --help\n`);
+      },
+    });
+  }
+  return outrigger;
+}
+
+function fullName(command: Command): string {
+  return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
+}
+
+const RUN_EXAMPLES = `
+Examples:
+  $ outrigger run --app-id mathService --app-port 5001 -- python3 math_service.py
+  $ outrigger run -f dapr.yaml`;
+
+const SIDECAR_EXAMPLES = `
+Example:
+  $ outrigger sidecar --app-id mathService --app-port 5001 --dapr-http-port 3500`;
+
+const INVOKE_EXAMPLES = `
+Example:
+  $ outrigger invoke --app-id mathService --method add --data '{"arg1": 10, "arg2": 23}'`;
+
+async function main(args: readonly string[]): Promise<void> {
+  const [name, ...rest] = args;
+  const normalised = name === "run" || name === "sidecar" ? [name, ...normaliseArguments(rest, name)] : [...args];
+  try {
+    await program().parseAsync(normalised, { from: "user" });
+  } catch (error) {
+    exitCode = report(error);
+  }
+  process.exitCode = exitCode;
+}
+
+/** One line for what the user can mend; the whole stack for what we must. @returns the exit code. */
+function report(error: unknown): number {
+  // commander has already said what it had to.
+  if (error instanceof CommanderError) return error.exitCode;
+  const text = error instanceof Error && !(error instanceof SetupError) ? error.stack : messageOf(error);
+  context.err.line(`${context.err.paint("red", "outrigger:")} ${text ?? ""}`);
+  return error instanceof CliError ? error.exitCode : 1;
+}
+
+await main(process.argv.slice(2));

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import type { HostedCommand } from "../runtime/hosted-app.ts";
+import { FlagValues } from "./flag-values.ts";
+import { type AppRequest, logLevelOf, type PreparedApp, prepareApp } from "./prepare-app.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
+after(() => {
+  rmSync(folder, { recursive: true });
+});
+
+/** A Configuration whose only field says which it is. */
+function configuration(name: string, feature: string): string {
+  const file = join(folder, name);
+  writeFileSync(
+    file,
+    `apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: { name: x }\nspec: { ${feature} }\n`,
+  );
+  return file;
+}
+
+/** A directory with one Component of this name. */
+function components(name: string): string {
+  const directory = join(folder, name);
+  mkdirSync(directory);
+  writeFileSync(
+    join(directory, "a.yaml"),
+    `kind: Component\nmetadata: { name: ${name} }\nspec: { type: state.redis }\n`,
+  );
+  return directory;
+}
+
+const preserving = configuration("preserving.yaml", "invocation: { preservePath: true }");
+const plain = configuration("plain.yaml", "tracing: { samplingRate: '1' }");
+const own = components("own");
+const older = components("older");
+const fallen = components("fallen");
+
+function prepare(changes: Partial<AppRequest> = {}): PreparedApp {
+  const { typed, ...others } = changes;
+  return prepareApp({
+    name: "run",
+    typed: { "app-id": ["math"], ...typed },
+    env: {},
+    command: undefined,
+    fallback: { configs: [], resourcePaths: [] },
+    ...others,
+  });
+}
+
+const skipped = (name: string): string =>
+  `Component ${name} state.redis in ${join(folder, name, "a.yaml")} is not supported by this version of Outrigger and was skipped`;
+
+test("where no flag names any, resources and Configurations are the fallback's", () => {
+  const { spec, warnings } = prepare({ fallback: { configs: [preserving], resourcePaths: [fallen] } });
+  assert.equal(spec.settings.preservePath, true);
+  assert.deepEqual(warnings, [skipped("fallen")]);
+});
+
+test("what a flag names replaces the fallback, each for itself", () => {
+  const fallback = { configs: [preserving], resourcePaths: [fallen] };
+  const ownConfig = prepare({ typed: { config: [plain] }, fallback });
+  assert.equal(ownConfig.spec.settings.preservePath, false);
+  assert.equal(ownConfig.warnings.at(-1), skipped("fallen"));
+  const ownResources = prepare({ typed: { "resources-path": [own] }, fallback });
+  assert.equal(ownResources.spec.settings.preservePath, true);
+  assert.deepEqual(ownResources.warnings, [skipped("own")]);
+});
+
+test("a flag that was given without a value, as a run file's keys may be, names nothing", () => {
+  const { spec, warnings } = prepare({
+    typed: { config: [], "resources-path": [] },
+    fallback: { configs: [preserving], resourcePaths: [fallen] },
+  });
+  assert.equal(spec.settings.preservePath, true);
+  assert.deepEqual(warnings, [skipped("fallen")]);
+});
+
+test("the older name of --resources-path adds to it", () => {
+  const { warnings } = prepare({ typed: { "components-path": [older], "resources-path": [own] } });
+  assert.deepEqual(warnings, [skipped("own"), skipped("older")]);
+});
+
+test("what has no effect is told: flags first, then the Configuration, then resources", () => {
+  const { warnings } = prepare({ typed: { "metrics-port": ["9091"], config: [plain], "resources-path": [own] } });
+  assert.equal(warnings.length, 3);
+  assert.match(warnings[0] ?? "", /^--metrics-port is accepted and has no effect/);
+  assert.match(warnings[1] ?? "", /tracing.* has no effect in this version of Outrigger$/);
+  assert.equal(warnings[2], skipped("own"));
+});
+
+test("the command is started as it is, and its line is kept for people to read", () => {
+  const command: HostedCommand = { argv: ["python3", "-m", "math"], cwd: folder, env: { A: "b" }, stdin: "ignore" };
+  const { spec } = prepare({ command });
+  assert.equal(spec.command, command);
+  assert.equal(spec.settings.command, "python3 -m math");
+});
+
+test("an app that somebody else starts has no command", () => {
+  const { spec } = prepare();
+  assert.equal(spec.command, undefined);
+  assert.equal(spec.settings.command, "");
+});
+
+test("what must not be left out silently stops the start", () => {
+  assert.throws(() => prepare({ typed: { "enable-mtls": ["true"] } }), { name: "CliError" });
+  assert.throws(() => prepare({ typed: { "resources-path": [join(folder, "gone")] } }), { name: "ResourceError" });
+});
+
+for (const [text, level] of [
+  ["debug", "debug"],
+  ["WARN", "warn"],
+  ["warning", "warn"],
+  ["fatal", "fatal"],
+] as const) {
+  test(`--log-level ${text} is ${level}, also of a prepared app`, () => {
+    assert.equal(logLevelOf(new FlagValues({ "log-level": [text] })), level);
+    assert.equal(prepare({ typed: { "log-level": [text] } }).logLevel, level);
+  });
+}
+
+test("without --log-level it is info", () => {
+  assert.equal(prepare().logLevel, "info");
+});
+
+for (const text of ["loud", "", "warnings"]) {
+  test(`"${text}" is no log level`, () => {
+    assert.throws(() => prepare({ typed: { "log-level": [text] } }), {
+      name: "CliError",
+      message: `--log-level is "${text.toLowerCase()}"; give one of debug, info, warn, error, fatal`,
+    });
+  });
+}

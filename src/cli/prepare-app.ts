@@ -1,0 +1,70 @@
+import { LOG_LEVELS, type LogLevel } from "../observability/log.ts";
+import { readConfigurations } from "../resources/configuration.ts";
+import { type FoundResource, readResourceFolders } from "../resources/resource-folder.ts";
+import type { HostedAppSpec, HostedCommand } from "../runtime/hosted-app.ts";
+import { CliError } from "./cli-error.ts";
+import { FlagValues, judgeFlags, type TypedFlags } from "./flag-values.ts";
+import type { CommandName } from "./flags.ts";
+import { settingsFrom } from "./sidecar-settings-from-flags.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What every command is given. */
+export interface CommandContext {
+  readonly env: NodeJS.ProcessEnv;
+  readonly out: Terminal;
+  readonly err: Terminal;
+}
+
+/** An app ready to be run, and what is to be said about how it was asked for. */
+export interface PreparedApp {
+  readonly spec: HostedAppSpec;
+  readonly logLevel: LogLevel;
+  readonly warnings: readonly string[];
+}
+
+export interface AppRequest {
+  readonly name: CommandName;
+  readonly typed: TypedFlags;
+  readonly env: NodeJS.ProcessEnv;
+  /** Undefined where somebody else starts the app. */
+  readonly command: HostedCommand | undefined;
+  /** Used where no flag names any. */
+  readonly fallback: { readonly configs: readonly string[]; readonly resourcePaths: readonly string[] };
+}
+
+/** Flags, resources and environment of one app, checked. @throws {SetupError} */
+export function prepareApp({ name, typed, env, command, fallback }: AppRequest): PreparedApp {
+  const flags = new FlagValues(typed);
+  const warnings = judgeFlags(typed);
+  const configuration = readConfigurations(orElse(flags.list("config"), fallback.configs));
+  const folders = [...flags.list("resources-path"), ...flags.list("components-path")];
+  const resources = readResourceFolders(orElse(folders, fallback.resourcePaths));
+  const appCommand = (command?.argv ?? []).join(" ");
+  const settings = settingsFrom({ command: name, flags, env, configuration, appCommand });
+  return {
+    spec: { settings, command },
+    logLevel: logLevelOf(flags),
+    warnings: [...warnings, ...configuration.withoutEffect.map(withoutEffect), ...resources.map(notSupported)],
+  };
+}
+
+/** @throws {CliError} where `--log-level` is not one. */
+export function logLevelOf(flags: FlagValues): LogLevel {
+  const asked = flags.text("log-level")?.toLowerCase() ?? "info";
+  const level = LOG_LEVELS.find((known) => known === asked || (asked === "warning" && known === "warn"));
+  if (level === undefined) throw new CliError(`--log-level is "${asked}"; give one of ${LOG_LEVELS.join(", ")}`);
+  return level;
+}
+
+export function withoutEffect(name: string): string {
+  return `${name} has no effect in this version of Outrigger`;
+}
+
+function notSupported({ kind, name, type, file }: FoundResource): string {
+  const what = [kind, name, type].filter((part) => part !== "").join(" ");
+  return `${what} in ${file} is not supported by this version of Outrigger and was skipped`;
+}
+
+function orElse(named: readonly string[], fallback: readonly string[]): readonly string[] {
+  return named.length > 0 ? named : fallback;
+}

@@ -1,0 +1,144 @@
+import type { CallObserver, CallRecord } from "../core/call-observer.ts";
+import type { Logger } from "../core/logger.ts";
+import { CallStory } from "../observability/call-story.ts";
+import { createLogger, type LogLevel } from "../observability/log.ts";
+import { openHome } from "../runtime/home.ts";
+import { Host } from "../runtime/host.ts";
+import { HostedApp, type HostedAppEvents, type HostedAppSpec } from "../runtime/hosted-app.ts";
+import { systemClock } from "../runtime/system-clock.ts";
+import type { Terminal } from "./terminal.ts";
+
+export interface RunOptions {
+  readonly specs: readonly HostedAppSpec[];
+  readonly env: NodeJS.ProcessEnv;
+  readonly logLevel: LogLevel;
+  /** Of apps that have one of their own, by id. */
+  readonly appLogLevels?: ReadonlyMap<string, LogLevel>;
+  readonly logAsJson: boolean;
+  /** A line for every call. */
+  readonly story: boolean;
+  /** End after the first call that an app answered. */
+  readonly once: boolean;
+  /** Known before anything started, told once there is a logger. */
+  readonly warnings: readonly string[];
+}
+
+/** What is shown of a run besides the log; `run` has much to show, `sidecar` little. */
+export interface RunDisplay extends HostedAppEvents {
+  /** Every sidecar is bound and can be found; no app has been started yet. */
+  allStarted(apps: readonly HostedApp[]): void;
+  stopping(reason: string): void;
+}
+
+const SIGNAL_CODES = { SIGINT: 130, SIGTERM: 143, SIGHUP: 129 } as const;
+// So that the caller gets to say what it was answered before it is ended.
+const ONCE_DELAY_MS = 300;
+
+type StopSignal = keyof typeof SIGNAL_CODES;
+
+/**
+ * Runs apps in this process until they have ended, or a signal has ended them.
+ *
+ * @returns the exit code: the first of the apps' that is not 0; 0 where they were told to end.
+ * @throws {SetupError} where something could not start; then nothing is left running.
+ */
+export async function runApps(options: RunOptions, display: RunDisplay, out: Terminal, err: Terminal): Promise<number> {
+  const logFor = (appId?: string): Logger =>
+    createLogger({
+      level: options.appLogLevels?.get(appId ?? "") ?? options.logLevel,
+      json: options.logAsJson,
+      colour: err.colour,
+      appId,
+      write: (line) => {
+        err.write(line);
+      },
+    });
+  for (const warning of options.warnings) logFor().warn(warning);
+  const story = options.story
+    ? new CallStory({
+        colour: out.colour,
+        write: (line) => {
+          out.write(line);
+        },
+      })
+    : undefined;
+  const observer = new RunObserver(story);
+  const host = new Host({ home: openHome(options.env), clock: systemClock, observer, logFor });
+  const apps = options.specs.map((spec) => new HostedApp(spec, host, systemClock, display));
+  const stopping = new AbortController();
+  const stopAll = async (signal: NodeJS.Signals, reason: string): Promise<void> => {
+    stopping.abort();
+    display.stopping(reason);
+    // All finish their calls before any app ends: a call under way may lead from one to another.
+    await Promise.all(apps.map((app) => app.drain()));
+    await Promise.all(apps.map((app) => app.stop(signal)));
+  };
+  if (options.once) {
+    observer.onFirstAnswer = () => {
+      setTimeout(() => void stopAll("SIGTERM", "the first call was answered"), ONCE_DELAY_MS);
+    };
+  }
+  const signals = listenForSignals(stopAll, (code) => Promise.all(apps.map((app) => app.kill(code))));
+  try {
+    await host.start();
+    for (const app of apps) await app.start();
+    if (!stopping.signal.aborted) display.allStarted(apps);
+    for (const app of apps) await app.launch();
+    return await firstFailure(apps);
+  } catch (error) {
+    await Promise.all(apps.map((app) => app.kill(1)));
+    throw error;
+  } finally {
+    signals.close();
+    await host.close();
+  }
+}
+
+/** Waits for all; the code that counts is that of the first app to end with one that is not 0. */
+async function firstFailure(apps: readonly HostedApp[]): Promise<number> {
+  let failure = 0;
+  const note = async (app: HostedApp): Promise<void> => {
+    const code = await app.ended;
+    if (failure === 0) failure = code;
+  };
+  await Promise.all(apps.map(note));
+  return failure;
+}
+
+/** The first signal ends everything in order, the second at once. */
+function listenForSignals(
+  stop: (signal: NodeJS.Signals, reason: string) => Promise<void>,
+  kill: (code: number) => Promise<unknown>,
+): { close(): void } {
+  let first = true;
+  const onSignal = (signal: NodeJS.Signals): void => {
+    if (first) void stop(signal, `${signal} received; a second one ends everything at once`);
+    else void kill(SIGNAL_CODES[signal as StopSignal]);
+    first = false;
+  };
+  const names = Object.keys(SIGNAL_CODES) as StopSignal[];
+  for (const name of names) process.on(name, onSignal);
+  return {
+    close: () => {
+      for (const name of names) process.off(name, onSignal);
+    },
+  };
+}
+
+/** Tells the story where one is wanted, and when the first call has been answered. */
+class RunObserver implements CallObserver {
+  onFirstAnswer: (() => void) | undefined;
+  readonly #story: CallObserver | undefined;
+
+  constructor(story: CallObserver | undefined) {
+    this.#story = story;
+  }
+
+  callEnded(call: CallRecord): void {
+    this.#story?.callEnded(call);
+    if (call.direction !== "sent" || call.error !== undefined) return;
+    const tell = this.onFirstAnswer;
+    this.onFirstAnswer = undefined;
+    tell?.();
+  }
+}

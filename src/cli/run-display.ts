@@ -1,0 +1,105 @@
+import { apiHost } from "../runtime/api-host.ts";
+import type { HostedApp } from "../runtime/hosted-app.ts";
+import { outriggerVersion } from "../runtime/version.ts";
+import type { RunDisplay } from "./run-apps.ts";
+import { type Terminal, table } from "./terminal.ts";
+
+// People wonder after about two seconds, and again after ten more.
+const FIRST_NOTICE_MS = 2000;
+const NEXT_NOTICE_MS = 10_000;
+
+/** What `outrigger run` shows: where everything is, the apps' own lines under their names, and what happens to them. */
+export class TerminalDisplay implements RunDisplay {
+  readonly #out: Terminal;
+  readonly #err: Terminal;
+  readonly #positions = new Map<string, number>();
+  readonly #notices = new Map<string, NodeJS.Timeout>();
+  #nameWidth = 0;
+
+  constructor(out: Terminal, err: Terminal, appIds: readonly string[]) {
+    this.#out = out;
+    this.#err = err;
+    for (const id of appIds) {
+      this.#positions.set(id, this.#positions.size);
+      this.#nameWidth = Math.max(this.#nameWidth, id.length);
+    }
+  }
+
+  allStarted(apps: readonly HostedApp[]): void {
+    const behind = apps.length === 1 ? "1 app" : `${String(apps.length)} apps behind one process`;
+    this.#out.line(
+      `${this.#out.paint("bold", `Outrigger ${outriggerVersion()}`)}  ${behind}, pid ${String(process.pid)}`,
+    );
+    this.#out.line("");
+    this.#out.write(table(apps.map(placesOf)));
+    this.#out.line("");
+    const callee = apps.find((app) => app.spec.settings.appPort !== undefined);
+    const caller = apps.find((app) => app !== callee) ?? callee;
+    if (callee !== undefined && caller !== undefined) {
+      this.#out.line(
+        `Call it:  ${this.#out.paint("cyan", `curl ${urlOf(caller)}/v1.0/invoke/${callee.id}/method/<path>`)}`,
+      );
+    }
+    this.#out.line(this.#out.paint("dim", "Ctrl-C ends everything."));
+    this.#out.line("");
+  }
+
+  started(app: HostedApp): void {
+    if (app.spec.settings.appPort !== undefined) this.#noticeLater(app, FIRST_NOTICE_MS);
+  }
+
+  ready(app: HostedApp): void {
+    this.#forgetNotice(app);
+    const { appPort } = app.spec.settings;
+    if (appPort !== undefined) this.#note(app, "green", `answers on port ${String(appPort)}`);
+  }
+
+  line(app: HostedApp, line: string, stream: "stdout" | "stderr"): void {
+    const to = stream === "stdout" ? this.#out : this.#err;
+    to.line(`${this.#label(app, to)} │ ${line}`);
+  }
+
+  exited(app: HostedApp, code: number): void {
+    this.#forgetNotice(app);
+    this.#note(app, code === 0 ? "green" : "red", `the app ended with exit code ${String(code)}`);
+  }
+
+  stopping(reason: string): void {
+    for (const notice of this.#notices.values()) clearTimeout(notice);
+    this.#notices.clear();
+    this.#out.line(this.#out.paint("dim", `Ending: ${reason}.`));
+  }
+
+  #noticeLater(app: HostedApp, ms: number): void {
+    const notice = setTimeout(() => {
+      const { appPort, appChannelAddress } = app.spec.settings;
+      this.#note(app, "yellow", `waiting for ${appChannelAddress}:${String(appPort)} to answer; is --app-port right?`);
+      this.#noticeLater(app, NEXT_NOTICE_MS);
+    }, ms);
+    notice.unref();
+    this.#notices.set(app.id, notice);
+  }
+
+  #forgetNotice(app: HostedApp): void {
+    clearTimeout(this.#notices.get(app.id));
+    this.#notices.delete(app.id);
+  }
+
+  #note(app: HostedApp, style: "green" | "yellow" | "red", text: string): void {
+    this.#out.line(`${this.#label(app, this.#out)} ${this.#out.paint(style, `● ${text}`)}`);
+  }
+
+  #label(app: HostedApp, terminal: Terminal): string {
+    return terminal.paintName(app.id.padEnd(this.#nameWidth), this.#positions.get(app.id) ?? 0);
+  }
+}
+
+function placesOf(app: HostedApp): string[] {
+  const { appPort, command } = app.spec.settings;
+  const appPlace = appPort === undefined ? "no app port" : `app on port ${String(appPort)}`;
+  return ["", app.id, urlOf(app), appPlace, command];
+}
+
+function urlOf(app: HostedApp): string {
+  return `http://${apiHost(app.spec.settings.listenAddresses)}:${String(app.ports.http)}`;
+}

@@ -1,0 +1,36 @@
+import { existsSync } from "node:fs";
+import {
+  type RegistryEntry,
+  RegistryStore,
+  registryPathIn,
+} from "../components/nameresolution/registry/registry-store.ts";
+import { qualifiedName } from "../core/app-id.ts";
+import { openHome } from "../runtime/home.ts";
+import { CliError } from "./cli-error.ts";
+
+/** The running instances that the registry of this home knows. */
+export async function runningApps(env: NodeJS.ProcessEnv): Promise<readonly RegistryEntry[]> {
+  const path = registryPathIn(openHome(env));
+  if (!existsSync(path)) return [];
+  const store = new RegistryStore(path);
+  try {
+    return store.all(Date.now());
+  } finally {
+    await store.close();
+  }
+}
+
+/** Those of one app, given as `id` or `id.namespace`. @throws {CliError} where there is none, saying what there is. */
+export async function instancesOf(name: string, env: NodeJS.ProcessEnv): Promise<readonly RegistryEntry[]> {
+  const all = await runningApps(env);
+  const found = all.filter(({ instance: { app } }) => app.id === name || qualifiedName(app) === name);
+  if (found.length > 0) return found;
+  const ids = [...new Set(all.map(({ instance }) => instance.app.id))];
+  const running = ids.length === 0 ? "no app is running" : `running are: ${ids.join(", ")}`;
+  throw new CliError(`no app "${name}" is running under ${openHome(env)}; ${running}`);
+}
+
+/** `http://host:port` of the instance's API, for this machine. */
+export function apiUrlOf({ details }: RegistryEntry): string {
+  return `http://${details.apiHost}:${String(details.httpPort)}`;
+}

@@ -1,0 +1,96 @@
+import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { DEFAULT_NAMESPACE, parseAppId, parseNamespace } from "../core/app-id.ts";
+import { messageOf } from "../core/errors.ts";
+import type { Configuration } from "../resources/configuration.ts";
+import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
+import { CliError } from "./cli-error.ts";
+import type { FlagValues } from "./flag-values.ts";
+import type { CommandName } from "./flags.ts";
+
+export interface SettingsSource {
+  readonly command: CommandName;
+  readonly flags: FlagValues;
+  /** The environment of the app, where it has one of its own. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly configuration: Configuration;
+  /** The app's command line, for people to read. */
+  readonly appCommand: string;
+}
+
+const DAPRD_HTTP_PORT = 3500;
+const DAPRD_GRPC_PORT = 50_001;
+// Most apps listen within this time; more, and a caller's own patience ends first.
+const APP_START_PATIENCE_MS = 10_000;
+const DEFAULT_GRACE_SECONDS = 5;
+const LOOPBACK = "127.0.0.1";
+
+/** Flags, environment and Configuration, merged into what one Sidecar is told. @throws {CliError} */
+export function settingsFrom(source: SettingsSource): SidecarSettings {
+  const { flags, env, configuration, appCommand } = source;
+  const forRun = source.command === "run";
+  const graceSeconds = flags.count("dapr-graceful-shutdown-seconds") ?? DEFAULT_GRACE_SECONDS;
+  return {
+    app: identityFrom(flags, env),
+    appPort: flags.port("app-port"),
+    appChannelAddress: flags.text("app-channel-address") ?? LOOPBACK,
+    appStartPatienceMs: forRun ? APP_START_PATIENCE_MS : 0,
+    appMaxConcurrency: flags.count("app-max-concurrency") ?? -1,
+    httpPort: flags.port("dapr-http-port") ?? (forRun ? 0 : DAPRD_HTTP_PORT),
+    grpcPort: flags.port("dapr-grpc-port") ?? (forRun ? 0 : DAPRD_GRPC_PORT),
+    internalPort: flags.port("dapr-internal-grpc-port") ?? 0,
+    listenAddresses: listenAddresses(flags, forRun),
+    internalListenAddress: flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
+    maxBodyBytes: flags.size("max-body-size"),
+    readBufferBytes: readBufferBytes(flags),
+    gracefulShutdownMs: (graceSeconds < 0 ? DEFAULT_GRACE_SECONDS : graceSeconds) * 1000,
+    apiTokens: [env["DAPR_API_TOKEN"], env["DAPR_API_TOKEN_PREVIOUS"]],
+    appToken: env["APP_API_TOKEN"] === "" ? undefined : env["APP_API_TOKEN"],
+    preservePath: configuration.preservePath,
+    hostAddress: env["DAPR_HOST_IP"] ?? ownAddress(),
+    command: appCommand,
+  };
+}
+
+function identityFrom(flags: FlagValues, env: NodeJS.ProcessEnv): SidecarSettings["app"] {
+  const id = flags.text("app-id");
+  if (id === undefined) throw new CliError("--app-id is missing: say by which id other apps call this one");
+  try {
+    const namespace = env["NAMESPACE"];
+    return {
+      id: parseAppId(id),
+      namespace: namespace === undefined || namespace === "" ? DEFAULT_NAMESPACE : parseNamespace(namespace),
+    };
+  } catch (cause) {
+    throw new CliError(messageOf(cause), 1, { cause });
+  }
+}
+
+function listenAddresses(flags: FlagValues, forRun: boolean): readonly string[] {
+  const text = flags.text("dapr-listen-addresses") ?? (forRun ? LOOPBACK : everywhere());
+  const addresses = text.split(",").map((address) => address.trim().replace(/^\[(.*)\]$/, "$1"));
+  const named = addresses.filter((address) => address !== "");
+  if (named.length === 0) throw new CliError("--dapr-listen-addresses names no address");
+  return named;
+}
+
+// Node refuses to parse with less than a request line needs, and counts in 32 bits.
+const MIN_READ_BUFFER = 1024;
+const MAX_READ_BUFFER = 2 ** 30;
+
+function readBufferBytes(flags: FlagValues): number {
+  return Math.min(Math.max(flags.size("read-buffer-size"), MIN_READ_BUFFER), MAX_READ_BUFFER);
+}
+
+/** Every address of this host: both families through one socket, where it has IPv6 at all. */
+function everywhere(): string {
+  return ownAddresses().some(({ family }) => family === "IPv6") ? "::" : "0.0.0.0";
+}
+
+/** The first address of this host that others could reach it by. */
+function ownAddress(): string {
+  return ownAddresses().find(({ internal, family }) => !internal && family === "IPv4")?.address ?? LOOPBACK;
+}
+
+function ownAddresses(): NetworkInterfaceInfo[] {
+  return Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+}

@@ -1,0 +1,50 @@
+/** What people see: colours where there is a terminal, none in files and pipes. */
+export class Terminal {
+  readonly colour: boolean;
+  readonly isTerminal: boolean;
+  readonly #out: NodeJS.WriteStream;
+
+  constructor(out: NodeJS.WriteStream, env: NodeJS.ProcessEnv) {
+    this.#out = out;
+    this.isTerminal = out.isTTY;
+    // https://no-color.org and its counterpart, which children of a coloured parent are given.
+    this.colour = (env["NO_COLOR"] ?? "") === "" && (out.isTTY || env["FORCE_COLOR"] === "1");
+  }
+
+  write(text: string): void {
+    this.#out.write(text);
+  }
+
+  /** Where bytes go that are passed on as they are. */
+  sink(): NodeJS.WritableStream {
+    return this.#out;
+  }
+
+  line(text: string): void {
+    this.#out.write(`${text}\n`);
+  }
+
+  paint(style: Style, text: string): string {
+    return this.colour ? `\x1b[${String(STYLES[style])}m${text}\x1b[0m` : text;
+  }
+
+  /** The same colour for the same name, so that the lines of one app are seen as one. */
+  paintName(name: string, position: number): string {
+    return this.colour ? `\x1b[${String(NAME_COLOURS[position % NAME_COLOURS.length])}m${name}\x1b[0m` : name;
+  }
+}
+
+const STYLES = { bold: 1, dim: 90, red: 31, green: 32, yellow: 33, cyan: 36 } as const;
+type Style = keyof typeof STYLES;
+
+// Readable on light and dark backgrounds, and none that the story uses for a status.
+const NAME_COLOURS = [36, 35, 34, 96, 95, 94];
+
+/** Columns padded to their widest cell; the last one is left as it is. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  const lines = rows.map((row) =>
+    row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))).join("  "),
+  );
+  return lines.map((line) => `${line.trimEnd()}\n`).join("");
+}

@@ -1,0 +1,71 @@
+import type { AppIdentity } from "../../core/app-id.ts";
+import type { Clock } from "../../core/clock.ts";
+import type { Logger } from "../../core/logger.ts";
+
+/** One running copy of an app, and where its sidecar takes calls from other sidecars. */
+export interface AppInstance {
+  readonly app: AppIdentity;
+  /** Tells copies of one app apart; unique in time as well, so that it is never mistaken for an earlier one. */
+  readonly instanceId: string;
+  readonly host: string;
+  /** The internal port (`--dapr-internal-grpc-port`). */
+  readonly port: number;
+  /** How to talk to it: `lean` between two Outriggers. */
+  readonly wire: PeerWire;
+}
+
+export type PeerWire = "lean";
+
+/** What an instance says of itself beyond what calls need; shown by `outrigger list`. */
+export interface InstanceDetails {
+  readonly pid: number;
+  /** Where a process on this machine reaches the HTTP API: an address, bracketed if need be. */
+  readonly apiHost: string;
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  /** Undefined for a sidecar without an app. */
+  readonly appPort: number | undefined;
+  readonly appPid: number | undefined;
+  readonly command: string;
+  readonly startedAtMs: number;
+  /** Lets the owner of the home directory stop the instance through its API port, whatever the API token is. */
+  readonly controlToken: string;
+}
+
+/**
+ * Finds the running instances of an app (Dapr's building block "name resolution").
+ *
+ * Creating one does nothing; `start` may fail; `close` may be called twice and after a failed `start`.
+ */
+export interface NameResolver {
+  /** Where this resolver looks, for error texts: "the registry at /home/me/.outrigger/registry". */
+  readonly description: string;
+  start(): Promise<void>;
+  /** Makes an instance findable until the returned function is called. */
+  announce(instance: AppInstance, details: InstanceDetails): Promise<Announcement>;
+  /** Every instance believed to be alive; empty where the app is unknown. */
+  resolve(app: AppIdentity): Promise<readonly AppInstance[]>;
+  /** A call could not reach `instance`: look again before giving it out next time. */
+  reportUnreachable(instance: AppInstance): void;
+  close(): Promise<void>;
+}
+
+export interface Announcement {
+  /** Changes what the instance says of itself, for example once its app has a pid. */
+  update(details: Partial<InstanceDetails>): Promise<void>;
+  withdraw(): Promise<void>;
+}
+
+export interface NameResolverContext {
+  /** Outrigger's home directory; exists, mode 0700. */
+  readonly home: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What a folder under components/nameresolution/ exports, checked there with `satisfies`. */
+export interface NameResolverManifest {
+  /** As `spec.nameResolution.component` in a Configuration names it. */
+  readonly name: string;
+  create(context: NameResolverContext): NameResolver;
+}

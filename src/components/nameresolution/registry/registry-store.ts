@@ -1,0 +1,100 @@
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { open, type RootDatabase } from "lmdb";
+import type { AppIdentity } from "../../../core/app-id.ts";
+import { SetupError } from "../../../core/errors.ts";
+import type { AppInstance, InstanceDetails } from "../../contract/name-resolver.ts";
+import { mayBeAlive, type ProcessIdentity } from "./process-identity.ts";
+
+/**
+ * The registry of one home directory: which sidecars run, on disk, shared by every process of the user. LMDB takes
+ * care of several processes writing at once and of one that dies while it writes.
+ */
+
+export interface RegistryEntry {
+  readonly instance: AppInstance;
+  readonly details: InstanceDetails;
+  readonly process: ProcessIdentity;
+  /** Milliseconds since the epoch; after it, the entry counts for nothing. */
+  readonly leaseUntilMs: number;
+}
+
+/** Ordered so that the instances of one app stand together. */
+type Key = [namespace: string, appId: string, instanceId: string];
+
+// A thousand instances fit into one; address space, not memory.
+const MAP_BYTES = 64 * 1024 * 1024;
+// One reader slot for each process that has the registry open.
+const MAX_READERS = 1024;
+
+export function registryPathIn(home: string): string {
+  return join(home, "registry");
+}
+
+export class RegistryStore {
+  readonly #db: RootDatabase<RegistryEntry, Key>;
+
+  /** @throws {SetupError} naming the path, where the registry cannot be opened. */
+  constructor(path: string) {
+    try {
+      mkdirSync(path, { recursive: true, mode: 0o700 });
+      this.#db = open<RegistryEntry, Key>({ path, mapSize: MAP_BYTES, maxReaders: MAX_READERS });
+    } catch (cause) {
+      throw new SetupError(
+        `cannot open the registry at ${path}: ${(cause as Error).message}; check that the directory is writable, or set OUTRIGGER_HOME to another one`,
+        { cause },
+      );
+    }
+  }
+
+  async put(entries: readonly RegistryEntry[]): Promise<void> {
+    await this.#db.transaction(() => {
+      for (const entry of entries) void this.#db.put(keyOf(entry.instance), entry);
+    });
+  }
+
+  async remove(instance: AppInstance): Promise<void> {
+    await this.#db.remove(keyOf(instance));
+  }
+
+  /** The entries of one app whose lease runs and whose process has not ended. */
+  instancesOf(app: AppIdentity, nowMs: number): RegistryEntry[] {
+    const prefix = [app.namespace, app.id] as unknown as Key;
+    const entries: RegistryEntry[] = [];
+    for (const { key, value } of this.#db.getRange({ start: prefix })) {
+      if (key[0] !== app.namespace || key[1] !== app.id) break;
+      if (isLive(value, nowMs)) entries.push(value);
+    }
+    return entries;
+  }
+
+  /** Every live entry, by namespace and app id. */
+  all(nowMs: number): RegistryEntry[] {
+    return [...this.#db.getRange()].map(({ value }) => value).filter((entry) => isLive(entry, nowMs));
+  }
+
+  /** Removes the entries of processes that ended without doing so. */
+  async sweep(nowMs: number): Promise<void> {
+    const dead = [...this.#db.getRange()].filter(({ value }) => !isLive(value, nowMs));
+    if (dead.length === 0) return;
+    await this.#db.transaction(() => {
+      for (const { key } of dead) {
+        // Looked at again inside the transaction: its owner may have renewed it in the meantime.
+        const current = this.#db.get(key);
+        if (current !== undefined && !isLive(current, nowMs)) void this.#db.remove(key);
+      }
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#db.close();
+  }
+}
+
+function keyOf(instance: AppInstance): Key {
+  return [instance.app.namespace, instance.app.id, instance.instanceId];
+}
+
+function isLive(entry: RegistryEntry, nowMs: number): boolean {
+  return entry.leaseUntilMs > nowMs && mayBeAlive(entry.process);
+}

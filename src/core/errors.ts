@@ -1,0 +1,123 @@
+/**
+ * Errors as a table: Dapr's code, the HTTP status and the message belong together in one row, and each protocol has one
+ * file that writes a row out (transport/http/error-answer.ts). Codes and texts: wire-contract A2, A9, and seed 000.
+ */
+
+interface ErrorRow {
+  /** Dapr's `errorCode`, visible on the wire. */
+  readonly errorCode: string;
+  readonly httpStatus: number;
+  /** When it is raised, for docs/errors.md. */
+  readonly meaning: string;
+}
+
+export const ERRORS = {
+  methodNameNotGiven: {
+    errorCode: "ERR_DIRECT_INVOKE",
+    httpStatus: 400,
+    meaning: "nothing follows `/method/` (seed 000)",
+  },
+  noTarget: {
+    errorCode: "ERR_DIRECT_INVOKE",
+    httpStatus: 404,
+    meaning: "no route, and no app named in the path, the `dapr-app-id` header or the basic-auth user",
+  },
+  invocationForbidden: {
+    errorCode: "ERR_DIRECT_INVOKE",
+    httpStatus: 403,
+    meaning: "the callee's access control forbids the call (seed 000)",
+  },
+  bodyTooLarge: {
+    errorCode: "ERR_DIRECT_INVOKE",
+    httpStatus: 413,
+    meaning: "the announced body is over `--max-body-size`; daprd answers 500",
+  },
+  invocationFailed: {
+    errorCode: "ERR_DIRECT_INVOKE",
+    httpStatus: 500,
+    meaning: "anything else that keeps the app from answering: unknown app, nobody listening, an invalid method",
+  },
+  notReady: { errorCode: "ERR_HEALTH_NOT_READY", httpStatus: 500, meaning: "`/v1.0/healthz` before all is ready" },
+  outboundNotReady: {
+    errorCode: "ERR_OUTBOUND_HEALTH_NOT_READY",
+    httpStatus: 500,
+    meaning: "`/v1.0/healthz/outbound` before the sidecar is ready",
+  },
+  appIdMismatch: {
+    errorCode: "ERR_HEALTH_APPID_NOT_MATCH",
+    httpStatus: 500,
+    meaning: "`/v1.0/healthz?appid=` names another app",
+  },
+  malformedRequest: {
+    errorCode: "ERR_MALFORMED_REQUEST",
+    httpStatus: 400,
+    meaning: "a metadata key that is not valid percent-encoding; not one of Dapr's codes",
+  },
+  internal: {
+    errorCode: "ERR_INTERNAL",
+    httpStatus: 500,
+    meaning: "something in Outrigger broke, which the log tells; not one of Dapr's codes",
+  },
+} as const satisfies Record<string, ErrorRow>;
+
+export type ErrorName = keyof typeof ERRORS;
+
+/** An error that a caller is meant to read. */
+export class OutriggerError extends Error {
+  override readonly name = "OutriggerError";
+
+  constructor(
+    readonly kind: ErrorName,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+
+  get errorCode(): string {
+    return ERRORS[this.kind].errorCode;
+  }
+
+  get httpStatus(): number {
+    return ERRORS[this.kind].httpStatus;
+  }
+}
+
+/**
+ * Something the user has to mend before Outrigger can do its work: a flag, a file, a port. Its message is one line that
+ * says what it is about and what to do; it is printed without a stack.
+ */
+export class SetupError extends Error {
+  override readonly name: string = "SetupError";
+}
+
+/** The gRPC status names that Dapr's invocation errors carry in their text. */
+export type StatusCode = "InvalidArgument" | "PermissionDenied" | "ResourceExhausted" | "Internal" | "Unavailable";
+
+/**
+ * Why one hop of an invocation failed. `Unavailable` means that the callee's sidecar could not be reached or went away
+ * before it answered, and is what the built-in retries act on (A3).
+ */
+export class CallError extends Error {
+  override readonly name = "CallError";
+
+  constructor(
+    /** Undefined where daprd raises a plain Go error, which it prints without the `rpc error` prefix. */
+    readonly code: StatusCode | undefined,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+
+  /** As grpc-go prints it, because that text reaches the caller inside Dapr's error JSON and clients match on it. */
+  override toString(): string {
+    return this.code === undefined ? this.message : `rpc error: code = ${this.code} desc = ${this.message}`;
+  }
+}
+
+/** The message of anything thrown, for a log line or an error text. */
+export function messageOf(error: unknown): string {
+  if (error instanceof CallError) return error.toString();
+  return error instanceof Error ? error.message : String(error);
+}

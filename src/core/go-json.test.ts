@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { goJson, goQuote } from "./go-json.ts";
+
+test("what HTML and JavaScript could trip over is escaped inside strings, as Go does", () => {
+  assert.equal(
+    goJson({ message: "<a href='x'>&</a>\u2028\u2029" }),
+    '{"message":"\\u003ca href=\'x\'\\u003e\\u0026\\u003c/a\\u003e\\u2028\\u2029"}',
+  );
+});
+
+test("the escaped text is still the same JSON", () => {
+  const value = { message: '"<>&"\\\u2028é你🚀\n\u0000', list: [1, true, null], nested: { empty: "" } };
+  assert.deepEqual(JSON.parse(goJson(value)), value);
+});
+
+test("keys stay in their order, and undefined values are left out", () => {
+  assert.equal(goJson({ b: 1, gone: undefined, a: 2 }), '{"b":1,"a":2}');
+});
+
+const QUOTED: [text: string, quoted: string][] = [
+  ["", '""'],
+  ["a#b", '"a#b"'],
+  ['say "no"', String.raw`"say \"no\""`],
+  ["a\\b", String.raw`"a\\b"`],
+  ["\u0007\b\f\n\r\t\v", String.raw`"\a\b\f\n\r\t\v"`],
+  ["\u0000\u0001\u001f\u007f", String.raw`"\x00\x01\x1f\x7f"`],
+  ["é你🚀", '"é你🚀"'],
+];
+
+for (const [text, quoted] of QUOTED) {
+  test(`Go's %q of ${JSON.stringify(text)} is ${quoted}`, () => {
+    assert.equal(goQuote(text), quoted);
+  });
+}

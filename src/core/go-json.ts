@@ -1,0 +1,35 @@
+/**
+ * JSON as Go's json.Marshal writes it, which is what Dapr's clients have always received: `<`, `>`, `&` and the two
+ * line separators are escaped inside strings (A1).
+ */
+export function goJson(value: unknown): string {
+  return JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (char) => {
+    return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
+  });
+}
+
+/** A string as Go's `%q` prints it: daprd quotes rejected method names this way. */
+export function goQuote(text: string): string {
+  let quoted = '"';
+  for (const char of text) quoted += quoteChar(char);
+  return `${quoted}"`;
+}
+
+const SHORT_ESCAPES: Readonly<Record<string, string>> = {
+  "\u0007": "\\a",
+  "\b": "\\b",
+  "\f": "\\f",
+  "\n": "\\n",
+  "\r": "\\r",
+  "\t": "\\t",
+  "\v": "\\v",
+  '"': '\\"',
+  "\\": "\\\\",
+};
+
+function quoteChar(char: string): string {
+  const short = SHORT_ESCAPES[char];
+  if (short !== undefined) return short;
+  const code = char.codePointAt(0) ?? 0;
+  return code < 0x20 || code === 0x7f ? `\\x${code.toString(16).padStart(2, "0")}` : char;
+}

@@ -1,0 +1,36 @@
+import type { Readable } from "node:stream";
+import type { RawHeaders } from "./raw-headers.ts";
+
+/**
+ * What passes between the doors of Outrigger: small, flat, and not fetch's Request, whose web streams cost more than a
+ * whole hop should (design.md). `import type` keeps this folder free of I/O: a body is only ever handed on here.
+ */
+
+/**
+ * Bytes that are all here (and may be sent again), a stream that honours back-pressure (and may be read once), or
+ * nothing. A stream that ends in an error is a broken message and must reach the far side as one.
+ */
+export type Body = Uint8Array | Readable | undefined;
+
+export interface RequestMessage {
+  /** The verb as sent to the callee, upper case. */
+  readonly method: string;
+  /** Begins with `/`, percent-encoded, no query. */
+  readonly path: string;
+  /** Verbatim, without the `?`; undefined where the request had no `?`. */
+  readonly query: string | undefined;
+  readonly headers: RawHeaders;
+  readonly body: Body;
+  /** Bytes of the body where the sender said so; undefined means chunked. */
+  readonly contentLength: number | undefined;
+  /** Fires when nobody waits for the answer any more. Whoever does work for this message stops then. */
+  readonly signal: AbortSignal;
+}
+
+export interface ResponseMessage {
+  readonly status: number;
+  readonly statusText: string;
+  readonly headers: RawHeaders;
+  /** Whoever receives the message consumes or destroys it: a connection and a concurrency slot hang on it. */
+  readonly body: Body;
+}

@@ -1,0 +1,52 @@
+/** Slots for calls to one app (`--app-max-concurrency`), handed out in the order they were asked for. */
+export class ConcurrencyLimit {
+  #free: number;
+  readonly #waiting: (() => void)[] = [];
+
+  /** @param max slots; 0 or less means no limit, as in daprd. */
+  constructor(max: number) {
+    this.#free = max <= 0 ? Number.POSITIVE_INFINITY : max;
+  }
+
+  /**
+   * Takes a slot, waiting for one if need be. The returned function gives it back; calling it again does nothing.
+   *
+   * @throws the signal's reason when it fires while waiting.
+   */
+  async acquire(signal: AbortSignal): Promise<() => void> {
+    if (this.#free > 0) this.#free--;
+    else await this.#turn(signal);
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      this.#release();
+    };
+  }
+
+  #turn(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const admit = (): void => {
+        signal.removeEventListener("abort", leave);
+        resolve();
+      };
+      const leave = (): void => {
+        this.#waiting.splice(this.#waiting.indexOf(admit), 1);
+        reject(signal.reason as Error);
+      };
+      if (signal.aborted) {
+        reject(signal.reason as Error);
+        return;
+      }
+      signal.addEventListener("abort", leave, { once: true });
+      this.#waiting.push(admit);
+    });
+  }
+
+  #release(): void {
+    // A slot passes straight to who waits, so that nobody can slip in between.
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#free++;
+    else next();
+  }
+}

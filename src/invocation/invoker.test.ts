@@ -1,0 +1,426 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import type { AppInstance, NameResolver } from "../components/contract/name-resolver.ts";
+import { type AppIdentity, parseAppId, parseNamespace } from "../core/app-id.ts";
+import type { CallRecord } from "../core/call-observer.ts";
+import type { Clock } from "../core/clock.ts";
+import { CallError, OutriggerError } from "../core/errors.ts";
+import type { RequestMessage, ResponseMessage } from "../core/message.ts";
+import { headerValue } from "../core/raw-headers.ts";
+import { ConcurrencyLimit } from "./concurrency-limit.ts";
+import { type Invocation, Invoker } from "./invoker.ts";
+import type { AppChannel, Neighbour, ReceivedCall } from "./ports.ts";
+import { Receiver } from "./receiver.ts";
+import { StartGate } from "./start-gate.ts";
+
+const self = app("front", "prod");
+const math = app("math", "prod");
+const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+const unreachable = new CallError("Unavailable", "cannot reach the sidecar of math at http://127.0.0.1:1: gone");
+
+interface WorldOptions {
+  /** What the resolver finds, look by look; the last answer stays. */
+  readonly found?: readonly (readonly AppInstance[])[];
+  /** What the peers do, call by call; beyond it they answer 200. */
+  readonly peerErrors?: readonly Error[];
+  readonly neighbour?: Neighbour;
+  readonly ownApp?: AppChannel | undefined;
+  readonly preservePath?: boolean;
+}
+
+/** An invoker among fakes that note what it does with them. */
+function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, preservePath = false }: WorldOptions) {
+  const seen = {
+    slept: [] as number[],
+    resolved: [] as AppIdentity[],
+    unreachable: [] as string[],
+    peerCalls: [] as { readonly instanceId: string; readonly request: RequestMessage }[],
+    records: [] as CallRecord[],
+  };
+  const clock: Clock = {
+    now: () => 0,
+    monotonic: () => 1000 + seen.slept.reduce((sum, ms) => sum + ms, 0),
+    sleep: (ms, signal) => {
+      if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+      seen.slept.push(ms);
+      return Promise.resolve();
+    },
+  };
+  const resolver: NameResolver = {
+    description: "the registry at HOME",
+    start: () => Promise.resolve(),
+    announce: () => Promise.reject(new Error("nobody was to be announced")),
+    resolve: (asked) => {
+      seen.resolved.push(asked);
+      return Promise.resolve(found[Math.min(seen.resolved.length, found.length) - 1] ?? []);
+    },
+    reportUnreachable: ({ instanceId }) => seen.unreachable.push(instanceId),
+    close: () => Promise.resolve(),
+  };
+  const invoker = new Invoker({
+    self,
+    host: { address: "10.0.0.7", hostname: "vm" },
+    receiver: new Receiver({
+      channel: ownApp,
+      limit: new ConcurrencyLimit(0),
+      gate: new StartGate(clock, 0),
+      limitBody: (request) => request,
+    }),
+    neighbours: { find: (asked) => (asked.id === math.id ? neighbour : undefined) },
+    peers: {
+      call: ({ instanceId }, request) => {
+        const error = peerErrors[seen.peerCalls.length];
+        seen.peerCalls.push({ instanceId, request });
+        return error === undefined ? Promise.resolve(answered(200)) : Promise.reject(error);
+      },
+    },
+    resolver,
+    observer: { callEnded: (call) => seen.records.push(call) },
+    clock,
+    preservePath,
+  });
+  return { ...seen, invoke: (changes: Partial<Invocation> = {}) => invoker.invoke({ ...invocation, ...changes }) };
+}
+
+const invocation: Invocation = {
+  target: "math",
+  rawPath: "/add",
+  methodMissing: false,
+  method: "POST",
+  query: "x=1&y=%2F",
+  headers: ["Content-Type", "application/json", "Connection", "close", "dapr-caller-app-id", "liar"],
+  trace: { traceparent: TRACEPARENT, answeredTraceparent: TRACEPARENT, tracestate: undefined, baggage: undefined },
+  body: Buffer.from("{}"),
+  contentLength: 2,
+  signal: new AbortController().signal,
+};
+
+test("a call to another app carries the request, who calls whom, and the trace", async () => {
+  const { invoke, peerCalls, resolved } = world({});
+  assert.equal((await invoke()).status, 200);
+  assert.deepEqual(resolved, [math]);
+  const { headers, ...request } = peerCalls[0]?.request ?? assert.fail("nobody was called");
+  assert.deepEqual(request, {
+    method: "POST",
+    path: "/add",
+    query: "x=1&y=%2F",
+    body: Buffer.from("{}"),
+    contentLength: 2,
+    signal: invocation.signal,
+  });
+  assert.deepEqual(headers, [
+    ...["Content-Type", "application/json", "Traceparent", TRACEPARENT],
+    ...["Dapr-Caller-App-Id", "front", "Dapr-Caller-Namespace", "prod", "Dapr-Callee-App-Id", "math"],
+    ...["X-Forwarded-For", "10.0.0.7", "X-Forwarded-Host", "vm", "Forwarded", "for=10.0.0.7;by=10.0.0.7;host=vm"],
+  ]);
+});
+
+test("a call to oneself reaches the own app without caller headers, and asks no resolver", async () => {
+  const received: RequestMessage[] = [];
+  const ownApp: AppChannel = {
+    call: (request) => {
+      received.push(request);
+      return Promise.resolve(answered(201));
+    },
+  };
+  const { invoke, resolved, peerCalls } = world({ ownApp });
+  assert.equal((await invoke({ target: "front.prod" })).status, 201);
+  assert.deepEqual(received[0]?.headers, ["Content-Type", "application/json", "Traceparent", TRACEPARENT]);
+  assert.deepEqual([resolved, peerCalls], [[], []]);
+});
+
+test("an instance in the same process is called without a hop", async () => {
+  const received: ReceivedCall[] = [];
+  const neighbour: Neighbour = {
+    instanceId: "a",
+    receive: (call) => {
+      received.push(call);
+      return Promise.resolve(answered(202));
+    },
+  };
+  const { invoke, peerCalls } = world({ neighbour });
+  assert.equal((await invoke()).status, 202);
+  assert.deepEqual(received[0]?.caller, self);
+  assert.equal(headerValue(received[0].request.headers, "dapr-caller-app-id"), "front");
+  assert.deepEqual(peerCalls, []);
+});
+
+test("another instance of an app that this process has too is called where it is", async () => {
+  const neighbour: Neighbour = { instanceId: "other", receive: () => assert.fail("the wrong instance was called") };
+  const { invoke, peerCalls } = world({ neighbour });
+  await invoke();
+  assert.deepEqual(idsOf(peerCalls), ["a"]);
+});
+
+test("the status of the callee goes back, whatever it is, and is not retried", async () => {
+  const ownApp: AppChannel = { call: () => Promise.resolve(answered(503)) };
+  const { invoke, slept } = world({ ownApp });
+  assert.equal((await invoke({ target: "front" })).status, 503);
+  assert.deepEqual(slept, []);
+});
+
+test("calls take turns over the instances", async () => {
+  const { invoke, peerCalls } = world({ found: [[instance("a"), instance("b")]] });
+  for (let i = 0; i < 4; i++) await invoke();
+  assert.deepEqual(idsOf(peerCalls), ["a", "b", "a", "b"]);
+});
+
+test("an instance that cannot be reached is reported, and the next one is called without waiting", async () => {
+  const {
+    invoke,
+    peerCalls,
+    slept,
+    unreachable: reported,
+  } = world({
+    found: [[instance("a"), instance("b"), instance("c")]],
+    peerErrors: [unreachable, unreachable],
+  });
+  assert.equal((await invoke()).status, 200);
+  assert.deepEqual(idsOf(peerCalls), ["a", "b", "c"]);
+  assert.deepEqual(reported, ["a", "b"]);
+  assert.deepEqual(slept, []);
+});
+
+test("where no instance can be reached, they are looked for and called again, a second later", async () => {
+  const { invoke, peerCalls, slept, resolved } = world({
+    found: [[instance("a")], [instance("b")]],
+    peerErrors: [unreachable],
+  });
+  assert.equal((await invoke()).status, 200);
+  assert.deepEqual(idsOf(peerCalls), ["a", "b"]);
+  assert.deepEqual(slept, [1000]);
+  assert.equal(resolved.length, 2);
+});
+
+test("after three retries the caller is told, in daprd's words, of the last failure", async () => {
+  const { invoke, peerCalls, slept } = world({ peerErrors: Array.from({ length: 9 }, () => unreachable) });
+  await rejects(
+    invoke(),
+    "invocationFailed",
+    `failed to invoke, id: math, err: failed to invoke target math.prod after 3 retries. Error: rpc error: code = Unavailable desc = ${unreachable.message}`,
+  );
+  assert.equal(peerCalls.length, 4);
+  assert.deepEqual(slept, [1000, 1000, 1000]);
+});
+
+for (const error of [new CallError("Internal", "error invoking app channel: no"), new CallError(undefined, "plain")]) {
+  test(`a callee that was reached and failed is not called again: ${String(error)}`, async () => {
+    const {
+      invoke,
+      peerCalls,
+      unreachable: reported,
+    } = world({
+      found: [[instance("a"), instance("b")]],
+      peerErrors: [error],
+    });
+    await rejects(invoke(), "invocationFailed", `failed to invoke, id: math, err: ${String(error)}`);
+    assert.deepEqual(idsOf(peerCalls), ["a"]);
+    assert.deepEqual(reported, []);
+  });
+}
+
+test("a call that access control denies is forbidden", async () => {
+  const { invoke } = world({ peerErrors: [new CallError("PermissionDenied", "access control policy has denied it")] });
+  await rejects(
+    invoke(),
+    "invocationForbidden",
+    "failed to invoke, id: math, err: rpc error: code = PermissionDenied desc = access control policy has denied it",
+  );
+});
+
+test("a stream that has been read is not sent a second time, to this instance or another", async () => {
+  const body = Readable.from(["x"]);
+  await once(body, "readable");
+  body.read();
+  const {
+    invoke,
+    peerCalls,
+    unreachable: reported,
+  } = world({
+    found: [[instance("a"), instance("b")]],
+    peerErrors: [unreachable],
+  });
+  await rejects(
+    invoke({ body, contentLength: undefined }),
+    "invocationFailed",
+    `failed to invoke, id: math, err: ${String(unreachable)}`,
+  );
+  assert.deepEqual(idsOf(peerCalls), ["a"]);
+  assert.deepEqual(reported, ["a"]);
+});
+
+test("a stream that nobody has read yet is sent to the next instance", async () => {
+  const body = Readable.from(["x"]);
+  const { invoke, peerCalls } = world({ found: [[instance("a"), instance("b")]], peerErrors: [unreachable] });
+  await invoke({ body, contentLength: undefined });
+  assert.deepEqual(
+    peerCalls.map(({ instanceId, request }) => [instanceId, request.body]),
+    [
+      ["a", body],
+      ["b", body],
+    ],
+  );
+});
+
+test("an app that nobody knows is looked for six times, 100 ms apart, before the caller is told where", async () => {
+  const { invoke, resolved, slept } = world({ found: [[]] });
+  await rejects(
+    invoke({ target: "ghost.testing" }),
+    "invocationFailed",
+    'failed to invoke, id: ghost.testing, err: no host found with the given ID: app "ghost" in namespace "testing" is not in the registry at HOME; is it running?',
+  );
+  assert.equal(resolved.length, 6);
+  assert.deepEqual(slept, [100, 100, 100, 100, 100]);
+});
+
+test("an app that starts while it is looked for is called", async () => {
+  const { invoke, slept, peerCalls } = world({ found: [[], [], [instance("a")]] });
+  assert.equal((await invoke()).status, 200);
+  assert.deepEqual(slept, [100, 100]);
+  assert.deepEqual(idsOf(peerCalls), ["a"]);
+});
+
+test("a caller that has gone is not waited for", async () => {
+  const { invoke, resolved, peerCalls } = world({ found: [[]] });
+  await assert.rejects(invoke({ signal: AbortSignal.abort(new Error("gone")) }), /gone/);
+  assert.equal(resolved.length, 1);
+  assert.deepEqual(peerCalls, []);
+});
+
+for (const target of ["math", "front"]) {
+  test(`an empty method name is refused with 400 before anybody is called: ${target}`, async () => {
+    const { invoke, resolved } = world({});
+    await rejects(invoke({ target, rawPath: "/", methodMissing: true }), "methodNameNotGiven", /method name not given/);
+    assert.deepEqual(resolved, []);
+  });
+}
+
+test("a URL without a path is no missing method: it is the root of that host", async () => {
+  const { invoke } = world({});
+  await rejects(
+    invoke({ target: "http://example.org", rawPath: "/", methodMissing: true }),
+    "invocationFailed",
+    /calls to URLs/,
+  );
+});
+
+for (const rawPath of ["/", "/.", "//", "/%2F", "/a/.."]) {
+  test(`"${rawPath}" is the root where no method is missing`, async () => {
+    const { invoke, peerCalls } = world({});
+    await invoke({ rawPath, methodMissing: false });
+    assert.equal(peerCalls[0]?.request.path, "/");
+  });
+}
+
+test("a path that no method may have is refused before anybody is called", async () => {
+  const { invoke, resolved } = world({});
+  await rejects(
+    invoke({ rawPath: "/a%23b" }),
+    "invocationFailed",
+    'failed to invoke, id: math, err: rpc error: code = InvalidArgument desc = invalid method: method contains forbidden character: "a#b"',
+  );
+  assert.deepEqual(resolved, []);
+});
+
+test("the path is cleaned, unless the Configuration preserves it", async () => {
+  const [cleaned, preserved] = [world({}), world({ preservePath: true })];
+  await cleaned.invoke({ rawPath: "/a//b%2Fc/" });
+  await preserved.invoke({ rawPath: "/a//b%2Fc/" });
+  assert.equal(cleaned.peerCalls[0]?.request.path, "/a/b/c");
+  assert.equal(preserved.peerCalls[0]?.request.path, "/a//b%2Fc/");
+});
+
+for (const method of ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]) {
+  test(`${method} reaches the app as it is`, async () => {
+    const { invoke, peerCalls } = world({});
+    await invoke({ method });
+    assert.equal(peerCalls[0]?.request.method, method);
+  });
+}
+
+test("a verb that Dapr has no number for becomes POST", async () => {
+  const { invoke, peerCalls } = world({});
+  await invoke({ method: "PROPFIND" });
+  assert.equal(peerCalls[0]?.request.method, "POST");
+});
+
+test("CONNECT is refused", async () => {
+  const { invoke, peerCalls } = world({});
+  await rejects(invoke({ method: "CONNECT" }), "invocationFailed", /code = InvalidArgument/);
+  assert.deepEqual(peerCalls, []);
+});
+
+test("a target with three parts is refused in daprd's words", async () => {
+  const { invoke } = world({});
+  await rejects(
+    invoke({ target: "a.b.c" }),
+    "invocationFailed",
+    "failed to invoke, id: a.b.c, err: invalid app id a.b.c",
+  );
+});
+
+test("every call that was answered is told to the observer, with its time and its trace", async () => {
+  const { invoke, records } = world({ peerErrors: [unreachable] });
+  await invoke();
+  assert.deepEqual(records, [
+    {
+      direction: "sent",
+      caller: self,
+      target: "math",
+      method: "POST",
+      path: "/add",
+      status: 200,
+      durationMs: 1000,
+      traceId: "4bf92f3577b34da6a3ce929d0e0e4736",
+      error: undefined,
+    },
+  ]);
+});
+
+test("a call that was not answered is told with what the caller was told", async () => {
+  const { invoke, records } = world({});
+  const trace = { ...invocation.trace, traceparent: "zz" };
+  await assert.rejects(invoke({ rawPath: "/", methodMissing: true, target: "math.prod", trace }));
+  assert.deepEqual(records, [
+    {
+      direction: "sent",
+      caller: self,
+      target: "math.prod",
+      method: "POST",
+      path: "/",
+      status: 400,
+      durationMs: 0,
+      traceId: undefined,
+      error:
+        "failed to invoke, id: math.prod, err: method name not given; put it after /method/, or call /method/. for the root",
+    },
+  ]);
+});
+
+async function rejects(call: Promise<unknown>, kind: OutriggerError["kind"], message: string | RegExp): Promise<void> {
+  await assert.rejects(call, (error) => {
+    assert.ok(error instanceof OutriggerError, String(error));
+    assert.equal(error.kind, kind);
+    if (typeof message === "string") assert.equal(error.message, message);
+    else assert.match(error.message, message);
+    return true;
+  });
+}
+
+function idsOf(calls: readonly { readonly instanceId: string }[]): string[] {
+  return calls.map(({ instanceId }) => instanceId);
+}
+
+function answered(status: number): ResponseMessage {
+  return { status, statusText: "", headers: [], body: undefined };
+}
+
+function instance(instanceId: string): AppInstance {
+  return { app: math, instanceId, host: "127.0.0.1", port: 1, wire: "lean" };
+}
+
+function app(id: string, namespace: string): AppIdentity {
+  return { id: parseAppId(id), namespace: parseNamespace(namespace) };
+}

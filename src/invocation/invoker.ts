@@ -1,0 +1,226 @@
+import type { AppInstance, NameResolver } from "../components/contract/name-resolver.ts";
+import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
+import type { CallObserver } from "../core/call-observer.ts";
+import type { Clock } from "../core/clock.ts";
+import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
+import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
+import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
+import { BUILT_IN_SERVICE_RETRIES, RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
+import { addCallerHeaders, addTraceHeaders, type CallerHost, requestHeadersFromApp } from "./forward-headers.ts";
+import { InstanceRotation } from "./instance-rotation.ts";
+import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
+import type { Neighbours, PeerCaller } from "./ports.ts";
+import type { Receiver } from "./receiver.ts";
+import { parseTarget, type Target } from "./target.ts";
+
+/** An invocation as a protocol's route has decoded it, nothing judged yet. */
+export interface Invocation {
+  /** The target as the caller wrote it. */
+  readonly target: string;
+  /** The path as the caller wrote it, percent-encoded; begins with `/`. */
+  readonly rawPath: string;
+  /** True where a method had to be named and was not, which is a mistake (seed 000) and not the root. */
+  readonly methodMissing: boolean;
+  readonly method: string;
+  readonly query: string | undefined;
+  /** As received, hop-by-hop headers and all. */
+  readonly headers: readonly string[];
+  readonly trace: TraceContext;
+  readonly body: Body;
+  readonly contentLength: number | undefined;
+  readonly signal: AbortSignal;
+}
+
+export interface InvokerParts {
+  readonly self: AppIdentity;
+  readonly host: CallerHost;
+  /** The callee side of this sidecar's own app. */
+  readonly receiver: Receiver;
+  readonly neighbours: Neighbours;
+  readonly peers: PeerCaller;
+  readonly resolver: NameResolver;
+  readonly observer: CallObserver;
+  readonly clock: Clock;
+  /** `spec.invocation.preservePath`. */
+  readonly preservePath: boolean;
+}
+
+// daprd asks its resolver this often before it gives up on an app nobody knows (A2): it bridges a callee that starts.
+const RESOLVE_TRIES = 6;
+const RESOLVE_INTERVAL_MS = 100;
+
+/** The caller side of an invocation: read the target, normalise the path, forward the headers, carry the call. */
+export class Invoker {
+  readonly #parts: InvokerParts;
+  readonly #rotation = new InstanceRotation();
+
+  constructor(parts: InvokerParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * @throws {OutriggerError} what the caller is to be told where the app gave no answer; nobody, where it has gone.
+   */
+  async invoke(invocation: Invocation): Promise<ResponseMessage> {
+    const startedAt = this.#parts.clock.monotonic();
+    try {
+      const response = await this.#carry(invocation);
+      this.#report(invocation, startedAt, response.status, undefined);
+      return response;
+    } catch (cause) {
+      const error = explain(invocation, cause);
+      this.#report(invocation, startedAt, error.httpStatus, error.message);
+      throw error;
+    }
+  }
+
+  async #carry(invocation: Invocation): Promise<ResponseMessage> {
+    const target = parseTarget(invocation.target, this.#parts.self);
+    refuseMissingMethod(invocation, target);
+    const path = normaliseMethodPath(invocation.rawPath, { preserve: this.#parts.preservePath });
+    const request = toRequest(invocation, path);
+    switch (target.kind) {
+      case "self":
+        return this.#parts.receiver.receiveOwn(request);
+      case "app":
+        return this.#callApp(target.app, request);
+      case "url":
+        throw new CallError(undefined, `calls to URLs (${target.url}) are not supported by this version of Outrigger`);
+    }
+  }
+
+  async #callApp(callee: AppIdentity, request: RequestMessage): Promise<ResponseMessage> {
+    addCallerHeaders(request.headers, { caller: this.#parts.self, callee, host: this.#parts.host });
+    try {
+      return await runWithRetries({
+        policy: BUILT_IN_SERVICE_RETRIES,
+        clock: this.#parts.clock,
+        signal: request.signal,
+        attempt: () => this.#callAnyInstance(callee, request),
+        mayRetry: (error) => isUnavailable(error) && isReplayable(request),
+      });
+    } catch (error) {
+      if (!(error instanceof RetriesExhausted)) throw error;
+      const { retries, cause } = error;
+      const target = qualifiedName(callee);
+      throw new CallError(
+        undefined,
+        `failed to invoke target ${target} after ${String(retries)} retries. Error: ${messageOf(cause)}`,
+        { cause },
+      );
+    }
+  }
+
+  /** One try: the instances in turn, until one can be reached. */
+  async #callAnyInstance(callee: AppIdentity, request: RequestMessage): Promise<ResponseMessage> {
+    const instances = await this.#findInstances(callee, request.signal);
+    if (instances.length === 0) return this.#callLeavingNeighbour(callee, request);
+    let failure: unknown;
+    for (const instance of this.#rotation.next(callee, instances)) {
+      try {
+        return await this.#callInstance(instance, request);
+      } catch (error) {
+        if (!isUnavailable(error)) throw error;
+        this.#parts.resolver.reportUnreachable(instance);
+        if (!isReplayable(request)) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+
+  async #callInstance(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+    const caller = this.#parts.self;
+    const neighbour = this.#parts.neighbours.find(instance.app);
+    if (neighbour?.instanceId === instance.instanceId) return neighbour.receive({ caller, request });
+    return this.#parts.peers.call(instance, request);
+  }
+
+  /** A neighbour that is ending can no longer be found by others; what its own process has under way may need it. */
+  #callLeavingNeighbour(callee: AppIdentity, request: RequestMessage): Promise<ResponseMessage> {
+    const neighbour = this.#parts.neighbours.find(callee);
+    if (neighbour === undefined) throw this.#notFound(callee);
+    return neighbour.receive({ caller: this.#parts.self, request });
+  }
+
+  /** None only where the app is a neighbour. @throws {CallError} naming the app and where it was looked for. */
+  async #findInstances(callee: AppIdentity, signal: AbortSignal): Promise<readonly AppInstance[]> {
+    for (let tries = 1; ; tries++) {
+      const instances = await this.#parts.resolver.resolve(callee);
+      if (instances.length > 0 || this.#parts.neighbours.find(callee) !== undefined) return instances;
+      if (tries === RESOLVE_TRIES) throw this.#notFound(callee);
+      await this.#parts.clock.sleep(RESOLVE_INTERVAL_MS, signal);
+    }
+  }
+
+  #notFound({ id, namespace }: AppIdentity): CallError {
+    return new CallError(
+      undefined,
+      `no host found with the given ID: app "${id}" in namespace "${namespace}" is not in ${this.#parts.resolver.description}; is it running?`,
+    );
+  }
+
+  #report(invocation: Invocation, startedAt: number, status: number, error: string | undefined): void {
+    this.#parts.observer.callEnded({
+      direction: "sent",
+      caller: this.#parts.self,
+      target: invocation.target,
+      method: invocation.method,
+      path: invocation.rawPath,
+      status,
+      durationMs: this.#parts.clock.monotonic() - startedAt,
+      traceId: traceIdOf(invocation.trace.traceparent),
+      error,
+    });
+  }
+}
+
+function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
+  const headers = requestHeadersFromApp(invocation.headers);
+  addTraceHeaders(headers, invocation.trace);
+  return {
+    method: toDaprVerb(invocation.method),
+    path: path.wire,
+    query: invocation.query,
+    headers,
+    body: invocation.body,
+    contentLength: invocation.contentLength,
+    signal: invocation.signal,
+  };
+}
+
+// common.v1.HTTPExtension.Verb without NONE and CONNECT, which daprd refuses.
+const DAPR_VERBS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]);
+
+/** daprd turns a verb it has no number for into POST (observed/, "unknown verb"). */
+function toDaprVerb(method: string): string {
+  if (method === "CONNECT") throw new CallError("InvalidArgument", `not implemented http method: ${method}`);
+  return DAPR_VERBS.has(method) ? method : "POST";
+}
+
+function refuseMissingMethod(invocation: Invocation, target: Target): void {
+  // The root of a host is a place of its own (design.md).
+  if (!invocation.methodMissing || target.kind === "url") return;
+  throw new OutriggerError(
+    "methodNameNotGiven",
+    `failed to invoke, id: ${invocation.target}, err: method name not given; put it after /method/, or call /method/. for the root`,
+  );
+}
+
+function isUnavailable(error: unknown): boolean {
+  return error instanceof CallError && error.code === "Unavailable";
+}
+
+/** A body that has been read, even in part, cannot be sent a second time. */
+function isReplayable(request: RequestMessage): boolean {
+  const { body } = request;
+  if (body === undefined || body instanceof Uint8Array) return true;
+  return !body.readableDidRead && !body.destroyed;
+}
+
+function explain(invocation: Invocation, cause: unknown): OutriggerError {
+  if (cause instanceof OutriggerError) return cause;
+  const kind =
+    cause instanceof CallError && cause.code === "PermissionDenied" ? "invocationForbidden" : "invocationFailed";
+  return new OutriggerError(kind, `failed to invoke, id: ${invocation.target}, err: ${messageOf(cause)}`, { cause });
+}

@@ -1,0 +1,48 @@
+import type { AppInstance } from "../components/contract/name-resolver.ts";
+import type { AppIdentity } from "../core/app-id.ts";
+import type { RequestMessage, ResponseMessage } from "../core/message.ts";
+
+/** What invocation needs from the outside. Implemented by transport/ and runtime/. */
+
+/** A way to reach the sidecar's own app. The code above never learns whether it is HTTP or gRPC. */
+export interface AppChannel {
+  /**
+   * @throws {CallError} Internal, where the app did not answer. The returned body breaks where the app's answer breaks.
+   */
+  call(request: RequestMessage): Promise<ResponseMessage>;
+}
+
+/** A way to reach the sidecar of another process. */
+export interface PeerCaller {
+  /**
+   * @throws {CallError} Unavailable where the peer could not be reached, or is not the sidecar of `instance.app`;
+   *   whatever the peer's receiver threw otherwise.
+   */
+  call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage>;
+}
+
+/** The other Sidecars of this process. */
+export interface Neighbours {
+  /** Undefined where this process has no such app. */
+  find(app: AppIdentity): Neighbour | undefined;
+}
+
+export interface Neighbour {
+  readonly instanceId: string;
+  /** The callee side of the call, the same that stands behind the peer port. */
+  receive(call: ReceivedCall): Promise<ResponseMessage>;
+}
+
+/** A call that has arrived at the callee's side. */
+export interface ReceivedCall {
+  /** Who the call comes from, as the calling sidecar said; undefined where it did not say. */
+  readonly caller: AppIdentity | undefined;
+  readonly request: RequestMessage;
+}
+
+/**
+ * Holds a request to the callee's `--max-body-size`: gives it back, its body failing once it is over the limit.
+ *
+ * @throws {CallError} ResourceExhausted, where the announced length is over it already.
+ */
+export type BodyLimit = (request: RequestMessage) => RequestMessage;

@@ -1,0 +1,284 @@
+import assert from "node:assert/strict";
+import { Readable } from "node:stream";
+import { test } from "node:test";
+import type { Clock } from "../core/clock.ts";
+import { CallError } from "../core/errors.ts";
+import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
+import { ConcurrencyLimit } from "./concurrency-limit.ts";
+import type { AppChannel, BodyLimit } from "./ports.ts";
+import { Receiver, type ReceiverParts } from "./receiver.ts";
+import { StartGate } from "./start-gate.ts";
+
+const request: RequestMessage = {
+  method: "GET",
+  path: "/add",
+  query: undefined,
+  headers: [],
+  body: undefined,
+  contentLength: undefined,
+  signal: new AbortController().signal,
+};
+
+/** An app that answers with these bodies in turn, or fails. */
+class FakeApp implements AppChannel {
+  readonly received: RequestMessage[] = [];
+  readonly #answers: (Body | Error)[];
+  readonly #headers: string[];
+
+  constructor(answers: (Body | Error)[], headers: string[] = []) {
+    this.#answers = answers;
+    this.#headers = headers;
+  }
+
+  call(received: RequestMessage): Promise<ResponseMessage> {
+    this.received.push(received);
+    const body = this.#answers.shift();
+    if (body instanceof Error) return Promise.reject(body);
+    return Promise.resolve({ status: 200, statusText: "OK", headers: this.#headers, body });
+  }
+}
+
+/** Nobody sleeps here unless a test is about it. */
+const sleepless: Clock = {
+  now: () => 0,
+  monotonic: () => 0,
+  sleep: () => Promise.reject(new Error("nobody was to wait")),
+};
+
+const openGate = new StartGate(sleepless, 0);
+
+function receiverOf(parts: Partial<ReceiverParts>): Receiver {
+  const limit = new ConcurrencyLimit(0);
+  return new Receiver({ channel: undefined, limit, gate: openGate, limitBody: (same) => same, ...parts });
+}
+
+test("the app gets the request, and its answer goes back without the headers of its connection", async () => {
+  const app = new FakeApp([Buffer.from("3")], ["X-App", "1", "Connection", "keep-alive", "Traceparent", "zz"]);
+  const response = await receiverOf({ channel: app }).receive({ caller: undefined, request });
+  assert.deepEqual(app.received, [request]);
+  assert.deepEqual(response, { status: 200, statusText: "OK", headers: ["X-App", "1"], body: Buffer.from("3") });
+});
+
+test("without an app, another app is told so as an internal error of the callee", async () => {
+  const receiver = receiverOf({ channel: undefined });
+  await assert.rejects(
+    receiver.receive({ caller: undefined, request }),
+    new CallError("Internal", "app channel is not initialized"),
+  );
+  await receiver.whenIdle();
+});
+
+test("without an app, a call to oneself fails in daprd's words for that", async () => {
+  const receiver = receiverOf({ channel: undefined });
+  await assert.rejects(
+    receiver.receiveOwn(request),
+    new CallError(undefined, "cannot invoke local endpoint: app channel not initialized"),
+  );
+  await receiver.whenIdle();
+});
+
+test("of another app's call, the app gets the body as it has been limited", async () => {
+  const app = new FakeApp([undefined]);
+  const limited: RequestMessage = { ...request, body: Buffer.from("limited") };
+  const asked: RequestMessage[] = [];
+  const limitBody: BodyLimit = (whole) => {
+    asked.push(whole);
+    return limited;
+  };
+  await receiverOf({ channel: app, limitBody }).receive({ caller: undefined, request });
+  assert.deepEqual(asked, [request]);
+  assert.deepEqual(app.received, [limited]);
+});
+
+test("another app's call that is over the limit ends there: the app is not asked, and nothing stays taken", async () => {
+  const error = new CallError("ResourceExhausted", "too large");
+  const limitBody: BodyLimit = () => {
+    throw error;
+  };
+  const app = new FakeApp([undefined]);
+  const limit = new ConcurrencyLimit(1);
+  const receiver = receiverOf({ channel: app, limit, limitBody });
+  await assert.rejects(receiver.receive({ caller: undefined, request }), error);
+  assert.deepEqual(app.received, []);
+  await isFreeAgain(receiver, limit);
+});
+
+test("a call to oneself has passed the limit of this very sidecar already", async () => {
+  const app = new FakeApp([undefined]);
+  const limitBody: BodyLimit = () => assert.fail("it was limited once more");
+  await receiverOf({ channel: app, limitBody }).receiveOwn(request);
+  assert.deepEqual(app.received, [request]);
+});
+
+for (const [what, body] of [
+  ["no body", undefined],
+  ["a body that is all there", Buffer.from("3")],
+] as const) {
+  test(`an answer with ${what} gives its slot back at once`, async () => {
+    const limit = new ConcurrencyLimit(1);
+    const receiver = receiverOf({ channel: new FakeApp([body]), limit });
+    await receiver.receiveOwn(request);
+    await isFreeAgain(receiver, limit);
+  });
+}
+
+test("an answer that streams keeps its slot until it has been read to its end", async () => {
+  const limit = new ConcurrencyLimit(1);
+  const app = new FakeApp([Readable.from(["1", "2"]), undefined]);
+  const receiver = receiverOf({ channel: app, limit });
+  const { body } = await receiver.receiveOwn(request);
+  const next = receiver.receiveOwn(request);
+  await microtasks();
+  assert.equal(app.received.length, 1);
+  assert.equal(await hasFreeSlot(limit), false);
+  assert.equal(await textOf(body), "12");
+  await next;
+  assert.equal(app.received.length, 2);
+  await isFreeAgain(receiver, limit);
+});
+
+test("a call is under way until its answer has been read to its end", async () => {
+  const receiver = receiverOf({ channel: new FakeApp([Readable.from(["1", "2"])]) });
+  const { body } = await receiver.receiveOwn(request);
+  let idle = false;
+  const whenIdle = receiver.whenIdle().then(() => {
+    idle = true;
+  });
+  await microtasks();
+  assert.equal(idle, false);
+  await textOf(body);
+  await whenIdle;
+});
+
+test("a call is under way while it waits for its slot, and when it has one", async () => {
+  const limit = new ConcurrencyLimit(1);
+  const answer = Readable.from(["1"]);
+  const receiver = receiverOf({ channel: new FakeApp([answer]), limit });
+  const releaseOther = await limit.acquire(request.signal);
+  const waiting = receiver.receiveOwn(request);
+  let idle = false;
+  const whenIdle = receiver.whenIdle().then(() => {
+    idle = true;
+  });
+  await microtasks();
+  assert.equal(idle, false);
+  releaseOther();
+  await waiting;
+  await microtasks();
+  assert.equal(idle, false);
+  answer.destroy();
+  await whenIdle;
+});
+
+test("an answer that nobody wants any more gives its slot back", async () => {
+  const limit = new ConcurrencyLimit(1);
+  const receiver = receiverOf({ channel: new FakeApp([Readable.from(["1", "2"])]), limit });
+  const { body } = await receiver.receiveOwn(request);
+  assert.equal(await hasFreeSlot(limit), false);
+  (body as Readable).destroy();
+  await receiver.whenIdle();
+  await isFreeAgain(receiver, limit);
+});
+
+test("an answer that broke before anybody saw it gives its slot back", async () => {
+  const limit = new ConcurrencyLimit(1);
+  const broken = Readable.from(["1"]);
+  broken.on("error", () => undefined);
+  broken.destroy(new Error("broken"));
+  await new Promise((resolve) => broken.once("close", resolve));
+  const receiver = receiverOf({ channel: new FakeApp([broken]), limit });
+  await receiver.receiveOwn(request);
+  await isFreeAgain(receiver, limit);
+});
+
+test("an app that does not answer gives its slot back, and its error goes on as it is", async () => {
+  const limit = new ConcurrencyLimit(1);
+  const error = new CallError("Internal", "error invoking app channel: refused");
+  const receiver = receiverOf({ channel: new FakeApp([error]), limit });
+  await assert.rejects(receiver.receiveOwn(request), error);
+  await isFreeAgain(receiver, limit);
+});
+
+test("a call to an app that is starting reaches it once it is there", async () => {
+  const asleep: Clock = { ...sleepless, sleep: (_, signal) => rejectionOf(signal) };
+  const gate = new StartGate(asleep, 10_000);
+  const app = new FakeApp([undefined]);
+  const receiver = receiverOf({ channel: app, gate });
+  const answered = receiver.receiveOwn(request);
+  let idle = false;
+  const whenIdle = receiver.whenIdle().then(() => {
+    idle = true;
+  });
+  await microtasks();
+  assert.deepEqual(app.received, []);
+  assert.equal(idle, false);
+  gate.open();
+  await answered;
+  assert.deepEqual(app.received, [request]);
+  await whenIdle;
+});
+
+test("a caller that goes away while the app starts leaves no slot taken", async () => {
+  const asleep: Clock = { ...sleepless, sleep: (_, signal) => rejectionOf(signal) };
+  const limit = new ConcurrencyLimit(1);
+  const caller = new AbortController();
+  const receiver = receiverOf({ channel: new FakeApp([]), limit, gate: new StartGate(asleep, 10_000) });
+  const answered = receiver.receiveOwn({ ...request, signal: caller.signal });
+  caller.abort(new Error("gone"));
+  await assert.rejects(answered, new Error("gone"));
+  await isFreeAgain(receiver, limit);
+});
+
+test("a caller that goes away while it waits for a slot takes none", async () => {
+  const limit = new ConcurrencyLimit(1);
+  const caller = new AbortController();
+  const app = new FakeApp([]);
+  const receiver = receiverOf({ channel: app, limit });
+  const releaseOther = await limit.acquire(request.signal);
+  const answered = receiver.receiveOwn({ ...request, signal: caller.signal });
+  caller.abort(new Error("gone"));
+  await assert.rejects(answered, new Error("gone"));
+  await receiver.whenIdle();
+  releaseOther();
+  assert.deepEqual(app.received, []);
+  await isFreeAgain(receiver, limit);
+});
+
+/** The one slot of `limit` is free, and nothing is under way; a `whenIdle` that never resolves fails the test. */
+async function isFreeAgain(receiver: Receiver, limit: ConcurrencyLimit): Promise<void> {
+  assert.equal(await hasFreeSlot(limit), true);
+  await receiver.whenIdle();
+}
+
+/** Whether a call would be admitted at once: one that cannot wait is, or is turned away. */
+async function hasFreeSlot(limit: ConcurrencyLimit): Promise<boolean> {
+  try {
+    const release = await limit.acquire(AbortSignal.abort());
+    release();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Everything that does not wait for something outside has happened. */
+async function microtasks(): Promise<void> {
+  await new Promise(setImmediate);
+}
+
+/** Settles only when the signal fires. */
+function rejectionOf(signal: AbortSignal | undefined): Promise<void> {
+  return new Promise((_, reject) => {
+    const leave = (): void => {
+      reject(signal?.reason as Error);
+    };
+    if (signal?.aborted === true) leave();
+    else signal?.addEventListener("abort", leave);
+  });
+}
+
+async function textOf(body: Body): Promise<string> {
+  let text = "";
+  for await (const chunk of body as AsyncIterable<string>) text += chunk;
+  return text;
+}

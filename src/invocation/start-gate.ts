@@ -1,0 +1,36 @@
+import type { Clock } from "../core/clock.ts";
+
+/**
+ * Holds the first calls to an app that is just being started, instead of failing them: apps that start together call
+ * each other before all of them listen. Opens once and stays open.
+ */
+export class StartGate {
+  readonly #opened = new AbortController();
+  readonly #clock: Clock;
+  readonly #patienceMs: number;
+
+  /** @param patienceMs how long a call waits; after that it is let through, and fails or not as the app will have it. */
+  constructor(clock: Clock, patienceMs: number) {
+    this.#clock = clock;
+    this.#patienceMs = patienceMs;
+    if (patienceMs <= 0) this.open();
+  }
+
+  open(): void {
+    this.#opened.abort();
+  }
+
+  get isOpen(): boolean {
+    return this.#opened.signal.aborted;
+  }
+
+  /** @throws the signal's reason when it fires first. */
+  async pass(signal: AbortSignal): Promise<void> {
+    if (this.isOpen) return;
+    try {
+      await this.#clock.sleep(this.#patienceMs, AbortSignal.any([this.#opened.signal, signal]));
+    } catch {
+      signal.throwIfAborted();
+    }
+  }
+}

@@ -1,0 +1,23 @@
+import { type AppId, type AppIdentity, type Namespace, sameApp } from "../core/app-id.ts";
+import { CallError } from "../core/errors.ts";
+
+/** Where a call goes. The switch over `kind` has no default, so that a further kind shows every place to think. */
+export type Target =
+  /** The sidecar's own app: no network hop and no caller headers (A2). */
+  | { readonly kind: "self" }
+  | { readonly kind: "app"; readonly app: AppIdentity }
+  /** A fully qualified URL, seeds 001 and 003. */
+  | { readonly kind: "url"; readonly url: string };
+
+/**
+ * Reads the id of a target as daprd does (A2): a URL, `id`, or `id.namespace`. It does not ask whether the app exists.
+ *
+ * @throws {CallError} without a code where the id has more than two parts or an empty one.
+ */
+export function parseTarget(text: string, self: AppIdentity): Target {
+  if (/^https?:\/\//i.test(text)) return { kind: "url", url: text };
+  const [id = "", namespace = self.namespace, ...more] = text.split(".");
+  if (id === "" || namespace === "" || more.length > 0) throw new CallError(undefined, `invalid app id ${text}`);
+  const app = { id: id as AppId, namespace: namespace as Namespace };
+  return sameApp(app, self) ? { kind: "self" } : { kind: "app", app };
+}

@@ -1,0 +1,83 @@
+import pino from "pino";
+import type { LogFields, Logger } from "../core/logger.ts";
+
+export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal";
+export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error", "fatal"];
+
+export interface LogOptions {
+  readonly level: LogLevel;
+  /** `--log-as-json`: one JSON object a line, daprd's field names. Otherwise a line for people. */
+  readonly json: boolean;
+  readonly colour: boolean;
+  /** On every line: the app the line is about. */
+  readonly appId?: string | undefined;
+  /** Takes one finished line, newline included. */
+  write(line: string): void;
+}
+
+/** The logger behind the port in core/. */
+export function createLogger(options: LogOptions): Logger {
+  const logger = options.json ? jsonLogger(options) : textLogger(options);
+  const at =
+    (level: Exclude<LogLevel, "fatal">) =>
+    (message: string, fields?: LogFields): void => {
+      logger[level](fields ?? {}, message);
+    };
+  return { debug: at("debug"), info: at("info"), warn: at("warn"), error: at("error") };
+}
+
+/** Field names as daprd writes them with `--log-as-json`, so that log pipelines keep working. */
+function jsonLogger(options: LogOptions): pino.Logger {
+  return pino(
+    {
+      level: options.level,
+      base: { ...(options.appId === undefined ? {} : { app_id: options.appId }), scope: "outrigger", type: "log" },
+      messageKey: "msg",
+      formatters: { level: (level) => ({ level: level === "warn" ? "warning" : level }) },
+      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+    },
+    {
+      write: (line: string) => {
+        options.write(line);
+      },
+    },
+  );
+}
+
+interface PinoLine {
+  readonly level: number;
+  readonly time: number;
+  readonly msg: string;
+  readonly [field: string]: unknown;
+}
+
+function textLogger(options: LogOptions): pino.Logger {
+  const destination = {
+    write: (line: string) => {
+      options.write(forPeople(JSON.parse(line) as PinoLine, options));
+    },
+  };
+  return pino({ level: options.level, base: null }, destination);
+}
+
+const LEVEL_NAMES: Readonly<Record<number, readonly [name: string, ansi: number]>> = {
+  20: ["debug", 90],
+  30: ["info ", 36],
+  40: ["warn ", 33],
+  50: ["error", 31],
+  60: ["fatal", 31],
+};
+
+function forPeople({ level, time, msg, ...fields }: PinoLine, options: LogOptions): string {
+  const paint = (ansi: number, text: string): string => (options.colour ? `\x1b[${String(ansi)}m${text}\x1b[0m` : text);
+  const [name, ansi] = LEVEL_NAMES[level] ?? ["log  ", 0];
+  const about = options.appId === undefined ? "" : ` ${options.appId}:`;
+  const details = Object.entries(fields).map(([key, value]) => ` ${key}=${quoted(value)}`);
+  const clock = new Date(time).toISOString().slice(11, 23);
+  return `${paint(90, clock)} ${paint(ansi, name)}${about} ${msg}${paint(90, details.join(""))}\n`;
+}
+
+function quoted(value: unknown): string {
+  const text = typeof value === "string" ? value : JSON.stringify(value);
+  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+}

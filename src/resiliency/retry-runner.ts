@@ -1,0 +1,49 @@
+import type { Clock } from "../core/clock.ts";
+
+/** How often, and after what pause, something that failed is tried again. */
+export interface RetryPolicy {
+  /** Tries after the first one. */
+  readonly maxRetries: number;
+  readonly intervalMs: number;
+}
+
+/** daprd's `DaprBuiltInServiceRetries`: what applies to an app that no Resiliency resource names (A3). */
+export const BUILT_IN_SERVICE_RETRIES: RetryPolicy = { maxRetries: 3, intervalMs: 1000 };
+
+export interface RetriedWork<T> {
+  readonly policy: RetryPolicy;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  attempt(): Promise<T>;
+  /** Asked after each failure; false ends the work with that failure. */
+  mayRetry(error: unknown): boolean;
+}
+
+/** Raised when every try failed; `cause` is the last failure. */
+export class RetriesExhausted extends Error {
+  override readonly name = "RetriesExhausted";
+
+  constructor(
+    readonly retries: number,
+    override readonly cause: unknown,
+  ) {
+    super(`failed after ${String(retries)} retries`, { cause });
+  }
+}
+
+/**
+ * Runs `attempt` until it succeeds, may not be tried again, or the policy is used up.
+ *
+ * @throws what `attempt` threw, or {RetriesExhausted} where it might be tried again and the policy is used up, or the signal's reason.
+ */
+export async function runWithRetries<T>(work: RetriedWork<T>): Promise<T> {
+  for (let retries = 0; ; retries++) {
+    try {
+      return await work.attempt();
+    } catch (error) {
+      if (!work.mayRetry(error)) throw error;
+      if (retries === work.policy.maxRetries) throw new RetriesExhausted(retries, error);
+      await work.clock.sleep(work.policy.intervalMs, work.signal);
+    }
+  }
+}

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type Configuration, readConfigurations } from "./configuration.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
+after(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const HEAD = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: config\n";
+
+/** Files of these texts, each a Configuration from its `spec` on. */
+function read(...specs: readonly string[]): Configuration {
+  return readConfigurations(
+    specs.map((spec, at) => {
+      const file = fileOf(at);
+      writeFileSync(file, HEAD + spec);
+      return file;
+    }),
+  );
+}
+
+function fileOf(at: number): string {
+  return join(folder, `config-${at}.yaml`);
+}
+
+test("without a Configuration, paths are cleaned and nothing is without effect", () => {
+  assert.deepEqual(readConfigurations([]), { preservePath: false, withoutEffect: [] });
+});
+
+test("a Configuration without a spec changes nothing", () => {
+  assert.deepEqual(read(""), { preservePath: false, withoutEffect: [] });
+});
+
+test("paths can be preserved", () => {
+  assert.equal(read("spec: { invocation: { preservePath: true } }\n").preservePath, true);
+});
+
+test("of several Configurations, the last one that says something holds", () => {
+  const on = "spec: { invocation: { preservePath: true } }\n";
+  const off = "spec: { invocation: { preservePath: false } }\n";
+  assert.equal(read(on, "spec: {}\n").preservePath, true);
+  assert.equal(read(on, off).preservePath, false);
+  assert.equal(read(off, on, "spec: { invocation: {} }\n").preservePath, true);
+});
+
+test("several Configurations may stand in one file", () => {
+  const { preservePath, withoutEffect } = read(
+    `spec: { tracing: {} }\n---\n${HEAD}spec: { invocation: { preservePath: true } }\n`,
+  );
+  assert.deepEqual([preservePath, withoutEffect], [true, [`spec.tracing in ${fileOf(0)}`]]);
+});
+
+test("sections that do nothing yet are told with their files", () => {
+  const { withoutEffect } = read(
+    "spec:\n  tracing: { samplingRate: '1' }\n  metrics: { enabled: true }\n",
+    "spec: { features: [] }\n",
+  );
+  assert.deepEqual([...withoutEffect].sort(), [
+    `spec.features in ${fileOf(1)}`,
+    `spec.metrics in ${fileOf(0)}`,
+    `spec.tracing in ${fileOf(0)}`,
+  ]);
+});
+
+for (const section of ["accessControl", "api"]) {
+  test(`spec.${section} stops the start: without it, calls would pass that it forbids`, () => {
+    assert.throws(() => read(`spec:\n  tracing: {}\n  ${section}:\n    defaultAction: deny\n`), {
+      name: "ResourceError",
+      message: `${fileOf(0)}:7: spec.${section} is not supported by this version of Outrigger, and ignoring it would let calls through that it forbids; remove it to start without`,
+    });
+  });
+
+  test(`spec.${section} stops the start in whichever Configuration it stands`, () => {
+    assert.throws(() => read("spec: {}\n", `spec: { ${section}: {} }\n`), {
+      name: "ResourceError",
+      message: new RegExp(`config-1\\.yaml:5: spec\\.${section} is not supported`),
+    });
+  });
+}
+
+test("mTLS that is switched on stops the start", () => {
+  assert.throws(() => read("spec:\n  mtls:\n    enabled: true\n"), {
+    name: "ResourceError",
+    message: `${fileOf(0)}:6: spec.mtls.enabled is not supported by this version of Outrigger; set it to false to start without`,
+  });
+});
+
+test("mTLS that is switched off is only told of", () => {
+  assert.deepEqual(read("spec: { mtls: { enabled: false } }\n").withoutEffect, [`spec.mtls in ${fileOf(0)}`]);
+});
+
+const REFUSED: [what: string, spec: string, message: string][] = [
+  [
+    "an unknown section",
+    "spec:\n  accesControl: {}\n",
+    ':6: unknown field "spec.accesControl"; did you mean "accessControl"?',
+  ],
+  [
+    "an unknown field of ours",
+    "spec:\n  invocation:\n    preservePaths: true\n",
+    ':7: unknown field "spec.invocation.preservePaths"; did you mean "preservePath"?',
+  ],
+  [
+    "a word that is no boolean",
+    "spec:\n  invocation:\n    preservePath: yes\n",
+    ":7: spec.invocation.preservePath: Invalid input: expected boolean, received string",
+  ],
+];
+
+for (const [what, spec, message] of REFUSED) {
+  test(`refused with file and line: ${what}`, () => {
+    assert.throws(() => read(spec), { name: "ResourceError", message: fileOf(0) + message });
+  });
+}
+
+test("another kind of resource is refused", () => {
+  const file = join(folder, "component.yaml");
+  writeFileSync(file, "apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: x }\n");
+  assert.throws(() => readConfigurations([file]), {
+    name: "ResourceError",
+    message: `${file}:2: kind: Invalid input: expected "Configuration"`,
+  });
+});
+
+test("a file that is not there is named", () => {
+  assert.throws(() => readConfigurations(["/nowhere/config.yaml"]), {
+    name: "ResourceError",
+    message: /^cannot read \/nowhere\/config\.yaml/,
+  });
+});

@@ -1,0 +1,75 @@
+import { z } from "zod";
+import { checkDocument, ResourceError, readYamlFile, type YamlDocument } from "./yaml-file.ts";
+
+/** What a `kind: Configuration` resource sets, merged over all that were given. */
+export interface Configuration {
+  /** `spec.invocation.preservePath`: send paths to apps as the caller wrote them. */
+  readonly preservePath: boolean;
+  /** Sections that are valid and that this version does nothing with. */
+  readonly withoutEffect: readonly string[];
+}
+
+const DEFAULT_CONFIGURATION: Configuration = { preservePath: false, withoutEffect: [] };
+
+const section = z.unknown().optional();
+
+// Every section of Dapr's Configuration, and ours (docs/extensions.md).
+const schema = z.strictObject({
+  apiVersion: z.literal("dapr.io/v1alpha1"),
+  kind: z.literal("Configuration"),
+  metadata: z.looseObject({ name: z.string() }),
+  spec: z
+    .strictObject({
+      invocation: z.strictObject({ preservePath: z.boolean().optional() }).optional(),
+      accessControl: section,
+      api: section,
+      appHttpPipeline: section,
+      components: section,
+      features: section,
+      httpPipeline: section,
+      logging: section,
+      metric: section,
+      metrics: section,
+      mtls: section,
+      nameResolution: section,
+      secrets: section,
+      tracing: section,
+      wasm: section,
+      workflow: section,
+    })
+    .default({}),
+});
+
+// Leaving these out would open a door that the user believes shut, so they stop the start instead.
+const REFUSED = ["accessControl", "api"] as const;
+const SUPPORTED = new Set(["invocation"]);
+
+/** @throws {ResourceError} naming file, line and field. */
+export function readConfigurations(files: readonly string[]): Configuration {
+  return files.flatMap(readYamlFile).reduce(merge, DEFAULT_CONFIGURATION);
+}
+
+function merge(before: Configuration, document: YamlDocument): Configuration {
+  const { spec } = checkDocument(document, schema);
+  const refused = REFUSED.find((name) => spec[name] !== undefined);
+  if (refused !== undefined) {
+    const line = document.lineOf(["spec", refused]);
+    throw new ResourceError(
+      `${document.file}:${String(line)}: spec.${refused} is not supported by this version of Outrigger, and ignoring it would let calls through that it forbids; remove it to start without`,
+    );
+  }
+  if (isTrue(spec.mtls)) {
+    throw new ResourceError(
+      `${document.file}:${String(document.lineOf(["spec", "mtls"]))}: spec.mtls.enabled is not supported by this version of Outrigger; set it to false to start without`,
+    );
+  }
+  const unused = Object.keys(spec).filter((name) => !SUPPORTED.has(name));
+  return Object.freeze({
+    preservePath: spec.invocation?.preservePath ?? before.preservePath,
+    withoutEffect: [...before.withoutEffect, ...unused.map((name) => `spec.${name} in ${document.file}`)],
+  });
+}
+
+function isTrue(mtls: unknown): boolean {
+  return typeof mtls === "object" && mtls !== null && (mtls as { enabled?: unknown }).enabled === true;
+}

@@ -1,0 +1,353 @@
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { type RunFileApp, readRunFile } from "./run-file.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
+after(() => {
+  rmSync(folder, { recursive: true });
+});
+
+const file = join(folder, "dapr.yaml");
+
+/** The apps of a run file that stands in `folder`. */
+function read(text: string): RunFileApp[] {
+  writeFileSync(file, text);
+  return readRunFile(file);
+}
+
+function readOne(text: string): RunFileApp {
+  const [app, ...others] = read(text);
+  assert.ok(app);
+  assert.deepEqual(others, []);
+  return app;
+}
+
+test("an app is its directory, its command and its environment", () => {
+  assert.deepEqual(
+    readOne(`
+version: 1
+apps:
+  - appID: math
+    appDirPath: ./services/math
+    command: [python3, math.py]
+    env: { DEBUG: true, LEVEL: 3, NAME: x }
+`),
+    {
+      appId: "math",
+      appDirPath: join(folder, "services/math"),
+      command: ["python3", "math.py"],
+      env: { DEBUG: "true", LEVEL: "3", NAME: "x" },
+      flags: { config: [], "resources-path": [] },
+      withoutEffect: [],
+    },
+  );
+});
+
+test("an app without an id is called like its directory", () => {
+  assert.equal(readOne("version: 1\napps:\n  - appDirPath: ./services/math/\n").appId, "math");
+});
+
+test("an app without a command is started by somebody else", () => {
+  assert.deepEqual(readOne("version: 1\napps:\n  - appDirPath: .\n    appPort: 5001\n").command, []);
+});
+
+test("keys of Dapr's run file are flags under another name", () => {
+  const { flags } = readOne(`
+version: 1
+apps:
+  - appDirPath: .
+    appProtocol: http
+    appPort: 5001
+    appChannelAddress: 127.0.0.2
+    appMaxConcurrency: 10
+    apiListenAddresses: "127.0.0.1,[::1]"
+    daprHTTPPort: 3501
+    daprGRPCPort: 50002
+    daprInternalGRPCPort: 47301
+    metricsPort: 9091
+    profilePort: -1
+    logLevel: debug
+    maxBodySize: 8Mi
+    readBufferSize: 8192
+    enableProfiling: false
+    enableApiLogging: true
+    enableAppHealthCheck: true
+    appHealthCheckPath: /health
+    appHealthProbeInterval: 1
+    appHealthProbeTimeout: 2
+    appHealthThreshold: 3
+    appSSL: false
+    unixDomainSocket: /tmp
+    placementHostAddress: localhost:50005
+    schedulerHostAddress: localhost:50006
+    daprHTTPMaxRequestSize: 4
+    daprHTTPReadBufferSize: 4
+`);
+  assert.deepEqual(flags, {
+    "app-protocol": ["http"],
+    "app-port": ["5001"],
+    "app-channel-address": ["127.0.0.2"],
+    "app-max-concurrency": ["10"],
+    "dapr-listen-addresses": ["127.0.0.1,[::1]"],
+    "dapr-http-port": ["3501"],
+    "dapr-grpc-port": ["50002"],
+    "dapr-internal-grpc-port": ["47301"],
+    "metrics-port": ["9091"],
+    "profile-port": ["-1"],
+    "log-level": ["debug"],
+    "max-body-size": ["8Mi"],
+    "read-buffer-size": ["8192"],
+    "enable-profiling": ["false"],
+    "enable-api-logging": ["true"],
+    "enable-app-health-check": ["true"],
+    "app-health-check-path": ["/health"],
+    "app-health-probe-interval": ["1"],
+    "app-health-probe-timeout": ["2"],
+    "app-health-threshold": ["3"],
+    "app-ssl": ["false"],
+    "unix-domain-socket": ["/tmp"],
+    "placement-host-address": ["localhost:50005"],
+    "scheduler-host-address": ["localhost:50006"],
+    "dapr-http-max-request-size": ["4"],
+    "dapr-http-read-buffer-size": ["4"],
+    config: [],
+    "resources-path": [],
+  });
+});
+
+test("what common says holds for every app that does not say otherwise", () => {
+  const [front, math] = read(`
+version: 1
+common:
+  logLevel: debug
+  appMaxConcurrency: 5
+  enableApiLogging: true
+  env: { A: common, B: common }
+apps:
+  - appDirPath: ./front
+  - appDirPath: ./math
+    logLevel: error
+    enableApiLogging: false
+    env: { B: own, C: own }
+`);
+  assert.deepEqual(front?.flags["log-level"], ["debug"]);
+  assert.deepEqual(math?.flags["log-level"], ["error"]);
+  assert.deepEqual(math.flags["app-max-concurrency"], ["5"]);
+  assert.deepEqual(math.flags["enable-api-logging"], ["false"]);
+  assert.deepEqual(front.env, { A: "common", B: "common" });
+  assert.deepEqual(math.env, { A: "common", B: "own", C: "own" });
+});
+
+test("a path in common counts from the run file", () => {
+  const { flags } = readOne(`
+version: 1
+common: { resourcesPaths: [./res, more], configFilePath: config.yaml }
+apps: [{ appDirPath: ./math }]
+`);
+  assert.deepEqual(flags["resources-path"], [join(folder, "res"), join(folder, "more")]);
+  assert.deepEqual(flags["config"], [join(folder, "config.yaml")]);
+});
+
+test("a path of an app counts from the app's directory", () => {
+  const { flags } = readOne(`
+version: 1
+apps: [{ appDirPath: ./math, resourcesPath: ./res, configFilePath: ../config.yaml }]
+`);
+  assert.deepEqual(flags["resources-path"], [join(folder, "math/res")]);
+  assert.deepEqual(flags["config"], [join(folder, "config.yaml")]);
+});
+
+test("an app's own Configuration replaces the common one", () => {
+  const { flags } = readOne(`
+version: 1
+common: { configFilePath: common.yaml }
+apps: [{ appDirPath: ./math, configFilePath: own.yaml }]
+`);
+  assert.deepEqual(flags["config"], [join(folder, "math/own.yaml")]);
+});
+
+test("an app's own resources replace the common ones", () => {
+  const [front, math] = read(`
+version: 1
+common: { resourcesPaths: [./common] }
+apps:
+  - { appDirPath: ./front }
+  - { appDirPath: ./math, resourcesPaths: [./own] }
+`);
+  assert.deepEqual(front?.flags["resources-path"], [join(folder, "common")]);
+  assert.deepEqual(math?.flags["resources-path"], [join(folder, "math/own")]);
+});
+
+test("resourcesPath is one more of resourcesPaths, of an app and in common", () => {
+  const [front, math] = read(`
+version: 1
+common: { resourcesPaths: [./a, ./b], resourcesPath: ./c }
+apps:
+  - { appDirPath: ./front }
+  - { appDirPath: ./math, resourcesPath: ./z, resourcesPaths: [./x, ./y] }
+`);
+  assert.deepEqual(
+    front?.flags["resources-path"],
+    ["a", "b", "c"].map((name) => join(folder, name)),
+  );
+  assert.deepEqual(
+    math?.flags["resources-path"],
+    ["x", "y", "z"].map((name) => join(folder, "math", name)),
+  );
+});
+
+test("an app that lists no resources has those in common", () => {
+  const { flags } = readOne(`
+version: 1
+common: { resourcesPath: ./common }
+apps: [{ appDirPath: ./math, resourcesPaths: [] }]
+`);
+  assert.deepEqual(flags["resources-path"], [join(folder, "common")]);
+});
+
+// Each in a directory that has both, one, or neither of what Dapr's CLI looks for in it.
+mkdirSync(join(folder, "both/.dapr/resources"), { recursive: true });
+writeFileSync(join(folder, "both/.dapr/config.yaml"), "");
+mkdirSync(join(folder, "resources-only/.dapr/resources"), { recursive: true });
+mkdirSync(join(folder, "config-only/.dapr"), { recursive: true });
+writeFileSync(join(folder, "config-only/.dapr/config.yaml"), "");
+
+const COMMON = "common: { resourcesPaths: [./common], configFilePath: common.yaml }\n";
+const OWN = ", resourcesPath: own, configFilePath: own.yaml";
+
+const PRECEDENCE: [promise: string, common: string, app: string, resources: string[], config: string[]][] = [
+  ["what an app names comes before its .dapr/", COMMON, `both${OWN}`, ["both/own"], ["both/own.yaml"]],
+  [
+    "what stands in an app's .dapr/ comes before what is common",
+    COMMON,
+    "both",
+    ["both/.dapr/resources"],
+    ["both/.dapr/config.yaml"],
+  ],
+  ["an app's .dapr/ needs nothing in the file", "", "both", ["both/.dapr/resources"], ["both/.dapr/config.yaml"]],
+  ["common comes where there is no .dapr/", COMMON, "neither", ["common"], ["common.yaml"]],
+  [
+    "resources in .dapr/ do not replace the Configuration",
+    COMMON,
+    "resources-only",
+    ["resources-only/.dapr/resources"],
+    ["common.yaml"],
+  ],
+  [
+    "a Configuration in .dapr/ does not replace the resources",
+    COMMON,
+    "config-only",
+    ["common"],
+    ["config-only/.dapr/config.yaml"],
+  ],
+  [
+    "naming resources leaves the Configuration in .dapr/",
+    COMMON,
+    "both, resourcesPath: own",
+    ["both/own"],
+    ["both/.dapr/config.yaml"],
+  ],
+  [
+    "naming a Configuration leaves the resources in .dapr/",
+    COMMON,
+    "both, configFilePath: own.yaml",
+    ["both/.dapr/resources"],
+    ["both/own.yaml"],
+  ],
+  ["where nothing is named, nothing is", "", "neither", [], []],
+];
+
+for (const [promise, common, app, resources, config] of PRECEDENCE) {
+  test(promise, () => {
+    const { flags } = readOne(`version: 1\n${common}apps: [{ appDirPath: ${app} }]\n`);
+    const inFolder = (path: string): string => join(folder, path);
+    assert.deepEqual(flags["resources-path"], resources.map(inFolder));
+    assert.deepEqual(flags["config"], config.map(inFolder));
+  });
+}
+
+test("each app looks into its own directory", () => {
+  const [both, neither] = read("version: 1\napps: [{ appDirPath: both }, { appDirPath: neither }]\n");
+  assert.deepEqual(both?.flags["config"], [join(folder, "both/.dapr/config.yaml")]);
+  assert.deepEqual(neither?.flags["config"], []);
+});
+
+test("absolute paths stay as they are", () => {
+  const { appDirPath, flags } = readOne(`
+version: 1
+common: { resourcesPaths: [/etc/common] }
+apps: [{ appDirPath: /srv/math, configFilePath: /etc/config.yaml }]
+`);
+  assert.equal(appDirPath, "/srv/math");
+  assert.deepEqual(flags["resources-path"], ["/etc/common"]);
+  assert.deepEqual(flags["config"], ["/etc/config.yaml"]);
+});
+
+test("keys without meaning here are told, those of common too", () => {
+  const { withoutEffect, flags } = readOne(`
+version: 1
+name: shop
+common: { daprdLogDestination: file }
+apps: [{ appDirPath: ., runtimePath: /opt/dapr, containerImage: x, containerImagePullPolicy: Always, createService: true, appLogDestination: console }]
+`);
+  assert.deepEqual([...withoutEffect].sort(), [
+    "appLogDestination",
+    "containerImage",
+    "containerImagePullPolicy",
+    "createService",
+    "daprdLogDestination",
+    "runtimePath",
+  ]);
+  assert.deepEqual(flags, { config: [], "resources-path": [] });
+});
+
+const REFUSED: [what: string, text: string, message: string][] = [
+  ["an empty file", "# nothing\n", `${file}: the file is empty`],
+  [
+    "a second document",
+    "version: 1\napps: [{ appDirPath: . }]\n---\na: 1\n",
+    `${file}: a run file is one YAML document, this has several`,
+  ],
+  ["another version", "version: 2\napps: [{ appDirPath: . }]\n", `${file}:1: version: only version 1 is known`],
+  ["no version", "apps: [{ appDirPath: . }]\n", `${file}:1: version: only version 1 is known`],
+  ["no app", "version: 1\napps: []\n", `${file}:2: apps: names no app`],
+  [
+    "an unknown key of an app",
+    "version: 1\napps:\n  - appDirPath: .\n    appprt: 1\n",
+    `${file}:4: unknown field "apps.0.appprt"; did you mean "appPort"?`,
+  ],
+  [
+    "a required key that is misspelled",
+    "version: 1\napps:\n  - appID: math\n    appDirpath: .\n",
+    `${file}:4: unknown field "apps.0.appDirpath"; did you mean "appDirPath"?`,
+  ],
+  [
+    "a required key that is missing",
+    "version: 1\napps:\n  - appID: front\n    appDirPath: .\n  - appID: math\n",
+    `${file}:5: apps.1.appDirPath: Invalid input: expected string, received undefined`,
+  ],
+  [
+    "a key of an app in common",
+    "version: 1\ncommon:\n  appID: x\napps: [{ appDirPath: . }]\n",
+    `${file}:3: unknown field "common.appID"`,
+  ],
+  [
+    "a port that is none",
+    "version: 1\napps:\n  - appDirPath: .\n    appPort: 65536\n",
+    `${file}:4: apps.0.appPort: Too big: expected number to be <=65535`,
+  ],
+  [
+    "two apps with one id",
+    "version: 1\napps: [{ appDirPath: ./math }, { appDirPath: ./other, appID: math }]\n",
+    `${file}: two apps have the id "math"; give each its own appID`,
+  ],
+];
+
+for (const [what, text, message] of REFUSED) {
+  test(`refused, and said where: ${what}`, () => {
+    assert.throws(() => read(text), { name: "ResourceError", message });
+  });
+}

@@ -1,0 +1,102 @@
+import type { NameResolver } from "../components/contract/name-resolver.ts";
+import { standardNameResolvers } from "../components/standard.ts";
+import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
+import type { CallObserver } from "../core/call-observer.ts";
+import type { Clock } from "../core/clock.ts";
+import { SetupError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Neighbour, Neighbours } from "../invocation/ports.ts";
+import type { Shutdown } from "../transport/http/routes/shutdown.ts";
+import { PeerClient } from "../transport/peer/peer-client.ts";
+import { Sidecar } from "./sidecar.ts";
+import type { SidecarSettings } from "./sidecar-settings.ts";
+
+export interface HostParts {
+  /** Outrigger's home directory; exists. */
+  readonly home: string;
+  readonly clock: Clock;
+  readonly observer: CallObserver;
+  /** A logger for the process, or for one app of it. */
+  logFor(appId?: string): Logger;
+}
+
+const DEFAULT_RESOLVER = "registry";
+
+/**
+ * A process with one or more Sidecars. It owns what they share: the name resolver, the connections to peers, and the
+ * way from one to the other.
+ */
+export class Host implements Neighbours {
+  readonly #parts: HostParts;
+  readonly #resolver: NameResolver;
+  readonly #peers: PeerClient;
+  readonly #sidecars = new Map<string, Sidecar>();
+
+  constructor(parts: HostParts) {
+    this.#parts = parts;
+    this.#peers = new PeerClient(parts.clock);
+    this.#resolver = createResolver(DEFAULT_RESOLVER, parts);
+  }
+
+  /** @throws {Error} where the name resolver cannot start. */
+  async start(): Promise<void> {
+    await this.#resolver.start();
+  }
+
+  /**
+   * Starts one more Sidecar.
+   *
+   * @throws {Error} where the process already has that app, or its ports cannot be had; then nothing of it is left.
+   */
+  async add(settings: SidecarSettings, onShutdown: Shutdown): Promise<Sidecar> {
+    const name = qualifiedName(settings.app);
+    if (this.#sidecars.has(name))
+      throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
+    const { clock, observer } = this.#parts;
+    const sidecar = new Sidecar(settings, {
+      resolver: this.#resolver,
+      neighbours: this,
+      peers: this.#peers,
+      observer,
+      clock,
+      log: this.#parts.logFor(settings.app.id),
+      onShutdown,
+    });
+    try {
+      await sidecar.start();
+    } catch (error) {
+      await sidecar.close();
+      throw error;
+    }
+    this.#sidecars.set(name, sidecar);
+    return sidecar;
+  }
+
+  /** The other Sidecars find this one no more. */
+  forget(sidecar: Sidecar): void {
+    this.#sidecars.delete(qualifiedName(sidecar.settings.app));
+  }
+
+  /** Ends one Sidecar at once, whatever runs on it. */
+  async cut(sidecar: Sidecar): Promise<void> {
+    this.forget(sidecar);
+    await sidecar.close();
+  }
+
+  find(app: AppIdentity): Neighbour | undefined {
+    return this.#sidecars.get(qualifiedName(app))?.neighbour;
+  }
+
+  /** Cuts what is left and gives everything back. May be called twice. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#sidecars.values()].map((sidecar) => this.cut(sidecar)));
+    this.#peers.close();
+    await this.#resolver.close();
+  }
+}
+
+function createResolver(name: string, parts: HostParts): NameResolver {
+  const manifest = standardNameResolvers.find((candidate) => candidate.name === name);
+  if (manifest === undefined) throw new SetupError(`there is no name resolver "${name}"`);
+  return manifest.create({ home: parts.home, clock: parts.clock, log: parts.logFor() });
+}

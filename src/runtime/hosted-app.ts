@@ -1,0 +1,203 @@
+import type { Clock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
+import { apiHost } from "./api-host.ts";
+import { waitForPort } from "./app-port.ts";
+import { AppProcess, refuseMissingProgram } from "./app-process.ts";
+import type { Host } from "./host.ts";
+import type { Sidecar, SidecarPorts } from "./sidecar.ts";
+import type { SidecarSettings } from "./sidecar-settings.ts";
+
+/** What is to be run: a Sidecar, and the command that starts its app where Outrigger is to start it. */
+export interface HostedAppSpec {
+  readonly settings: SidecarSettings;
+  /** Undefined for an app that somebody else starts. */
+  readonly command: HostedCommand | undefined;
+}
+
+export interface HostedCommand {
+  readonly argv: readonly [program: string, ...args: string[]];
+  readonly cwd: string;
+  /** Without what Outrigger adds. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly stdin: "inherit" | "ignore";
+}
+
+/** Told what happens to the app, for people to read. */
+export interface HostedAppEvents {
+  started(app: HostedApp): void;
+  /** The app's port answers (or it has none to wait for). */
+  ready(app: HostedApp): void;
+  line(app: HostedApp, line: string, stream: "stdout" | "stderr"): void;
+  /** The app has ended by itself, and its Sidecar ends with it. */
+  exited(app: HostedApp, code: number): void;
+}
+
+// What the app may take to end after its signal; daprd's grace for itself is the same by default.
+const APP_PATIENCE_MS = 5000;
+const FORCED_EXIT_CODE = 1;
+// As a shell says it of a program it cannot run.
+const COULD_NOT_START_CODE = 126;
+
+/** A Sidecar and its app: started together, ended together. */
+export class HostedApp {
+  readonly spec: HostedAppSpec;
+  /** Resolves once both are over, with the app's exit code; 0 where they were asked to end. */
+  readonly ended: Promise<number>;
+  readonly #host: Host;
+  readonly #clock: Clock;
+  readonly #events: HostedAppEvents;
+  /** Fires when the app is to end, or has ended. */
+  readonly #ending = new AbortController();
+  #end!: (code: number) => void;
+  #sidecar: Sidecar | undefined;
+  #process: AppProcess | undefined;
+  #drained: Promise<void> | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(spec: HostedAppSpec, host: Host, clock: Clock, events: HostedAppEvents) {
+    this.spec = spec;
+    this.#host = host;
+    this.#clock = clock;
+    this.#events = events;
+    this.ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+  }
+
+  get id(): string {
+    return this.spec.settings.app.id;
+  }
+
+  get ports(): SidecarPorts {
+    if (this.#sidecar === undefined) throw new Error(`${this.id} has not started`);
+    return this.#sidecar.ports;
+  }
+
+  /** Undefined where somebody else starts the app. */
+  get appPid(): number | undefined {
+    return this.#process?.pid;
+  }
+
+  /**
+   * Binds the ports and makes the app findable. The app itself starts with `launch`.
+   *
+   * @throws {SetupError} where the command names no program, and as {@link Host.add} does.
+   */
+  async start(): Promise<void> {
+    if (this.#isEnding()) return;
+    // Before a port is bound or a neighbour started: a slip in the command line should cost nothing.
+    if (this.spec.command !== undefined) refuseMissingProgram(this.spec.command);
+    const sidecar = await this.#host.add(this.spec.settings, (mode) => {
+      if (mode === "graceful") void this.stop("SIGTERM");
+      // daprd ends 100 ms later, so that the answer reaches the app first (A9).
+      else setTimeout(() => void this.kill(FORCED_EXIT_CODE), 100);
+    });
+    this.#sidecar = sidecar;
+    if (this.#isEnding()) await this.#host.cut(sidecar);
+    else this.#events.started(this);
+  }
+
+  /** Starts the app and watches for its port. Does nothing where the app has been told to end meanwhile. */
+  async launch(): Promise<void> {
+    if (this.#isEnding()) return;
+    const { command } = this.spec;
+    if (command !== undefined) await this.#startProcess(command);
+    void this.#awaitPort();
+  }
+
+  /**
+   * Lets the calls that run finish, and begins no others. The app goes on, and the other Sidecars of the process still find
+   * it: what they have under way may need it.
+   */
+  drain(): Promise<void> {
+    this.#ending.abort();
+    this.#drained ??= this.#sidecar?.drain() ?? Promise.resolve();
+    return this.#drained;
+  }
+
+  /**
+   * Ends both in order: no new calls, those that run finish, then the app is sent `signal`.
+   *
+   * Calling it again gives the same promise.
+   */
+  stop(signal: NodeJS.Signals): Promise<void> {
+    this.#stopped ??= this.#stopInOrder(signal);
+    return this.#stopped;
+  }
+
+  /** Ends both at once. */
+  async kill(code: number): Promise<void> {
+    this.#ending.abort();
+    // The end of the app is this one's doing: its watch has nothing to tell.
+    this.#stopped ??= this.ended.then(() => undefined);
+    this.#process?.signal("SIGKILL");
+    if (this.#sidecar !== undefined) await this.#host.cut(this.#sidecar);
+    this.#end(code);
+  }
+
+  async #startProcess(command: HostedCommand): Promise<void> {
+    const env = { ...command.env, ...this.#environment() };
+    const onLine = (line: string, stream: "stdout" | "stderr"): void => {
+      this.#events.line(this, line, stream);
+    };
+    this.#process = AppProcess.start({ ...command, env, onLine });
+    void this.#watch(this.#process);
+    if (this.#process.pid !== undefined) await this.#sidecar?.recordAppProcess(this.#process.pid);
+  }
+
+  async #watch(app: AppProcess): Promise<void> {
+    const code = await app.exited.catch((error: unknown) => {
+      this.#events.line(this, messageOf(error), "stderr");
+      return COULD_NOT_START_CODE;
+    });
+    if (this.#stopped !== undefined) return;
+    this.#events.exited(this, code);
+    // Answers that the app has given may still be on their way.
+    await this.#endSidecar();
+    this.#end(code);
+  }
+
+  async #stopInOrder(signal: NodeJS.Signals): Promise<void> {
+    await this.#endSidecar();
+    // A program that could not be started has been told of by its watch.
+    await this.#process?.stop(signal, APP_PATIENCE_MS).catch(() => undefined);
+    this.#end(0);
+  }
+
+  #isEnding(): boolean {
+    return this.#ending.signal.aborted;
+  }
+
+  async #endSidecar(): Promise<void> {
+    if (this.#sidecar !== undefined) this.#host.forget(this.#sidecar);
+    await this.drain();
+    if (this.#sidecar !== undefined) await this.#host.cut(this.#sidecar);
+  }
+
+  async #awaitPort(): Promise<void> {
+    const { appPort, appChannelAddress } = this.spec.settings;
+    try {
+      if (appPort !== undefined) await waitForPort(appChannelAddress, appPort, this.#clock, this.#ending.signal);
+      this.#sidecar?.markAppReady();
+      this.#events.ready(this);
+    } catch (error) {
+      if (!this.#isEnding()) throw new Error(`waiting for ${this.id}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /** What an app finds its sidecar by: Dapr's SDKs read these, seed 004's clients read SERVICE_ID. */
+  #environment(): NodeJS.ProcessEnv {
+    const { app, appPort, listenAddresses } = this.spec.settings;
+    const { http, grpc } = this.ports;
+    const host = apiHost(listenAddresses);
+    return {
+      APP_ID: app.id,
+      SERVICE_ID: app.id,
+      APP_PORT: appPort === undefined ? undefined : String(appPort),
+      DAPR_HTTP_PORT: String(http),
+      DAPR_GRPC_PORT: String(grpc),
+      DAPR_HTTP_ENDPOINT: `http://${host}:${String(http)}`,
+      DAPR_GRPC_ENDPOINT: `http://${host}:${String(grpc)}`,
+    };
+  }
+}

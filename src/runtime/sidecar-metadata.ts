@@ -1,0 +1,40 @@
+import type { MetadataSource } from "../transport/http/routes/metadata.ts";
+import type { SidecarSettings } from "./sidecar-settings.ts";
+import { DAPR_WIRE_VERSION, outriggerVersion } from "./version.ts";
+
+/** What `/v1.0/metadata` tells (A9), and what the app has added to it. */
+export class SidecarMetadata implements MetadataSource {
+  readonly #settings: SidecarSettings;
+  readonly #extended: Map<string, string>;
+
+  constructor(settings: SidecarSettings) {
+    this.#settings = settings;
+    this.#extended = new Map([
+      ["daprRuntimeVersion", DAPR_WIRE_VERSION],
+      ["outriggerVersion", outriggerVersion()],
+    ]);
+    if (settings.command !== "") this.#extended.set("appCommand", settings.command);
+  }
+
+  setExtended(key: string, value: string): void {
+    this.#extended.set(key, value);
+  }
+
+  describe(): Readonly<Record<string, unknown>> {
+    const { app, appPort, appChannelAddress, appMaxConcurrency } = this.#settings;
+    return {
+      id: app.id,
+      runtimeVersion: DAPR_WIRE_VERSION,
+      // Go writes maps with their keys sorted.
+      extended: Object.fromEntries([...this.#extended].sort(([a], [b]) => (a < b ? -1 : 1))),
+      appConnectionProperties: {
+        port: appPort,
+        protocol: "http",
+        channelAddress: appChannelAddress,
+        maxConcurrency: appMaxConcurrency > 0 ? appMaxConcurrency : undefined,
+      },
+      // Actors are not this project's; a client that asks is told so in daprd's words.
+      actorRuntime: { runtimeStatus: "DISABLED", hostReady: false, placement: "placement: disconnected" },
+    };
+  }
+}

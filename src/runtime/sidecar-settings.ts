@@ -1,0 +1,34 @@
+import type { AppIdentity } from "../core/app-id.ts";
+
+/** Everything that one Sidecar must be told: flags, environment and Configuration, checked and merged by cli/. */
+export interface SidecarSettings {
+  readonly app: AppIdentity;
+  /** Undefined for a sidecar without an app: it can call, and cannot be called. */
+  readonly appPort: number | undefined;
+  readonly appChannelAddress: string;
+  /** How long calls wait for an app that has not answered on its port yet; 0 fails them at once, as daprd does. */
+  readonly appStartPatienceMs: number;
+  /** 0 or less: no limit. */
+  readonly appMaxConcurrency: number;
+  /** 0: any free port. The same holds for the other ports. */
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly internalPort: number;
+  /** Where the HTTP and gRPC APIs listen; at least one. */
+  readonly listenAddresses: readonly string[];
+  readonly internalListenAddress: string;
+  readonly maxBodyBytes: number;
+  readonly readBufferBytes: number;
+  /** How long calls that run may go on once the sidecar is told to stop. */
+  readonly gracefulShutdownMs: number;
+  /** `DAPR_API_TOKEN`, `DAPR_API_TOKEN_PREVIOUS`. */
+  readonly apiTokens: readonly (string | undefined)[];
+  /** `APP_API_TOKEN`. */
+  readonly appToken: string | undefined;
+  /** `spec.invocation.preservePath`. */
+  readonly preservePath: boolean;
+  /** `DAPR_HOST_IP`, else found out: the address of this host that callees are told. */
+  readonly hostAddress: string;
+  /** The app's command line, for people to read. */
+  readonly command: string;
+}

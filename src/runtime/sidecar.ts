@@ -1,0 +1,284 @@
+import { randomBytes, randomUUID } from "node:crypto";
+import { hostname } from "node:os";
+import type { Announcement, NameResolver } from "../components/contract/name-resolver.ts";
+import type { CallObserver } from "../core/call-observer.ts";
+import type { Clock } from "../core/clock.ts";
+import { SetupError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
+import { Invoker } from "../invocation/invoker.ts";
+import type { Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
+import { Receiver } from "../invocation/receiver.ts";
+import { StartGate } from "../invocation/start-gate.ts";
+import { ApiTokens } from "../security/api-token.ts";
+import { HttpAppChannel } from "../transport/app/http-app-channel.ts";
+import { bodyLimit } from "../transport/body-limit.ts";
+import { GrpcServer } from "../transport/grpc/grpc-server.ts";
+import { ApiServer } from "../transport/http/api-server.ts";
+import type { Shutdown } from "../transport/http/routes/shutdown.ts";
+import { PeerServer } from "../transport/peer/peer-server.ts";
+import { apiHost } from "./api-host.ts";
+import { ListenError } from "./listen-error.ts";
+import { SidecarMetadata } from "./sidecar-metadata.ts";
+import type { SidecarSettings } from "./sidecar-settings.ts";
+import { stableInternalPort } from "./stable-port.ts";
+
+/** What the process lends to each of its Sidecars. */
+export interface SidecarSurroundings {
+  readonly resolver: NameResolver;
+  readonly neighbours: Neighbours;
+  readonly peers: PeerCaller;
+  readonly observer: CallObserver;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Called when the app asks its sidecar to end. */
+  readonly onShutdown: Shutdown;
+}
+
+export interface SidecarPorts {
+  readonly http: number;
+  readonly grpc: number;
+  readonly internal: number;
+}
+
+/**
+ * One app's identity and doors. Many live in one process and share nothing but what they are lent.
+ *
+ * Life: `start`, any number of calls, `drain`, `close`. `close` may be called at any time, and twice.
+ */
+export class Sidecar {
+  readonly settings: SidecarSettings;
+  /** How the other Sidecars of this process call this one. */
+  readonly neighbour: Neighbour;
+  readonly #surroundings: SidecarSurroundings;
+  readonly #channel: HttpAppChannel | undefined;
+  readonly #receiver: Receiver;
+  readonly #gate: StartGate;
+  readonly #metadata: SidecarMetadata;
+  readonly #controlToken = randomBytes(16).toString("hex");
+  readonly #api: ApiServer;
+  readonly #peer: PeerServer;
+  readonly #grpc: GrpcServer;
+  #announcement: Announcement | undefined;
+  #ports: SidecarPorts | undefined;
+  #appReady: boolean;
+
+  constructor(settings: SidecarSettings, surroundings: SidecarSurroundings) {
+    this.settings = settings;
+    this.#surroundings = surroundings;
+    this.#appReady = settings.appPort === undefined;
+    this.#channel = channelTo(settings);
+    this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
+    this.#receiver = new Receiver({
+      channel: this.#channel,
+      limit: new ConcurrencyLimit(settings.appMaxConcurrency),
+      gate: this.#gate,
+      limitBody: bodyLimit(settings.maxBodyBytes),
+    });
+    this.#grpc = new GrpcServer((error) => {
+      surroundings.log.error("the gRPC listener has trouble", { error: error.message });
+    });
+    this.#metadata = new SidecarMetadata(settings);
+    this.neighbour = { instanceId: randomUUID(), receive: (call) => this.#receiver.receive(call) };
+    this.#api = this.#buildApi();
+    this.#peer = this.#buildPeer();
+  }
+
+  /** The ports that are bound. @throws {Error} before `start`. */
+  get ports(): SidecarPorts {
+    if (this.#ports === undefined) throw new Error("the sidecar has not started");
+    return this.#ports;
+  }
+
+  /**
+   * Binds every port, then makes the app findable.
+   *
+   * @throws {ListenError} naming the port that cannot be had; what was bound until then is given back by `close`.
+   */
+  async start(): Promise<void> {
+    this.#refuseClashes();
+    const { listenAddresses, httpPort, grpcPort } = this.settings;
+    const http = await this.#bindAll("HTTP API", "--dapr-http-port", listenAddresses, httpPort, (host, port) =>
+      this.#api.listener.listen(host, port),
+    );
+    const grpc = await this.#bindAll("gRPC API", "--dapr-grpc-port", listenAddresses, grpcPort, (host, port) =>
+      this.#grpc.listen(host, port),
+    );
+    const internal = await this.#bindInternal();
+    this.#ports = { http, grpc, internal };
+    await this.#announce(this.#ports);
+  }
+
+  /** The app answers on its port: calls may come. */
+  markAppReady(): void {
+    this.#appReady = true;
+    this.#gate.open();
+  }
+
+  async recordAppProcess(appPid: number): Promise<void> {
+    this.#metadata.setExtended("appPID", String(appPid));
+    await this.#announcement?.update({ appPid });
+  }
+
+  /**
+   * Lets the calls that run finish, within `gracefulShutdownMs`. No new ones come from other processes; the app itself may
+   * call out for as long as it still answers somebody, who may depend on it.
+   */
+  async drain(): Promise<void> {
+    const { clock } = this.#surroundings;
+    const timer = new AbortController();
+    const late = clock.sleep(this.settings.gracefulShutdownMs, timer.signal);
+    // Rejects when it is called off, which is not news.
+    late.catch(() => undefined);
+    await Promise.race([this.#finishCalls(), late]);
+    timer.abort();
+  }
+
+  /** Gives back every port and connection, whatever runs on them. */
+  async close(): Promise<void> {
+    await this.#announcement?.withdraw();
+    this.#api.listener.destroy();
+    this.#peer.listener.destroy();
+    this.#grpc.destroy();
+    this.#channel?.close();
+  }
+
+  async #finishCalls(): Promise<void> {
+    await this.#announcement?.withdraw();
+    this.#peer.listener.stopAccepting();
+    await this.#receiver.whenIdle();
+    this.#api.listener.stopAccepting();
+    await Promise.all([this.#api.listener.whenIdle(), this.#peer.listener.whenIdle(), this.#receiver.whenIdle()]);
+  }
+
+  #buildApi(): ApiServer {
+    const { settings } = this;
+    const { log, onShutdown } = this.#surroundings;
+    return new ApiServer({
+      invocation: { invoker: this.#buildInvoker(), maxBodyBytes: settings.maxBodyBytes },
+      health: {
+        appId: settings.app.id,
+        notReady: () => [...this.#notListening(), ...(this.#appReady ? [] : ["app"])],
+        notReadyOutbound: () => this.#notListening(),
+      },
+      metadata: this.#metadata,
+      shutdown: onShutdown,
+      tokens: new ApiTokens(settings.apiTokens),
+      controlTokens: new ApiTokens([this.#controlToken]),
+      readBufferBytes: settings.readBufferBytes,
+      log,
+    });
+  }
+
+  #buildInvoker(): Invoker {
+    const { app, hostAddress, preservePath } = this.settings;
+    const { neighbours, peers, resolver, observer, clock } = this.#surroundings;
+    const host = { address: hostAddress, hostname: hostname() };
+    return new Invoker({
+      self: app,
+      host,
+      receiver: this.#receiver,
+      neighbours,
+      peers,
+      resolver,
+      observer,
+      clock,
+      preservePath,
+    });
+  }
+
+  #buildPeer(): PeerServer {
+    const { app, readBufferBytes } = this.settings;
+    const { observer, clock, log } = this.#surroundings;
+    return new PeerServer({ self: app, receiver: this.#receiver, observer, clock, readBufferBytes, log });
+  }
+
+  #notListening(): string[] {
+    return this.#announcement === undefined ? ["listeners"] : [];
+  }
+
+  /** daprd refuses an app port that is its own: the sidecar would call itself for ever (A6). */
+  #refuseClashes(): void {
+    const { appPort, httpPort, grpcPort, internalPort } = this.settings;
+    if (appPort === undefined) return;
+    const flags = {
+      "--dapr-http-port": httpPort,
+      "--dapr-grpc-port": grpcPort,
+      "--dapr-internal-grpc-port": internalPort,
+    };
+    const clash = Object.entries(flags).find(([, port]) => port === appPort);
+    if (clash !== undefined) {
+      throw new SetupError(
+        `--app-port and ${clash[0]} are both ${String(appPort)}; the app and its sidecar need different ports`,
+      );
+    }
+  }
+
+  async #bindAll(
+    purpose: string,
+    flag: string,
+    hosts: readonly string[],
+    port: number,
+    listen: (host: string, port: number) => Promise<number>,
+  ): Promise<number> {
+    // A free port is chosen with the first address and asked for on the others.
+    let bound = port;
+    for (const host of hosts) {
+      try {
+        bound = await listen(host, bound);
+      } catch (cause) {
+        throw new ListenError({ purpose: `${purpose} of ${this.settings.app.id}`, host, port: bound, flag }, cause);
+      }
+    }
+    return bound;
+  }
+
+  /** A port of its own choice is the same on every start where it is free, as daprd's is; else any. */
+  async #bindInternal(): Promise<number> {
+    const { app, appPort, internalListenAddress, internalPort } = this.settings;
+    const bind = (port: number): Promise<number> =>
+      this.#bindAll("internal port", "--dapr-internal-grpc-port", [internalListenAddress], port, (host, wanted) =>
+        this.#peer.listener.listen(host, wanted),
+      );
+    const preferred = stableInternalPort(app);
+    if (internalPort !== 0 || preferred === appPort) return bind(internalPort);
+    try {
+      return await bind(preferred);
+    } catch {
+      return bind(0);
+    }
+  }
+
+  async #announce(ports: SidecarPorts): Promise<void> {
+    const { app, appPort, command, internalListenAddress, listenAddresses } = this.settings;
+    const instance = {
+      app,
+      instanceId: this.neighbour.instanceId,
+      host: reachableAddress(internalListenAddress),
+      port: ports.internal,
+      wire: "lean",
+    } as const;
+    this.#announcement = await this.#surroundings.resolver.announce(instance, {
+      pid: process.pid,
+      apiHost: apiHost(listenAddresses),
+      httpPort: ports.http,
+      grpcPort: ports.grpc,
+      appPort,
+      appPid: undefined,
+      command,
+      startedAtMs: this.#surroundings.clock.now(),
+      controlToken: this.#controlToken,
+    });
+  }
+}
+
+function channelTo(settings: SidecarSettings): HttpAppChannel | undefined {
+  const { appPort, appChannelAddress, appToken } = settings;
+  if (appPort === undefined) return undefined;
+  return new HttpAppChannel({ address: appChannelAddress, port: appPort, appToken });
+}
+
+/** Who listens on every address is reached, by its neighbours on this machine, over loopback. */
+function reachableAddress(listenAddress: string): string {
+  return listenAddress === "0.0.0.0" || listenAddress === "::" ? "127.0.0.1" : listenAddress;
+}

@@ -1,0 +1,30 @@
+import { OutriggerError } from "../../../core/errors.ts";
+import { answer } from "../answer.ts";
+import type { ApiRequest } from "../api-request.ts";
+
+/** What the health routes ask (A9). */
+export interface HealthSource {
+  readonly appId: string;
+  /** The parts that are not ready, by name; empty means healthy. */
+  notReady(): readonly string[];
+  /** The same, without regard to the app: what the app may wait for before it starts to call out. */
+  notReadyOutbound(): readonly string[];
+}
+
+export function health(source: HealthSource, request: ApiRequest): void {
+  const asked = new URLSearchParams(request.query ?? "").get("appid");
+  if (asked !== null && asked !== source.appId) {
+    throw new OutriggerError("appIdMismatch", "dapr app-id does not match");
+  }
+  const waiting = source.notReady();
+  if (waiting.length > 0) throw new OutriggerError("notReady", `dapr is not ready: [${waiting.join(" ")}]`);
+  answer(request.exchange, 204, undefined);
+}
+
+export function outboundHealth(source: HealthSource, request: ApiRequest): void {
+  const waiting = source.notReadyOutbound();
+  if (waiting.length > 0) {
+    throw new OutriggerError("outboundNotReady", `dapr outbound is not ready: [${waiting.join(" ")}]`);
+  }
+  answer(request.exchange, 204, undefined);
+}

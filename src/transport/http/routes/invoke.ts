@@ -1,0 +1,85 @@
+import { OutriggerError } from "../../../core/errors.ts";
+import { headerValue, withoutHeaders } from "../../../core/raw-headers.ts";
+import type { Invoker } from "../../../invocation/invoker.ts";
+import { relay } from "../answer.ts";
+import type { ApiRequest } from "../api-request.ts";
+import { requestBodyOf } from "../request-body.ts";
+
+/** Service invocation (seed 000), in all the forms in which a request can name its target (A2). */
+
+const INVOKE_PREFIX = "/v1.0/invoke/";
+const METHOD_SEPARATOR = "/method/";
+const APP_ID_HEADER = "dapr-app-id";
+
+export interface InvokeRoute {
+  readonly invoker: Invoker;
+  /** `--max-body-size`. */
+  readonly maxBodyBytes: number;
+}
+
+/** @throws {OutriggerError} also where the request names no target. */
+export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<void> {
+  const named = targetOf(request);
+  if (named === undefined) {
+    throw new OutriggerError("noTarget", "failed getting app id either from the URL path or the header dapr-app-id");
+  }
+  const { body, contentLength } = await requestBodyOf(request.exchange, route.maxBodyBytes);
+  const response = await route.invoker.invoke({
+    ...named,
+    method: request.method,
+    query: request.query,
+    headers: withoutHeaders(request.headers, (name) => isForTheSidecar(name, request)),
+    trace: request.trace,
+    body,
+    contentLength,
+    signal: request.exchange.signal,
+  });
+  relay(request.exchange, response, request.traceHeaders);
+}
+
+interface NamedTarget {
+  readonly target: string;
+  readonly rawPath: string;
+  readonly methodMissing: boolean;
+}
+
+/** Header before basic auth before path, as daprd looks for them (A2). */
+function targetOf(request: ApiRequest): NamedTarget | undefined {
+  const byHeader = headerValue(request.headers, APP_ID_HEADER) ?? basicAuthTarget(request.headers);
+  if (byHeader !== undefined && byHeader !== "") {
+    return { target: byHeader, rawPath: request.path, methodMissing: false };
+  }
+  return pathTarget(request.path);
+}
+
+function pathTarget(path: string): NamedTarget | undefined {
+  if (!path.startsWith(INVOKE_PREFIX)) return undefined;
+  const separator = path.indexOf(METHOD_SEPARATOR, INVOKE_PREFIX.length);
+  if (separator === -1) return undefined;
+  const target = decodeId(path.slice(INVOKE_PREFIX.length, separator));
+  // The separator's last slash is the path's first.
+  const rawPath = path.slice(separator + METHOD_SEPARATOR.length - 1);
+  return target === "" ? undefined : { target, rawPath, methodMissing: rawPath === "/" };
+}
+
+/** Go's QueryUnescape. A broken escape is kept as written: no app has such an id, so the error names it. */
+function decodeId(raw: string): string {
+  try {
+    return decodeURIComponent(raw.replaceAll("+", " "));
+  } catch {
+    return raw;
+  }
+}
+
+/** `http://dapr-app-id:<app>@host/…`, the form for clients that can only be given a URL. */
+function basicAuthTarget(headers: readonly string[]): string | undefined {
+  const authorization = headerValue(headers, "authorization");
+  if (authorization === undefined || !/^basic /i.test(authorization)) return undefined;
+  const parts = Buffer.from(authorization.slice("basic ".length), "base64").toString("utf8").split(":");
+  return parts.length === 2 && parts[0]?.toLowerCase() === APP_ID_HEADER ? parts[1] : undefined;
+}
+
+/** Read here and gone: the target, and the API token where the sidecar asks for one (A1). */
+function isForTheSidecar(name: string, request: ApiRequest): boolean {
+  return name === APP_ID_HEADER || (request.tokenChecked && name === "dapr-api-token");
+}

@@ -1,0 +1,39 @@
+import { messageOf, OutriggerError } from "../../../core/errors.ts";
+import { goJson } from "../../../core/go-json.ts";
+import type { Body } from "../../../core/message.ts";
+import { readAtMost } from "../../read-at-most.ts";
+import { answer } from "../answer.ts";
+import type { ApiRequest } from "../api-request.ts";
+import { requestBodyOf } from "../request-body.ts";
+
+/** What the metadata routes show and change (A9). */
+export interface MetadataSource {
+  /** In daprd's order of keys; values that are undefined are left out. */
+  describe(): Readonly<Record<string, unknown>>;
+  setExtended(key: string, value: string): void;
+}
+
+export function getMetadata(source: MetadataSource, request: ApiRequest): void {
+  // The newline is Go's json.Encoder's.
+  const text = `${goJson(source.describe())}\n`;
+  answer(request.exchange, 200, { type: "application/json", text }, request.traceHeaders);
+}
+
+export async function putMetadata(
+  source: MetadataSource,
+  request: ApiRequest,
+  key: string,
+  maxBodyBytes: number,
+): Promise<void> {
+  const { body } = await requestBodyOf(request.exchange, maxBodyBytes);
+  source.setExtended(key, await readValue(body, maxBodyBytes));
+  answer(request.exchange, 204, undefined, request.traceHeaders);
+}
+
+async function readValue(body: Body, maxBodyBytes: number): Promise<string> {
+  try {
+    return await readAtMost(body, maxBodyBytes);
+  } catch (cause) {
+    throw new OutriggerError("bodyTooLarge", `cannot read the value: ${messageOf(cause)}`, { cause });
+  }
+}

@@ -1,0 +1,12 @@
+import { headerValue } from "../../../core/raw-headers.ts";
+import { answer } from "../answer.ts";
+import type { ApiRequest } from "../api-request.ts";
+
+export type Shutdown = (mode: "graceful" | "forced") => void;
+
+/** Answers, then ends this sidecar and its app (A9). */
+export function shutdown(stop: Shutdown, request: ApiRequest): void {
+  const forced = headerValue(request.headers, "dapr-force-shutdown")?.toLowerCase() === "true";
+  answer(request.exchange, 204, undefined, request.traceHeaders);
+  stop(forced ? "forced" : "graceful");
+}

@@ -1,0 +1,88 @@
+import type { AppInstance } from "../../components/contract/name-resolver.ts";
+import { qualifiedName } from "../../core/app-id.ts";
+import type { Clock } from "../../core/clock.ts";
+import { CallError } from "../../core/errors.ts";
+import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
+import { headerValue } from "../../core/raw-headers.ts";
+import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
+import type { PeerCaller } from "../../invocation/ports.ts";
+import { readAtMost } from "../read-at-most.ts";
+import { HttpUpstream, UpstreamError } from "../upstream/http-upstream.ts";
+import { ERROR_HEADER, NOT_THIS_APP, parseStatusCode, TARGET_HEADER } from "./peer-wire.ts";
+
+// A peer adds its own headers to what an app may send, so it gets a little more room than an app.
+const MAX_HEADER_BYTES = 288 * 1024;
+const MAX_ERROR_BYTES = 16 * 1024;
+// daprd lets go of a peer it has not called for three minutes (A5).
+const UNUSED_PEER_MS = 3 * 60_000;
+
+interface Peer {
+  readonly upstream: HttpUpstream;
+  lastUsed: number;
+}
+
+/** Calls the sidecars of other processes over the lean peer hop, keeping connections to each. */
+export class PeerClient implements PeerCaller {
+  readonly #peers = new Map<string, Peer>();
+  readonly #sweep: NodeJS.Timeout;
+  readonly #clock: Clock;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#sweep = setInterval(() => {
+      this.#dropUnused();
+    }, UNUSED_PEER_MS / 3);
+    this.#sweep.unref();
+  }
+
+  async call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+    const headers = [...request.headers, TARGET_HEADER, qualifiedName(instance.app)];
+    const response = await this.#send(instance, { ...request, headers });
+    const error = headerValue(response.headers, ERROR_HEADER);
+    if (error === undefined) return { ...response, headers: responseHeadersFromApp(response.headers) };
+    const message = await readAtMost(response.body, MAX_ERROR_BYTES);
+    if (error === NOT_THIS_APP) throw new CallError("Unavailable", message);
+    throw new CallError(parseStatusCode(error), message);
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+    for (const { upstream } of this.#peers.values()) upstream.destroy();
+    this.#peers.clear();
+  }
+
+  async #send(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+    try {
+      return await this.#upstreamFor(instance).send(request);
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      throw new CallError("Unavailable", `cannot reach the sidecar of ${instance.app.id} at ${error.message}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #upstreamFor({ host, port }: AppInstance): HttpUpstream {
+    const key = `${host} ${port}`;
+    let peer = this.#peers.get(key);
+    if (peer === undefined) {
+      const upstream = new HttpUpstream({
+        host,
+        port,
+        maxConnections: Number.POSITIVE_INFINITY,
+        maxHeaderBytes: MAX_HEADER_BYTES,
+      });
+      peer = { upstream, lastUsed: 0 };
+      this.#peers.set(key, peer);
+    }
+    peer.lastUsed = this.#clock.monotonic();
+    return peer.upstream;
+  }
+
+  /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
+  #dropUnused(): void {
+    for (const [key, { lastUsed }] of this.#peers) {
+      if (this.#clock.monotonic() - lastUsed >= UNUSED_PEER_MS) this.#peers.delete(key);
+    }
+  }
+}

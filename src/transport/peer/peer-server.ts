@@ -1,0 +1,119 @@
+import { type AppId, type AppIdentity, type Namespace, qualifiedName } from "../../core/app-id.ts";
+import type { CallObserver } from "../../core/call-observer.ts";
+import type { Clock } from "../../core/clock.ts";
+import { CallError, messageOf } from "../../core/errors.ts";
+import type { Logger } from "../../core/logger.ts";
+import type { ResponseMessage } from "../../core/message.ts";
+import { headerValue } from "../../core/raw-headers.ts";
+import { traceIdOf } from "../../core/trace-context.ts";
+import { requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
+import type { ReceivedCall } from "../../invocation/ports.ts";
+import type { Receiver } from "../../invocation/receiver.ts";
+import { answer, relay } from "../http/answer.ts";
+import { splitRequestTarget } from "../http/api-request.ts";
+import { type HttpExchange, HttpListener } from "../http/http-listener.ts";
+import { requestBodyOf } from "../http/request-body.ts";
+import { ERROR_HEADER, NOT_THIS_APP, TARGET_HEADER } from "./peer-wire.ts";
+
+export interface PeerServerParts {
+  readonly self: AppIdentity;
+  readonly receiver: Receiver;
+  readonly observer: CallObserver;
+  readonly clock: Clock;
+  readonly readBufferBytes: number;
+  readonly log: Logger;
+}
+
+// A path grows threefold where every byte of it is escaped, and the caller's sidecar adds headers of its own.
+const PATH_GROWTH = 3;
+const ROOM_FOR_PEER_HEADERS = 16 * 1024;
+// The receiver's business, so that it is the same for neighbours.
+const NO_LIMIT = Number.POSITIVE_INFINITY;
+
+/** The internal port: takes calls from the sidecars of other processes and hands them to the receiver. */
+export class PeerServer {
+  readonly listener: HttpListener;
+  readonly #parts: PeerServerParts;
+
+  constructor(parts: PeerServerParts) {
+    this.#parts = parts;
+    this.listener = new HttpListener({
+      name: "peer",
+      readBufferBytes: parts.readBufferBytes * PATH_GROWTH + ROOM_FOR_PEER_HEADERS,
+      refusalHeaders: [ERROR_HEADER, "Internal"],
+      log: parts.log,
+      handle: (exchange) => this.#handle(exchange),
+    });
+  }
+
+  async #handle(exchange: HttpExchange): Promise<void> {
+    const startedAt = this.#parts.clock.monotonic();
+    try {
+      const call = await this.#decode(exchange);
+      if (call === undefined) return;
+      const answered = await this.#receive(call);
+      this.#report(call, startedAt, answered);
+      if (answered instanceof Error) refuse(exchange, codeOf(answered), answered.message);
+      else relay(exchange, answered, []);
+    } catch (error) {
+      // The body could not be read: the caller has gone.
+      if (!exchange.signal.aborted) refuse(exchange, codeOf(error), messageOf(error));
+    }
+  }
+
+  async #decode(exchange: HttpExchange): Promise<ReceivedCall | undefined> {
+    const { request, signal } = exchange;
+    const target = headerValue(request.rawHeaders, TARGET_HEADER);
+    const place = splitRequestTarget(request.url ?? "");
+    if (target !== qualifiedName(this.#parts.self) || place === undefined) {
+      const self = qualifiedName(this.#parts.self);
+      refuse(exchange, NOT_THIS_APP, `this is the sidecar of ${self}, the call is for ${target ?? "nobody"}`);
+      return undefined;
+    }
+    const { body, contentLength } = await requestBodyOf(exchange, NO_LIMIT);
+    const headers = requestHeadersFromPeer(request.rawHeaders);
+    const method = request.method ?? "GET";
+    return { caller: callerOf(headers), request: { method, ...place, headers, body, contentLength, signal } };
+  }
+
+  async #receive(call: ReceivedCall): Promise<ResponseMessage | Error> {
+    try {
+      return await this.#parts.receiver.receive(call);
+    } catch (error) {
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+
+  #report(call: ReceivedCall, startedAt: number, answered: ResponseMessage | Error): void {
+    const failed = answered instanceof Error;
+    this.#parts.observer.callEnded({
+      direction: "received",
+      caller: call.caller,
+      target: this.#parts.self.id,
+      method: call.request.method,
+      path: call.request.path,
+      status: failed ? 500 : answered.status,
+      durationMs: this.#parts.clock.monotonic() - startedAt,
+      traceId: traceIdOf(headerValue(call.request.headers, "traceparent") ?? ""),
+      error: failed ? messageOf(answered) : undefined,
+    });
+  }
+}
+
+/** What the calling sidecar says of its app; proved by nothing until there is mTLS. */
+function callerOf(headers: readonly string[]): AppIdentity | undefined {
+  const id = headerValue(headers, "dapr-caller-app-id");
+  const namespace = headerValue(headers, "dapr-caller-namespace");
+  return id === undefined || namespace === undefined
+    ? undefined
+    : { id: id as AppId, namespace: namespace as Namespace };
+}
+
+function refuse(exchange: HttpExchange, error: string, message: string): void {
+  if (exchange.response.headersSent || exchange.response.destroyed) return;
+  answer(exchange, 500, { type: "text/plain; charset=utf-8", text: message }, [ERROR_HEADER, error]);
+}
+
+function codeOf(error: unknown): string {
+  return error instanceof CallError ? (error.code ?? "Internal") : "Internal";
+}
