@@ -1,0 +1,82 @@
+import { once } from "node:events";
+import http from "node:http";
+import type { AddressInfo } from "node:net";
+import type { TestScope } from "./cleanup.ts";
+
+/** A request as the app got it off the wire: order, case and repeats of headers are kept. */
+export interface RecordedRequest {
+  readonly method: string;
+  /** The request target, query included, byte for byte. */
+  readonly path: string;
+  readonly httpVersion: string;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly body: string;
+}
+
+export interface RecordingApp {
+  readonly port: number;
+  /** What it has received since the last time somebody asked. */
+  takeRequests(): RecordedRequest[];
+}
+
+/** The app behind test/fixtures/observed: it answers as the recorded one did, and remembers what it was sent. */
+export async function startRecordingApp(t: TestScope): Promise<RecordingApp> {
+  let requests: RecordedRequest[] = [];
+  const server = http.createServer((request, response) => {
+    void readText(request).then((body) => {
+      const { method = "", url: path = "", httpVersion } = request;
+      requests.push({ method, path, httpVersion, headers: pairsOf(request.rawHeaders), body });
+      answer(path, response);
+    });
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    takeRequests: () => {
+      const taken = requests;
+      requests = [];
+      return taken;
+    },
+  };
+}
+
+const NO_BODY = new Set([204, 304]);
+
+function answer(path: string, response: http.ServerResponse): void {
+  const asked = /^\/status\/(\d+)$/.exec(path)?.[1];
+  if (asked !== undefined) {
+    const status = Number(asked);
+    const text = NO_BODY.has(status) ? "" : `body of ${asked}`;
+    end(response, status, ["Content-Type", "text/plain", "X-App", "1"], text);
+  } else if (path === "/multi") {
+    const repeats = ["X-Multi", "a", "X-Multi", "b", "Set-Cookie", "c=1", "Set-Cookie", "d=2", "X-Empty", ""];
+    end(response, 200, ["Content-Type", "text/plain", ...repeats], "m");
+  } else if (path === "/noctype") {
+    end(response, 200, [], "nc");
+  } else {
+    end(response, 200, ["Content-Type", "application/json", "X-App", "1"], '{"ok":true}');
+  }
+}
+
+function end(response: http.ServerResponse, status: number, headers: readonly string[], text: string): void {
+  const length = NO_BODY.has(status) ? [] : ["Content-Length", String(Buffer.byteLength(text))];
+  response.writeHead(status, [...headers, ...length]);
+  response.end(text);
+}
+
+async function readText(request: http.IncomingMessage): Promise<string> {
+  let text = "";
+  for await (const chunk of request.setEncoding("utf8") as AsyncIterable<string>) text += chunk;
+  return text;
+}
+
+function pairsOf(flat: readonly string[]): [name: string, value: string][] {
+  const pairs: [string, string][] = [];
+  for (let i = 0; i < flat.length; i += 2) pairs.push([flat[i] ?? "", flat[i + 1] ?? ""]);
+  return pairs;
+}
