@@ -45,7 +45,7 @@ export class FlagValues {
   port(name: FlagName): number | undefined {
     const port = this.count(name);
     if (port === undefined || port <= 0) return undefined;
-    if (port > 65_535) throw new CliError(`--${name} is ${String(port)}; ports end at 65535`);
+    if (port > 65_535) throw new CliError(`--${name} is ${port}; ports end at 65535`);
     return port;
   }
 

@@ -26,10 +26,8 @@ export class TerminalDisplay implements RunDisplay {
   }
 
   allStarted(apps: readonly HostedApp[]): void {
-    const behind = apps.length === 1 ? "1 app" : `${String(apps.length)} apps behind one process`;
-    this.#out.line(
-      `${this.#out.paint("bold", `Outrigger ${outriggerVersion()}`)}  ${behind}, pid ${String(process.pid)}`,
-    );
+    const behind = apps.length === 1 ? "1 app" : `${apps.length} apps behind one process`;
+    this.#out.line(`${this.#out.paint("bold", `Outrigger ${outriggerVersion()}`)}  ${behind}, pid ${process.pid}`);
     this.#out.line("");
     this.#out.write(table(apps.map(placesOf)));
     this.#out.line("");
@@ -51,7 +49,7 @@ export class TerminalDisplay implements RunDisplay {
   ready(app: HostedApp): void {
     this.#forgetNotice(app);
     const { appPort } = app.spec.settings;
-    if (appPort !== undefined) this.#note(app, "green", `answers on port ${String(appPort)}`);
+    if (appPort !== undefined) this.#note(app, "green", `answers on port ${appPort}`);
   }
 
   line(app: HostedApp, line: string, stream: "stdout" | "stderr"): void {
@@ -61,7 +59,7 @@ export class TerminalDisplay implements RunDisplay {
 
   exited(app: HostedApp, code: number): void {
     this.#forgetNotice(app);
-    this.#note(app, code === 0 ? "green" : "red", `the app ended with exit code ${String(code)}`);
+    this.#note(app, code === 0 ? "green" : "red", `the app ended with exit code ${code}`);
   }
 
   stopping(reason: string): void {
@@ -73,7 +71,7 @@ export class TerminalDisplay implements RunDisplay {
   #noticeLater(app: HostedApp, ms: number): void {
     const notice = setTimeout(() => {
       const { appPort, appChannelAddress } = app.spec.settings;
-      this.#note(app, "yellow", `waiting for ${appChannelAddress}:${String(appPort)} to answer; is --app-port right?`);
+      this.#note(app, "yellow", `waiting for ${appChannelAddress}:${appPort} to answer; is --app-port right?`);
       this.#noticeLater(app, NEXT_NOTICE_MS);
     }, ms);
     notice.unref();
@@ -96,10 +94,10 @@ export class TerminalDisplay implements RunDisplay {
 
 function placesOf(app: HostedApp): string[] {
   const { appPort, command } = app.spec.settings;
-  const appPlace = appPort === undefined ? "no app port" : `app on port ${String(appPort)}`;
+  const appPlace = appPort === undefined ? "no app port" : `app on port ${appPort}`;
   return ["", app.id, urlOf(app), appPlace, command];
 }
 
 function urlOf(app: HostedApp): string {
-  return `http://${apiHost(app.spec.settings.listenAddresses)}:${String(app.ports.http)}`;
+  return `http://${apiHost(app.spec.settings.listenAddresses)}:${app.ports.http}`;
 }

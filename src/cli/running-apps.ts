@@ -32,5 +32,5 @@ export async function instancesOf(name: string, env: NodeJS.ProcessEnv): Promise
 
 /** `http://host:port` of the instance's API, for this machine. */
 export function apiUrlOf({ details }: RegistryEntry): string {
-  return `http://${details.apiHost}:${String(details.httpPort)}`;
+  return `http://${details.apiHost}:${details.httpPort}`;
 }

@@ -47,7 +47,7 @@ const MAX_BAGGAGE_BYTES = 8192;
  */
 export function whyBaggageIsInvalid(baggage: string): string | undefined {
   if (baggage === "") return undefined;
-  if (baggage.length > MAX_BAGGAGE_BYTES) return `baggage-string too large: ${String(baggage.length)}`;
+  if (baggage.length > MAX_BAGGAGE_BYTES) return `baggage-string too large: ${baggage.length}`;
   for (const member of baggage.split(",")) {
     const [pair = "", ...properties] = member.split(";");
     if (!isPair(pair, "required")) return `invalid baggage list-member: ${JSON.stringify(member)}`;

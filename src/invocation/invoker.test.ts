@@ -206,7 +206,7 @@ test("after three retries the caller is told, in daprd's words, of the last fail
 });
 
 for (const error of [new CallError("Internal", "error invoking app channel: no"), new CallError(undefined, "plain")]) {
-  test(`a callee that was reached and failed is not called again: ${String(error)}`, async () => {
+  test(`a callee that was reached and failed is not called again: ${error}`, async () => {
     const {
       invoke,
       peerCalls,
@@ -215,7 +215,7 @@ for (const error of [new CallError("Internal", "error invoking app channel: no")
       found: [[instance("a"), instance("b")]],
       peerErrors: [error],
     });
-    await rejects(invoke(), "invocationFailed", `failed to invoke, id: math, err: ${String(error)}`);
+    await rejects(invoke(), "invocationFailed", `failed to invoke, id: math, err: ${error}`);
     assert.deepEqual(idsOf(peerCalls), ["a"]);
     assert.deepEqual(reported, []);
   });
@@ -245,7 +245,7 @@ test("a stream that has been read is not sent a second time, to this instance or
   await rejects(
     invoke({ body, contentLength: undefined }),
     "invocationFailed",
-    `failed to invoke, id: math, err: ${String(unreachable)}`,
+    `failed to invoke, id: math, err: ${unreachable}`,
   );
   assert.deepEqual(idsOf(peerCalls), ["a"]);
   assert.deepEqual(reported, ["a"]);

@@ -105,7 +105,7 @@ export class Invoker {
       const target = qualifiedName(callee);
       throw new CallError(
         undefined,
-        `failed to invoke target ${target} after ${String(retries)} retries. Error: ${messageOf(cause)}`,
+        `failed to invoke target ${target} after ${retries} retries. Error: ${messageOf(cause)}`,
         { cause },
       );
     }

@@ -31,7 +31,7 @@ export class CallStory implements CallObserver {
   }
 
   #paint(ansi: number, text: string): string {
-    return this.#options.colour ? `\x1b[${String(ansi)}m${text}\x1b[0m` : text;
+    return this.#options.colour ? `\x1b[${ansi}m${text}\x1b[0m` : text;
   }
 }
 

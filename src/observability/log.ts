@@ -69,7 +69,7 @@ const LEVEL_NAMES: Readonly<Record<number, readonly [name: string, ansi: number]
 };
 
 function forPeople({ level, time, msg, ...fields }: PinoLine, options: LogOptions): string {
-  const paint = (ansi: number, text: string): string => (options.colour ? `\x1b[${String(ansi)}m${text}\x1b[0m` : text);
+  const paint = (ansi: number, text: string): string => (options.colour ? `\x1b[${ansi}m${text}\x1b[0m` : text);
   const [name, ansi] = LEVEL_NAMES[level] ?? ["log  ", 0];
   const about = options.appId === undefined ? "" : ` ${options.appId}:`;
   const details = Object.entries(fields).map(([key, value]) => ` ${key}=${quoted(value)}`);

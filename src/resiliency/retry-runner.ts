@@ -27,7 +27,7 @@ export class RetriesExhausted extends Error {
     readonly retries: number,
     override readonly cause: unknown,
   ) {
-    super(`failed after ${String(retries)} retries`, { cause });
+    super(`failed after ${retries} retries`, { cause });
   }
 }
 

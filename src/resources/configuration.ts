@@ -55,7 +55,7 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
   if (refused !== undefined) {
     const line = document.lineOf(["spec", refused]);
     throw new ResourceError(
-      `${document.file}:${String(line)}: spec.${refused} is not supported by this version of Outrigger, and ignoring it would let calls through that it forbids; remove it to start without`,
+      `${document.file}:${line}: spec.${refused} is not supported by this version of Outrigger, and ignoring it would let calls through that it forbids; remove it to start without`,
     );
   }
   if (isTrue(spec.mtls)) {

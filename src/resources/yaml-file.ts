@@ -40,7 +40,7 @@ export function parseYaml(text: string, file: string): YamlDocument[] {
     if (error !== undefined) {
       const { line } = lines.linePos(error.pos[0]);
       const what = error.message.split("\n")[0] ?? "";
-      throw new ResourceError(`${file}:${String(line)}: not valid YAML: ${what}`);
+      throw new ResourceError(`${file}:${line}: not valid YAML: ${what}`);
     }
     const value = valueOf(document, file, lines);
     if (value === null || value === undefined) return [];
@@ -74,7 +74,7 @@ function valueOf(document: Document.Parsed, file: string, lines: LineCounter): u
         return alias.resolve(document) === undefined ? visit.BREAK : undefined;
       },
     });
-    throw new ResourceError(`${file}:${String(lines.linePos(at).line)}: not valid YAML: ${(cause as Error).message}`, {
+    throw new ResourceError(`${file}:${lines.linePos(at).line}: not valid YAML: ${(cause as Error).message}`, {
       cause,
     });
   }
@@ -103,7 +103,7 @@ export function checkDocument<Schema extends z.ZodType>(document: YamlDocument, 
 }
 
 function place(document: YamlDocument, path: readonly PropertyKey[]): string {
-  return `${document.file}:${String(document.lineOf(path))}`;
+  return `${document.file}:${document.lineOf(path)}`;
 }
 
 function pathText(path: readonly PropertyKey[]): string {

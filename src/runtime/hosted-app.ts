@@ -196,8 +196,8 @@ export class HostedApp {
       APP_PORT: appPort === undefined ? undefined : String(appPort),
       DAPR_HTTP_PORT: String(http),
       DAPR_GRPC_PORT: String(grpc),
-      DAPR_HTTP_ENDPOINT: `http://${host}:${String(http)}`,
-      DAPR_GRPC_ENDPOINT: `http://${host}:${String(grpc)}`,
+      DAPR_HTTP_ENDPOINT: `http://${host}:${http}`,
+      DAPR_GRPC_ENDPOINT: `http://${host}:${grpc}`,
     };
   }
 }

@@ -9,7 +9,7 @@ export class ListenError extends SetupError {
     cause: unknown,
   ) {
     const { purpose, host, port, flag } = what;
-    super(`cannot listen on ${host}:${String(port)} for the ${purpose}: ${reasonOf(cause, flag)}`, { cause });
+    super(`cannot listen on ${host}:${port} for the ${purpose}: ${reasonOf(cause, flag)}`, { cause });
   }
 }
 

@@ -146,6 +146,7 @@ export class Sidecar {
   async #finishCalls(): Promise<void> {
     await this.#announcement?.withdraw();
     this.#peer.listener.stopAccepting();
+    this.#api.listener.announceClosing();
     await this.#receiver.whenIdle();
     this.#api.listener.stopAccepting();
     await Promise.all([this.#api.listener.whenIdle(), this.#peer.listener.whenIdle(), this.#receiver.whenIdle()]);
@@ -209,7 +210,7 @@ export class Sidecar {
     const clash = Object.entries(flags).find(([, port]) => port === appPort);
     if (clash !== undefined) {
       throw new SetupError(
-        `--app-port and ${clash[0]} are both ${String(appPort)}; the app and its sidecar need different ports`,
+        `--app-port and ${clash[0]} are both ${appPort}; the app and its sidecar need different ports`,
       );
     }
   }

@@ -7,7 +7,7 @@ test("a token opens the door, and nothing else does", () => {
   assert.equal(tokens.required, true);
   assert.equal(tokens.accept("secret"), true);
   for (const wrong of ["", "Secret", "secret ", "secre", "secrets", undefined]) {
-    assert.equal(tokens.accept(wrong), false, `${String(wrong)} was accepted`);
+    assert.equal(tokens.accept(wrong), false, `${wrong} was accepted`);
   }
 });
 

@@ -3,26 +3,28 @@ import { after, type TestContext, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { buildApps, startCallee, startCaller, startHost } from "../support/apps.ts";
 import { Load } from "../support/load.ts";
+import { LONG } from "../support/long.ts";
 import { ownHome } from "../support/processes.ts";
 
 const CALLERS = 200;
+const TIMES = LONG ? 10 : 1;
 
 const apps = await buildApps({ after });
 
-test("200 callers get nothing but right answers for 30 s, through two processes", async (t) => {
+test(`200 callers get nothing but right answers for ${30 * TIMES} s, through two processes`, async (t) => {
   const home = ownHome(t);
   await startCallee(t, { home, appId: "callee", command: apps.serve("go") });
   const { api } = await startCaller(t, { home, appId: "caller" });
-  await assertOnlyRightAnswers(t, api, 30_000);
+  await assertOnlyRightAnswers(t, api, 30_000 * TIMES);
 });
 
-test("200 callers get nothing but right answers for 10 s, behind one process", async (t) => {
+test(`200 callers get nothing but right answers for ${10 * TIMES} s, behind one process`, async (t) => {
   const host = await startHost(t, ownHome(t), [
     { appId: "callee", command: apps.serve("go"), serves: true },
     { appId: "caller", serves: false },
   ]);
   await host.callee("callee");
-  await assertOnlyRightAnswers(t, await host.api("caller"), 10_000);
+  await assertOnlyRightAnswers(t, await host.api("caller"), 10_000 * TIMES);
 });
 
 async function assertOnlyRightAnswers(t: TestContext, api: string, ms: number): Promise<void> {

@@ -131,7 +131,7 @@ describe("a run", { concurrency: 3, timeout: 240_000 }, () => {
     for (const { listed } of [first, second]) await refusesConnections(listed.internalPort);
     await fetch(`http://127.0.0.1:${ports[0]}/release`);
     const answer = await held;
-    assert.equal(answer.status, 200);
+    assert.deepEqual([answer.status, answer.headers.get("connection")], [200, "close"]);
     assert.match(await answer.text(), /"url":"\/nested"/);
     assert.equal((await ended(outrigger)).code, 0);
   });

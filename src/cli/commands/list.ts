@@ -26,7 +26,7 @@ function cell(value: number | undefined): string {
 
 function age(startedAtMs: number): string {
   const seconds = Math.max(0, Math.floor((Date.now() - startedAtMs) / 1000));
-  if (seconds < 60) return `${String(seconds)}s`;
+  if (seconds < 60) return `${seconds}s`;
   if (seconds < 3600) return `${String(Math.floor(seconds / 60))}m`;
   return `${String(Math.floor(seconds / 3600))}h`;
 }

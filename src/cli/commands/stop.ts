@@ -25,7 +25,7 @@ async function askToEnd(entry: RegistryEntry): Promise<void> {
   try {
     const headers = { [CONTROL_TOKEN_HEADER]: entry.details.controlToken };
     const response = await fetch(url, { method: "POST", headers, signal: AbortSignal.timeout(PATIENCE_MS) });
-    if (!response.ok) throw new Error(`it answered ${String(response.status)}`);
+    if (!response.ok) throw new Error(`it answered ${response.status}`);
   } catch (cause) {
     throw new CliError(`cannot reach the sidecar of ${entry.instance.app.id} at ${url}: ${messageOf(cause)}`, 1, {
       cause,
@@ -43,9 +43,7 @@ async function waitUntilGone(entry: RegistryEntry, env: NodeJS.ProcessEnv): Prom
     if (!listed && !isRunning(entry.details.appPid)) return;
     await systemClock.sleep(LOOK_MS);
   }
-  throw new CliError(
-    `${entry.instance.app.id} was asked to end and is still running (pid ${String(entry.details.pid)})`,
-  );
+  throw new CliError(`${entry.instance.app.id} was asked to end and is still running (pid ${entry.details.pid})`);
 }
 
 function isRunning(pid: number | undefined): boolean {

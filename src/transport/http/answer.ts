@@ -83,7 +83,7 @@ function breakOff(response: ServerResponse): void {
 }
 
 function writeHead(exchange: HttpExchange, status: number, statusText: string, headers: RawHeaders): void {
-  const all = exchange.isDraining() ? [...headers, "Connection", "close"] : headers;
+  const all = exchange.isClosing() ? [...headers, "Connection", "close"] : headers;
   if (statusText === "" || UNWRITABLE.test(statusText)) exchange.response.writeHead(status, all);
   else exchange.response.writeHead(status, statusText, all);
 }

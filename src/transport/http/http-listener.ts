@@ -31,8 +31,8 @@ export interface HttpExchange {
   readonly signal: AbortSignal;
   /** Sends `100 Continue` where the client waits for it (RFC 9110 10.1.1). Called before the body is read. */
   inviteBody(): void;
-  /** True once the listener is closing: the answer must end its connection. */
-  isDraining(): boolean;
+  /** True once the listener is about to close: the answer must end its connection. */
+  isClosing(): boolean;
 }
 
 // Go adds this to the limit it is told, and daprd's users have measured their headers against the sum (design.md).
@@ -48,7 +48,7 @@ export class HttpListener {
   readonly #options: HttpListenerOptions;
   readonly #servers: http.Server[] = [];
   readonly #inFlight = new InFlight();
-  #draining = false;
+  #closing = false;
 
   constructor(options: HttpListenerOptions) {
     this.#options = options;
@@ -70,9 +70,14 @@ export class HttpListener {
     return bound;
   }
 
+  /** From now on each answer ends its connection, so that few are left when the listener closes. New ones are still taken. */
+  announceClosing(): void {
+    this.#closing = true;
+  }
+
   /** Accepts no more connections; what is being answered goes on. */
   stopAccepting(): void {
-    this.#draining = true;
+    this.#closing = true;
     for (const server of this.#servers) server.close();
   }
 
@@ -133,7 +138,7 @@ export class HttpListener {
       return;
     }
     const signal = this.#watch(request, response);
-    const exchange = { request, response, signal, inviteBody, isDraining: () => this.#draining };
+    const exchange = { request, response, signal, inviteBody, isClosing: () => this.#closing };
     this.#options.handle(exchange).catch((error: unknown) => {
       this.#options.log.error("a request could not be answered", { error: messageOf(error) });
       request.socket.destroy();

@@ -23,7 +23,7 @@ export function mayBeAlive(process: ProcessIdentity): boolean {
 /** Field 22 of /proc/<pid>/stat (proc(5)), or undefined where there is no such process, or no /proc. */
 function startTimeOf(pid: number): string | undefined {
   try {
-    const stat = readFileSync(`/proc/${String(pid)}/stat`, "utf8");
+    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
     // The second field is the program's name in parentheses, and may hold spaces and parentheses itself.
     const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
     // A zombie has ended; it only waits for its parent to notice.
