@@ -86,8 +86,9 @@ for (const [place, start] of [
           });
           assert.deepEqual(outcome, { status: 200, bytes: 96 * MiB, sha256: sha256OfPattern(96 * MiB) });
           t.diagnostic(`resident memory of a sidecar grew by ${(growthKiB / 1024).toFixed(1)} MiB at most`);
-          // Measured: 0 to 13 MiB; 136 and more where a sidecar gathers the body before it sends it on.
-          assert.ok(growthKiB <= 32 * 1024, `it grew by ${growthKiB} KiB`);
+          // Measured: 0 to 20 MiB, 34 on a machine so busy that freed pieces wait for the collector; 136 and more where a
+          // sidecar gathers the body before it sends it on.
+          assert.ok(growthKiB <= 64 * 1024, `it grew by ${growthKiB} KiB`);
         });
       }
     }
