@@ -6,6 +6,7 @@ import { openHome } from "../runtime/home.ts";
 import { Host } from "../runtime/host.ts";
 import { HostedApp, type HostedAppEvents, type HostedAppSpec } from "../runtime/hosted-app.ts";
 import { systemClock } from "../runtime/system-clock.ts";
+import { httpCodecFrom } from "./http-codec.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface RunOptions {
@@ -63,7 +64,13 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
       })
     : undefined;
   const observer = new RunObserver(story);
-  const host = new Host({ home: openHome(options.env), clock: systemClock, observer, logFor });
+  const host = new Host({
+    home: openHome(options.env),
+    clock: systemClock,
+    codec: httpCodecFrom(options.env),
+    observer,
+    logFor,
+  });
   const apps = options.specs.map((spec) => new HostedApp(spec, host, systemClock, display));
   const stopping = new AbortController();
   const stopAll = async (signal: NodeJS.Signals, reason: string): Promise<void> => {

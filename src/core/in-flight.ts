@@ -7,15 +7,24 @@ export class InFlight {
     return this.#count;
   }
 
+  /** One more. Whoever enters leaves once. */
+  enter(): void {
+    this.#count++;
+  }
+
+  leave(): void {
+    this.#count--;
+    if (this.#count === 0) this.#tellIdle();
+  }
+
   /** One more. The returned function ends it; calling it again does nothing. */
   begin(): () => void {
-    this.#count++;
+    this.enter();
     let over = false;
     return () => {
       if (over) return;
       over = true;
-      this.#count--;
-      if (this.#count === 0) this.#tellIdle();
+      this.leave();
     };
   }
 

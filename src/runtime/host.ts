@@ -6,8 +6,10 @@ import type { Clock } from "../core/clock.ts";
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Neighbour, Neighbours } from "../invocation/ports.ts";
+import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerClient } from "../transport/peer/peer-client.ts";
+import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
@@ -15,6 +17,8 @@ export interface HostParts {
   /** Outrigger's home directory; exists. */
   readonly home: string;
   readonly clock: Clock;
+  /** Reads and writes all HTTP/1.1 of the process. */
+  readonly codec: HttpCodec;
   readonly observer: CallObserver;
   /** A logger for the process, or for one app of it. */
   logFor(appId?: string): Logger;
@@ -34,7 +38,7 @@ export class Host implements Neighbours {
 
   constructor(parts: HostParts) {
     this.#parts = parts;
-    this.#peers = new PeerClient(parts.clock);
+    this.#peers = new PeerClient(parts.clock, upstreamFactory(parts.codec));
     this.#resolver = createResolver(DEFAULT_RESOLVER, parts);
   }
 
@@ -52,13 +56,14 @@ export class Host implements Neighbours {
     const name = qualifiedName(settings.app);
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
-    const { clock, observer } = this.#parts;
+    const { clock, codec, observer } = this.#parts;
     const sidecar = new Sidecar(settings, {
       resolver: this.#resolver,
       neighbours: this,
       peers: this.#peers,
       observer,
       clock,
+      codec,
       log: this.#parts.logFor(settings.app.id),
       onShutdown,
     });

@@ -15,8 +15,10 @@ import { HttpAppChannel } from "../transport/app/http-app-channel.ts";
 import { bodyLimit } from "../transport/body-limit.ts";
 import { GrpcServer } from "../transport/grpc/grpc-server.ts";
 import { ApiServer } from "../transport/http/api-server.ts";
+import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
+import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { apiHost } from "./api-host.ts";
 import { ListenError } from "./listen-error.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
@@ -30,6 +32,7 @@ export interface SidecarSurroundings {
   readonly peers: PeerCaller;
   readonly observer: CallObserver;
   readonly clock: Clock;
+  readonly codec: HttpCodec;
   readonly log: Logger;
   /** Called when the app asks its sidecar to end. */
   readonly onShutdown: Shutdown;
@@ -67,7 +70,7 @@ export class Sidecar {
     this.settings = settings;
     this.#surroundings = surroundings;
     this.#appReady = settings.appPort === undefined;
-    this.#channel = channelTo(settings);
+    this.#channel = channelTo(settings, surroundings.codec);
     this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
     this.#receiver = new Receiver({
       channel: this.#channel,
@@ -154,7 +157,7 @@ export class Sidecar {
 
   #buildApi(): ApiServer {
     const { settings } = this;
-    const { log, onShutdown } = this.#surroundings;
+    const { codec, log, onShutdown } = this.#surroundings;
     return new ApiServer({
       invocation: { invoker: this.#buildInvoker(), maxBodyBytes: settings.maxBodyBytes },
       health: {
@@ -166,6 +169,7 @@ export class Sidecar {
       shutdown: onShutdown,
       tokens: new ApiTokens(settings.apiTokens),
       controlTokens: new ApiTokens([this.#controlToken]),
+      codec,
       readBufferBytes: settings.readBufferBytes,
       log,
     });
@@ -190,8 +194,8 @@ export class Sidecar {
 
   #buildPeer(): PeerServer {
     const { app, readBufferBytes } = this.settings;
-    const { observer, clock, log } = this.#surroundings;
-    return new PeerServer({ self: app, receiver: this.#receiver, observer, clock, readBufferBytes, log });
+    const { observer, clock, codec, log } = this.#surroundings;
+    return new PeerServer({ self: app, receiver: this.#receiver, observer, clock, codec, readBufferBytes, log });
   }
 
   #notListening(): string[] {
@@ -273,10 +277,10 @@ export class Sidecar {
   }
 }
 
-function channelTo(settings: SidecarSettings): HttpAppChannel | undefined {
+function channelTo(settings: SidecarSettings, codec: HttpCodec): HttpAppChannel | undefined {
   const { appPort, appChannelAddress, appToken } = settings;
   if (appPort === undefined) return undefined;
-  return new HttpAppChannel({ address: appChannelAddress, port: appPort, appToken });
+  return new HttpAppChannel({ address: appChannelAddress, port: appPort, appToken }, upstreamFactory(codec));
 }
 
 /** Who listens on every address is reached, by its neighbours on this machine, over loopback. */

@@ -71,7 +71,7 @@ export function exchangeSeen(app: readonly RecordedRequest[], answer: RawAnswer,
   return {
     app: app.map((request) => ({
       ...request,
-      headers: headerValues(request.headers.map((pair) => inWords(pair, here))),
+      headers: headerValues(request.headers.filter(saysSomething).map((pair) => inWords(pair, here))),
     })),
     answer: {
       status,
@@ -103,6 +103,11 @@ function headerValues(headers: readonly HeaderPair[]): HeaderValues {
   const byName: Record<string, string[]> = {};
   for (const [name, value] of headers) (byName[name.toLowerCase()] ??= []).push(value);
   return byName;
+}
+
+/** Node's client says aloud what HTTP/1.1 takes for granted (RFC 9112 9.3); our own does not. */
+function saysSomething([name, value]: HeaderPair): boolean {
+  return !(name.toLowerCase() === "connection" && value === "keep-alive");
 }
 
 /** A length that is right says no more than the body, whose ports may be shorter here; the recorded ones are right. */

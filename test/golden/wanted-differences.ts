@@ -159,11 +159,6 @@ export const WANTED_DIFFERENCES: readonly WantedDifference[] = [
         : toApp(exchange, (headers) => without(headers, "accept-encoding")),
   },
   {
-    what: "the connection to the app is kept alive by name",
-    why: "RFC 9112 9.3: a hop-by-hop header of Node's client, which says aloud what HTTP/1.1 takes for granted",
-    rewrite: (exchange) => toApp(exchange, (headers) => ({ ...headers, connection: ["keep-alive"] })),
-  },
-  {
     what: "the length that the app gave its answer is kept",
     why: "design.md: Outrigger carries the bytes; daprd drops it and sends chunks (wire-contract A3), though the length is known",
     rewrite: (exchange) =>
@@ -172,12 +167,6 @@ export const WANTED_DIFFERENCES: readonly WantedDifference[] = [
           ? { ...without(headers, "transfer-encoding"), "content-length": ["LENGTH"] }
           : headers,
       ),
-  },
-  {
-    what: "the connection to the caller is kept alive by name, and for how long",
-    why: "RFC 9112 9.3: hop-by-hop headers of Node's, which say aloud what HTTP/1.1 takes for granted",
-    rewrite: (exchange) =>
-      fromSidecar(exchange, (headers) => ({ ...headers, connection: ["keep-alive"], "keep-alive": ["timeout=180"] })),
   },
 ];
 

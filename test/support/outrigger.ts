@@ -139,7 +139,7 @@ export async function listApps(home: string): Promise<ListedApp[]> {
 /** Without what the developer's own shell may say about Dapr, tokens and colours. */
 function environment({ home, env }: StartOptions): NodeJS.ProcessEnv {
   const inherited = Object.entries(process.env).filter(
-    ([name]) => !/^(?:DAPR_|APP_|OUTRIGGER_|NAMESPACE$|FORCE_COLOR$|NODE_TEST)/.test(name),
+    ([name]) => !/^(?:DAPR_|APP_|OUTRIGGER_(?!HTTP_CODEC$)|NAMESPACE$|FORCE_COLOR$|NODE_TEST)/.test(name),
   );
   return { ...Object.fromEntries(inherited), OUTRIGGER_HOME: home, NO_COLOR: "1", ...env };
 }

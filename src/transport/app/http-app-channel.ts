@@ -2,7 +2,7 @@ import { CallError } from "../../core/errors.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { withoutHeaders } from "../../core/raw-headers.ts";
 import type { AppChannel } from "../../invocation/ports.ts";
-import { HttpUpstream, UpstreamError } from "../upstream/http-upstream.ts";
+import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
 
 export interface HttpAppChannelOptions {
   /** `--app-channel-address`. */
@@ -18,12 +18,12 @@ const MAX_HEADER_BYTES = 256 * 1024;
 
 /** The sidecar's own app, spoken to over plain HTTP/1.1. */
 export class HttpAppChannel implements AppChannel {
-  readonly #upstream: HttpUpstream;
+  readonly #upstream: Upstream;
   readonly #appToken: string | undefined;
 
-  constructor(options: HttpAppChannelOptions) {
+  constructor(options: HttpAppChannelOptions, createUpstream: UpstreamFactory) {
     this.#appToken = options.appToken;
-    this.#upstream = new HttpUpstream({
+    this.#upstream = createUpstream({
       host: options.address,
       port: options.port,
       maxConnections: MAX_CONNECTIONS,

@@ -1,5 +1,5 @@
 import type { TraceContext } from "../../core/trace-context.ts";
-import type { HttpExchange } from "./http-listener.ts";
+import type { HttpExchange } from "./http-exchange.ts";
 
 /** A request to the API port, taken apart but not yet judged: what every route starts from. */
 export interface ApiRequest {

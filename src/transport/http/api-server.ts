@@ -5,7 +5,8 @@ import { traceContextOf, whyBaggageIsInvalid } from "../../core/trace-context.ts
 import type { ApiTokens } from "../../security/api-token.ts";
 import { type ApiRequest, splitRequestTarget, traceHeadersOf } from "./api-request.ts";
 import { answerError, answerPlainError } from "./error-answer.ts";
-import { type HttpExchange, HttpListener } from "./http-listener.ts";
+import type { HttpExchange } from "./http-exchange.ts";
+import { type HttpCodec, HttpListener } from "./http-listener.ts";
 import { type HealthSource, health, outboundHealth } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
@@ -20,6 +21,7 @@ export interface ApiServerParts {
   readonly tokens: ApiTokens;
   /** Opens `POST /v1.0/shutdown` to the owner of the home directory, who reads it in the registry. */
   readonly controlTokens: ApiTokens;
+  readonly codec: HttpCodec;
   readonly readBufferBytes: number;
   readonly log: Logger;
 }
@@ -53,6 +55,7 @@ export class ApiServer {
     ]);
     this.listener = new HttpListener({
       name: "API",
+      codec: parts.codec,
       readBufferBytes: parts.readBufferBytes,
       log: parts.log,
       handle: (exchange) => this.#handle(exchange),
@@ -62,8 +65,8 @@ export class ApiServer {
   async #handle(exchange: HttpExchange): Promise<void> {
     let traceHeaders: readonly string[] = [];
     try {
-      const { rawHeaders: headers, method = "GET", url = "/" } = exchange.request;
-      const { path, query } = splitRequestTarget(url) ?? { path: "/", query: undefined };
+      const { rawHeaders: headers, method } = exchange;
+      const { path, query } = splitRequestTarget(exchange.target) ?? { path: "/", query: undefined };
       const trace = traceContextOf(headers);
       const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
       // Health answers come before the trace context, as daprd's do (observed/, "system").

@@ -2,16 +2,15 @@ import { messageOf, OutriggerError } from "../../core/errors.ts";
 import { goJson } from "../../core/go-json.ts";
 import type { Logger } from "../../core/logger.ts";
 import { answer } from "./answer.ts";
-import type { HttpExchange } from "./http-listener.ts";
+import type { HttpExchange } from "./http-exchange.ts";
 
 /** The one place where errors become HTTP: Dapr's `{"errorCode","message"}` (A1). */
 
 /** Answers with what `error` says, unless the client has gone or an answer has already begun, which is cut off instead. */
 export function answerError(exchange: HttpExchange, error: unknown, extra: readonly string[], log: Logger): void {
-  const { response, signal } = exchange;
-  if (signal.aborted || response.destroyed) return;
-  if (response.headersSent) {
-    response.destroy();
+  if (exchange.signal.aborted) return;
+  if (!exchange.isAnswerable) {
+    exchange.cut();
     return;
   }
   const known = error instanceof OutriggerError ? error : unexpected(error, log);

@@ -1,19 +1,29 @@
 import http from "node:http";
+import net, { type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { messageOf } from "../../core/errors.ts";
 import { InFlight } from "../../core/in-flight.ts";
 import type { Logger } from "../../core/logger.ts";
+import { headerLine } from "../http1/message-writer.ts";
+import { type ConnectionOwner, type RefusalStatus, ServerConnection } from "../http1/server-connection.ts";
+import { reasonPhrase } from "../http1/status-line.ts";
 import { listen } from "../listen.ts";
+import type { HttpExchange } from "./http-exchange.ts";
+import { NodeExchange, type NodeExchangeOwner } from "./node-exchange.ts";
 
 /**
- * Strict HTTP/1.1 servers: one parser and one set of refusals for the API port and the peer port. Node's parser
- * already refuses bare LF, obs-fold, a space before the colon, two lengths, and length with chunked; what it lets pass
- * and we do not is in `whyRefused`.
+ * Strict HTTP/1.1 servers: one set of refusals for the API port and the peer port. Connections begin with our own codec
+ * (`http1/`), which hands the uncommon ones to Node's parser. That already refuses bare LF, obs-fold, a space before
+ * the colon, two lengths, and length with chunked; what it lets pass and we do not is in `whyRefused`.
  */
+
+/** Which code reads and writes HTTP/1.1: our own, which is lean, or Node's, with which it is compared. */
+export type HttpCodec = "lean" | "node";
 
 export interface HttpListenerOptions {
   /** Shown in log lines: "API", "peer". */
   readonly name: string;
+  readonly codec: HttpCodec;
   /** `--read-buffer-size`, bytes. */
   readonly readBufferBytes: number;
   /** Put into refusals that are made here, so that a peer can tell them from an app's answer; a flat list. */
@@ -23,35 +33,38 @@ export interface HttpListenerOptions {
   handle(exchange: HttpExchange): Promise<void>;
 }
 
-/** One request and the means to answer it. */
-export interface HttpExchange {
-  readonly request: http.IncomingMessage;
-  readonly response: http.ServerResponse;
-  /** Fires when the client goes away before the answer is complete. */
-  readonly signal: AbortSignal;
-  /** Sends `100 Continue` where the client waits for it (RFC 9110 10.1.1). Called before the body is read. */
-  inviteBody(): void;
-  /** True once the listener is about to close: the answer must end its connection. */
-  isClosing(): boolean;
-}
-
 // Go adds this to the limit it is told, and daprd's users have measured their headers against the sum (design.md).
 const GO_HEADER_SLOP_BYTES = 4096;
 // daprd's ReadHeaderTimeout (A1).
-const HEADERS_TIMEOUT_MS = 10_000;
+const HEADERS_TIMEOUT_S = 10;
 // How late that may be noticed.
 const TIMEOUT_CHECK_MS = 1000;
 // Go keeps idle connections for ever. Three minutes outlast any client's pool, so that the client is the first to close.
-const IDLE_CONNECTION_MS = 180_000;
+const IDLE_CONNECTION_S = 180;
 
-export class HttpListener {
+export class HttpListener implements ConnectionOwner, NodeExchangeOwner {
+  readonly maxHeadBytes: number;
   readonly #options: HttpListenerOptions;
-  readonly #servers: http.Server[] = [];
+  readonly #listeners: net.Server[] = [];
+  /** Never listens itself: it is given connections. */
+  readonly #node: http.Server;
+  readonly #sockets = new Set<Socket>();
+  readonly #lean = new Set<ServerConnection>();
   readonly #inFlight = new InFlight();
+  #clock: NodeJS.Timeout | undefined;
+  #seconds = 0;
   #closing = false;
+  #refused = 0;
 
   constructor(options: HttpListenerOptions) {
     this.#options = options;
+    this.maxHeadBytes = options.readBufferBytes + GO_HEADER_SLOP_BYTES;
+    this.#node = this.#createNodeServer();
+  }
+
+  /** Requests that were not served because they were malformed, too large in their headers, or too slow. */
+  get refused(): number {
+    return this.#refused;
   }
 
   /**
@@ -62,11 +75,16 @@ export class HttpListener {
    */
   async listen(host: string, port: number): Promise<number> {
     const { name, log } = this.#options;
-    const server = this.#createServer();
+    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      this.#accept(socket);
+    });
     const bound = await listen(server, host, port, (error) => {
       log.error("a listener has trouble", { listener: name, error: error.message });
     });
-    this.#servers.push(server);
+    this.#listeners.push(server);
+    this.#clock ??= setInterval(() => {
+      this.#tick();
+    }, TIMEOUT_CHECK_MS).unref();
     return bound;
   }
 
@@ -78,7 +96,11 @@ export class HttpListener {
   /** Accepts no more connections; what is being answered goes on. */
   stopAccepting(): void {
     this.#closing = true;
-    for (const server of this.#servers) server.close();
+    for (const server of this.#listeners) server.close();
+    for (const connection of this.#lean) {
+      if (connection.isIdle) connection.destroy();
+    }
+    this.#node.closeIdleConnections();
   }
 
   /** Resolves once no request is being answered. */
@@ -89,106 +111,136 @@ export class HttpListener {
   /** Cuts every connection. */
   destroy(): void {
     this.stopAccepting();
-    for (const server of this.#servers) server.closeAllConnections();
+    clearInterval(this.#clock);
+    for (const socket of this.#sockets) socket.destroy();
+    // It has nothing to close but its own timer.
+    this.#node.close();
   }
 
-  #createServer(): http.Server {
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once("close", () => {
+      this.#sockets.delete(socket);
+    });
+    if (this.#options.codec === "lean") this.#lean.add(new ServerConnection(socket, this));
+    else this.#node.emit("connection", socket);
+  }
+
+  #tick(): void {
+    this.#seconds++;
+    for (const connection of this.#lean) connection.checkTimeouts(HEADERS_TIMEOUT_S, IDLE_CONNECTION_S);
+  }
+
+  // What connections and exchanges ask of it.
+
+  get isClosing(): boolean {
+    return this.#closing;
+  }
+
+  get seconds(): number {
+    return this.#seconds;
+  }
+
+  begin(exchange: HttpExchange): void {
+    this.#inFlight.enter();
+    this.#options.handle(exchange).catch((error: unknown) => {
+      this.#options.log.error("a request could not be answered", { error: messageOf(error) });
+      exchange.cut();
+    });
+  }
+
+  ended(): void {
+    this.#inFlight.leave();
+  }
+
+  handOver(socket: Socket, unread: Buffer): void {
+    socket.unshift(unread);
+    this.#node.emit("connection", socket);
+  }
+
+  closed(connection: ServerConnection): void {
+    this.#lean.delete(connection);
+  }
+
+  #createNodeServer(): http.Server {
     const server = http.createServer({
-      maxHeaderSize: this.#options.readBufferBytes + GO_HEADER_SLOP_BYTES,
-      headersTimeout: HEADERS_TIMEOUT_MS,
+      maxHeaderSize: this.maxHeadBytes,
+      headersTimeout: HEADERS_TIMEOUT_S * 1000,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
       // Uploads may take as long as they take.
       requestTimeout: 0,
-      keepAliveTimeout: IDLE_CONNECTION_MS,
-      noDelay: true,
+      keepAliveTimeout: IDLE_CONNECTION_S * 1000,
       insecureHTTPParser: false,
       // Asked for by `whyRefused`: Node would answer and go on to serve what is pipelined behind.
       requireHostHeader: false,
     });
     // Node drops headers beyond a count without a word; the limit in bytes is enough.
     server.maxHeadersCount = 0;
+    // A client that has sent all may close its half; without this Node would answer it no more.
+    Object.assign(server, { httpAllowHalfOpen: true });
     // Each pipelined request listens for its connection's end.
-    server.on("connection", (socket) => socket.setMaxListeners(0));
+    server.on("connection", (socket: Socket) => socket.setMaxListeners(0));
     server.on("request", (request, response) => {
-      this.#accept(request, response, () => undefined);
+      this.#beginWithNode(request, response, false);
     });
     server.on("checkContinue", (request, response) => {
-      this.#accept(request, response, () => {
-        response.writeContinue();
-      });
+      this.#beginWithNode(request, response, true);
     });
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
-      this.#refuse(error, socket);
+      this.#refuseWithNode(error, socket);
     });
     server.on("connect", (_request, socket) => {
       // From here on Node leaves the socket, and its errors, to us.
       socket.on("error", () => undefined);
-      this.#cutWith(socket, "400 Bad Request", "CONNECT is not supported here");
+      this.#cutWith(socket, 400, "CONNECT is not supported here");
     });
+    // Starts Node's watch over slow requests and idle connections, as if it listened.
+    server.emit("listening");
     return server;
   }
 
-  #accept(request: http.IncomingMessage, response: http.ServerResponse, inviteBody: () => void): void {
+  #beginWithNode(request: http.IncomingMessage, response: http.ServerResponse, expectsContinue: boolean): void {
     // Pipelined behind a request that was refused: already parsed, and not to be believed.
     if (!request.socket.writable) return;
     const reason = whyRefused(request);
     if (reason !== undefined) {
-      this.#options.log.debug("refused a request", { listener: this.#options.name, reason });
-      this.#cutWith(request.socket, "400 Bad Request", reason);
+      this.#cutWith(request.socket, 400, reason);
       return;
     }
-    const signal = this.#watch(request, response);
-    const exchange = { request, response, signal, inviteBody, isClosing: () => this.#closing };
-    this.#options.handle(exchange).catch((error: unknown) => {
-      this.#options.log.error("a request could not be answered", { error: messageOf(error) });
-      request.socket.destroy();
-    });
+    this.begin(new NodeExchange(request, response, expectsContinue, this));
   }
 
-  /** Counts the request as under way until its answer is complete or nobody waits for it, which the signal tells. */
-  #watch(request: http.IncomingMessage, response: http.ServerResponse): AbortSignal {
-    const gone = new AbortController();
-    const ended = this.#inFlight.begin();
-    const { socket } = request;
-    const end = (): void => {
-      socket.off("close", end);
-      response.off("close", end);
-      if (!response.writableFinished) gone.abort(new Error("the caller closed its connection"));
-      ended();
-    };
-    response.on("close", end);
-    // A pipelined answer whose turn has not come does not hear of its connection's end.
-    socket.on("close", end);
-    return gone.signal;
-  }
-
-  #refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
-    this.#options.log.debug("refused a request", { listener: this.#options.name, reason: error.message });
+  #refuseWithNode(error: NodeJS.ErrnoException, socket: Duplex): void {
     if (error.code === "HPE_HEADER_OVERFLOW") {
-      this.#cutWith(socket, "431 Request Header Fields Too Large", "the request's headers are over --read-buffer-size");
+      this.#cutWith(socket, 431, "the request's headers are over --read-buffer-size");
     } else if (error.code === "ERR_HTTP_REQUEST_TIMEOUT") {
-      this.#cutWith(socket, "408 Request Timeout", "the request's headers did not arrive in time");
+      this.#cutWith(socket, 408, "the request's headers did not arrive in time");
     } else {
-      this.#cutWith(socket, "400 Bad Request", `the request is not valid HTTP/1.1: ${error.message}`);
+      this.#cutWith(socket, 400, `the request is not valid HTTP/1.1: ${error.message}`);
     }
   }
 
   /** Answers below the level of a ServerResponse, and closes: after such a request nothing on the socket can be trusted. */
-  #cutWith(socket: Duplex, statusLine: string, reason: string): void {
+  #cutWith(socket: Duplex, status: RefusalStatus, reason: string): void {
+    const text = this.refusal(status, reason);
     if (!socket.writable || isOwedAnotherAnswer(socket)) {
       socket.destroy();
       return;
     }
-    const body = `${reason}\n`;
-    const headers = [
-      ...["Content-Type", "text/plain; charset=utf-8", "Content-Length", `${Buffer.byteLength(body)}`],
-      ...["Connection", "close", ...(this.#options.refusalHeaders ?? [])],
-    ];
-    let head = `HTTP/1.1 ${statusLine}\r\n`;
-    for (let i = 0; i < headers.length; i += 2) head += `${headers[i] ?? ""}: ${headers[i + 1] ?? ""}\r\n`;
-    socket.end(`${head}\r\n${body}`, () => {
+    socket.end(text, "latin1", () => {
       socket.destroy();
     });
+  }
+
+  refusal(status: RefusalStatus, reason: string): string {
+    this.#refused++;
+    this.#options.log.debug("refused a request", { listener: this.#options.name, reason });
+    const body = `${reason.replaceAll(/[^\x20-\x7e]/g, "?")}\n`;
+    const headers = ["Content-Type", "text/plain; charset=utf-8", "Content-Length", `${body.length}`];
+    headers.push("Connection", "close", ...(this.#options.refusalHeaders ?? []));
+    let head = `HTTP/1.1 ${status} ${reasonPhrase(status, "")}\r\n`;
+    for (let i = 0; i < headers.length; i += 2) head += headerLine(headers[i] ?? "", headers[i + 1] ?? "");
+    return `${head}\r\n${body}`;
   }
 }
 

@@ -7,7 +7,7 @@ import { headerValue } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
 import { readAtMost } from "../read-at-most.ts";
-import { HttpUpstream, UpstreamError } from "../upstream/http-upstream.ts";
+import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
 import { ERROR_HEADER, NOT_THIS_APP, parseStatusCode, TARGET_HEADER } from "./peer-wire.ts";
 
 // A peer adds its own headers to what an app may send, so it gets a little more room than an app.
@@ -17,7 +17,7 @@ const MAX_ERROR_BYTES = 16 * 1024;
 const UNUSED_PEER_MS = 3 * 60_000;
 
 interface Peer {
-  readonly upstream: HttpUpstream;
+  readonly upstream: Upstream;
   lastUsed: number;
 }
 
@@ -26,9 +26,11 @@ export class PeerClient implements PeerCaller {
   readonly #peers = new Map<string, Peer>();
   readonly #sweep: NodeJS.Timeout;
   readonly #clock: Clock;
+  readonly #createUpstream: UpstreamFactory;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, createUpstream: UpstreamFactory) {
     this.#clock = clock;
+    this.#createUpstream = createUpstream;
     this.#sweep = setInterval(() => {
       this.#dropUnused();
     }, UNUSED_PEER_MS / 3);
@@ -62,11 +64,11 @@ export class PeerClient implements PeerCaller {
     }
   }
 
-  #upstreamFor({ host, port }: AppInstance): HttpUpstream {
+  #upstreamFor({ host, port }: AppInstance): Upstream {
     const key = `${host} ${port}`;
     let peer = this.#peers.get(key);
     if (peer === undefined) {
-      const upstream = new HttpUpstream({
+      const upstream = this.#createUpstream({
         host,
         port,
         maxConnections: Number.POSITIVE_INFINITY,

@@ -9,9 +9,10 @@ import { traceIdOf } from "../../core/trace-context.ts";
 import { requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
 import type { ReceivedCall } from "../../invocation/ports.ts";
 import type { Receiver } from "../../invocation/receiver.ts";
-import { answer, relay } from "../http/answer.ts";
+import { answer } from "../http/answer.ts";
 import { splitRequestTarget } from "../http/api-request.ts";
-import { type HttpExchange, HttpListener } from "../http/http-listener.ts";
+import type { HttpExchange } from "../http/http-exchange.ts";
+import { type HttpCodec, HttpListener } from "../http/http-listener.ts";
 import { requestBodyOf } from "../http/request-body.ts";
 import { ERROR_HEADER, NOT_THIS_APP, TARGET_HEADER } from "./peer-wire.ts";
 
@@ -20,6 +21,7 @@ export interface PeerServerParts {
   readonly receiver: Receiver;
   readonly observer: CallObserver;
   readonly clock: Clock;
+  readonly codec: HttpCodec;
   readonly readBufferBytes: number;
   readonly log: Logger;
 }
@@ -39,6 +41,7 @@ export class PeerServer {
     this.#parts = parts;
     this.listener = new HttpListener({
       name: "peer",
+      codec: parts.codec,
       readBufferBytes: parts.readBufferBytes * PATH_GROWTH + ROOM_FOR_PEER_HEADERS,
       refusalHeaders: [ERROR_HEADER, "Internal"],
       log: parts.log,
@@ -54,7 +57,7 @@ export class PeerServer {
       const answered = await this.#receive(call);
       this.#report(call, startedAt, answered);
       if (answered instanceof Error) refuse(exchange, codeOf(answered), answered.message);
-      else relay(exchange, answered, []);
+      else exchange.answer(answered);
     } catch (error) {
       // The body could not be read: the caller has gone.
       if (!exchange.signal.aborted) refuse(exchange, codeOf(error), messageOf(error));
@@ -62,17 +65,16 @@ export class PeerServer {
   }
 
   async #decode(exchange: HttpExchange): Promise<ReceivedCall | undefined> {
-    const { request, signal } = exchange;
-    const target = headerValue(request.rawHeaders, TARGET_HEADER);
-    const place = splitRequestTarget(request.url ?? "");
+    const { method, rawHeaders, contentLength, signal } = exchange;
+    const target = headerValue(rawHeaders, TARGET_HEADER);
+    const place = splitRequestTarget(exchange.target);
     if (target !== qualifiedName(this.#parts.self) || place === undefined) {
       const self = qualifiedName(this.#parts.self);
       refuse(exchange, NOT_THIS_APP, `this is the sidecar of ${self}, the call is for ${target ?? "nobody"}`);
       return undefined;
     }
-    const { body, contentLength } = await requestBodyOf(exchange, NO_LIMIT);
-    const headers = requestHeadersFromPeer(request.rawHeaders);
-    const method = request.method ?? "GET";
+    const body = await requestBodyOf(exchange, NO_LIMIT);
+    const headers = requestHeadersFromPeer(rawHeaders);
     return { caller: callerOf(headers), request: { method, ...place, headers, body, contentLength, signal } };
   }
 
@@ -110,7 +112,7 @@ function callerOf(headers: readonly string[]): AppIdentity | undefined {
 }
 
 function refuse(exchange: HttpExchange, error: string, message: string): void {
-  if (exchange.response.headersSent || exchange.response.destroyed) return;
+  if (!exchange.isAnswerable) return;
   answer(exchange, 500, { type: "text/plain; charset=utf-8", text: message }, [ERROR_HEADER, error]);
 }
 

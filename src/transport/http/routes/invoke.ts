@@ -1,7 +1,6 @@
 import { OutriggerError } from "../../../core/errors.ts";
 import { headerValue, withoutHeaders } from "../../../core/raw-headers.ts";
 import type { Invoker } from "../../../invocation/invoker.ts";
-import { relay } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
 import { requestBodyOf } from "../request-body.ts";
 
@@ -23,7 +22,8 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
   if (named === undefined) {
     throw new OutriggerError("noTarget", "failed getting app id either from the URL path or the header dapr-app-id");
   }
-  const { body, contentLength } = await requestBodyOf(request.exchange, route.maxBodyBytes);
+  const { exchange } = request;
+  const body = await requestBodyOf(exchange, route.maxBodyBytes);
   const response = await route.invoker.invoke({
     ...named,
     method: request.method,
@@ -31,10 +31,10 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
     headers: withoutHeaders(request.headers, (name) => isForTheSidecar(name, request)),
     trace: request.trace,
     body,
-    contentLength,
-    signal: request.exchange.signal,
+    contentLength: exchange.contentLength,
+    signal: exchange.signal,
   });
-  relay(request.exchange, response, request.traceHeaders);
+  exchange.answer({ ...response, headers: [...response.headers, ...request.traceHeaders] });
 }
 
 interface NamedTarget {

@@ -25,7 +25,7 @@ export async function putMetadata(
   key: string,
   maxBodyBytes: number,
 ): Promise<void> {
-  const { body } = await requestBodyOf(request.exchange, maxBodyBytes);
+  const body = await requestBodyOf(request.exchange, maxBodyBytes);
   source.setExtended(key, await readValue(body, maxBodyBytes));
   answer(request.exchange, 204, undefined, request.traceHeaders);
 }

@@ -1,0 +1,32 @@
+// The load generator: one process of its own, so that its CPU time is nobody else's. It is told what to do over IPC:
+// `prepare` opens connections and warms them, `go` measures, `close` lets everything go.
+import { CallLoad } from "./load-calls.mjs";
+import { StreamLoad } from "./load-streams.mjs";
+
+const KINDS = { calls: CallLoad, streams: StreamLoad };
+
+let load;
+
+process.on("message", ({ type, spec }) => {
+  handle(type, spec).then(
+    (result) => process.send({ result }),
+    (error) => {
+      load?.close();
+      load = undefined;
+      process.send({ failed: error.message });
+    },
+  );
+});
+// Whoever started this is gone.
+process.on("disconnect", () => process.exit());
+
+async function handle(type, spec) {
+  if (type === "prepare") {
+    load = new KINDS[spec.kind](spec);
+    return load.prepare();
+  }
+  if (type === "go") return load.go();
+  load.close();
+  load = undefined;
+  return undefined;
+}

@@ -1,0 +1,130 @@
+// The results as Markdown tables: for the terminal and for docs/performance.md.
+import { goals, inKb, inMb } from "./goals.mjs";
+import { PATHS } from "./paths.mjs";
+
+const titles = new Map(PATHS.map(({ key, title }) => [key, title]));
+const TITLE_OF_GROUP = {
+  bodies: "Bodies",
+  connections: "Connections",
+  headers: "Request headers",
+  streams: "Event streams",
+};
+// The headline is measured with 32 connections and 5 request headers, so it is a column of those tables too.
+const HEADLINE_AS = { connections: "32 connections", headers: "5 headers" };
+
+export function report(results) {
+  const { calls, apps, sidecar, about } = results;
+  const headline = calls.find(({ key }) => key === "headline");
+  const sections = [aboutLines(about)];
+  if (!about.quick) sections.push(goalTable(results));
+  if (headline !== undefined) sections.push(headlineTable(headline, about));
+  for (const group of Object.keys(TITLE_OF_GROUP)) {
+    const rows = calls.filter((row) => row.group === group);
+    if (rows.length > 0) sections.push(groupTables(group, rows, headline));
+  }
+  if (apps !== undefined) sections.push(appTable(apps));
+  if (sidecar.start !== undefined) sections.push(startTable(sidecar.start));
+  if (sidecar.idleConnections !== undefined) sections.push(idleTable(sidecar.idleConnections));
+  if (sidecar.giant !== undefined) sections.push(giantTable(sidecar.giant));
+  return sections.join("\n\n");
+}
+
+function aboutLines({ date, machine, versions, seconds, quick, rounds, headlineRounds, ms }) {
+  const took = seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} minutes`;
+  const medians = quick ? `${rounds} rounds` : `${headlineRounds} rounds for the headline, ${rounds} for the rest`;
+  return `${date}: ${machine}; ${versions.join(", ")}.
+Medians of ${medians}, ${ms} ms for each path in a round; ${took} in all.`;
+}
+
+function goalTable(results) {
+  const rows = goals(results).map(({ goal, limit, measured = "not measured", met = "–" }) => [
+    goal,
+    limit,
+    measured,
+    met,
+  ]);
+  return `### Goals\n\n${table(["goal", "limit", "measured", "met"], rows)}`;
+}
+
+function headlineTable({ cells }, { quick }) {
+  const base = titles.get(cells[0].path).replace(", one hop", "");
+  const rows = cells.map(({ path, failed, cpuUs, ratio, p50Ms, p99Ms, callsPerSecond, rss }) => {
+    if (failed !== undefined) return [titles.get(path), `failed: ${failed}`];
+    const times = [p50Ms.toFixed(2), p99Ms.toFixed(2), callsPerSecond.toFixed(0)];
+    return [titles.get(path), cpuUs.toFixed(1), asFactor(ratio), ...times, rss.map(inMb).join(" + ")];
+  });
+  const columns = ["path", "CPU µs a call", `× ${base}`, "p50 ms", "p99 ms", "calls/s", "RSS after it"];
+  const heading = quick ? "" : "### Headline: 20 bytes of JSON, 32 connections\n\n";
+  return heading + table(columns, rows);
+}
+
+function groupTables(group, rows, headline) {
+  const columns = rows.map(({ title, cells }) => ({ title, cells }));
+  if (headline !== undefined && group in HEADLINE_AS) {
+    columns.splice(group === "connections" ? 1 : 0, 0, { title: HEADLINE_AS[group], cells: headline.cells });
+  }
+  const cpu = matrix(
+    "CPU µs a call (× the first)",
+    columns,
+    ({ cpuUs, ratio }) => `${cpuUs.toFixed(1)} (${asFactor(ratio)})`,
+  );
+  const times = matrix("p50 / p99 ms", columns, ({ p50Ms, p99Ms }) => `${p50Ms.toFixed(2)} / ${p99Ms.toFixed(2)}`);
+  return [`### ${TITLE_OF_GROUP[group]}`, cpu, ...(group === "headers" ? [] : [times])].join("\n\n");
+}
+
+/** A row for each path, a column for each workload. */
+function matrix(corner, columns, show) {
+  const rows = columns[0].cells.map(({ path }, index) => {
+    const cells = columns.map((column) => {
+      const cell = column.cells[index];
+      return cell.failed === undefined ? show(cell) : `failed: ${cell.failed}`;
+    });
+    return [titles.get(path), ...cells];
+  });
+  return table([corner, ...columns.map(({ title }) => title)], rows);
+}
+
+function appTable(apps) {
+  const rows = apps.map(({ count, rss, anon, cpuUs, p50Ms, failed }) => {
+    const call = failed === undefined ? [cpuUs.toFixed(1), p50Ms.toFixed(2)] : [`failed: ${failed}`];
+    return [count, inMb(rss), inMb(rss / count), inMb(anon), ...call];
+  });
+  const columns = ["apps in one process", "RSS at rest", "RSS an app", "RssAnon", "CPU µs a call", "p50 ms"];
+  return `### Co-hosted apps\n\n${table(columns, rows)}`;
+}
+
+function startTable({ readyMs, slowestMs, rss, anon }) {
+  const rows = [[`${readyMs.toFixed(0)} ms`, `${slowestMs.toFixed(0)} ms`, inMb(rss), inMb(anon)]];
+  return `### A sidecar at rest\n\n${table(["ready after", "slowest start", "RSS", "RssAnon"], rows)}`;
+}
+
+function idleTable({ count, paths }) {
+  const rows = paths.map(({ path, bytesEach, failed }) => [titles.get(path), failed ?? inKb(bytesEach)]);
+  return `### Idle connections\n\n${table(["path", `memory of each of ${count.toLocaleString("en")}`], rows)}`;
+}
+
+function giantTable({ paths }) {
+  const rows = paths.map(({ path, down, up, failed }) => {
+    if (failed !== undefined) return [titles.get(path), `failed: ${failed}`];
+    return [titles.get(path), ...[down, up].flatMap((way) => [inMb(way.growth), (way.tookMs / 1000).toFixed(1)])];
+  });
+  return `### 1 GiB in one body\n\n${table(["path", "RSS growth, down", "s", "RSS growth, up", "s"], rows)}`;
+}
+
+function asFactor(ratio) {
+  return ratio === undefined ? "–" : `${ratio.toFixed(2)} ×`;
+}
+
+/** Columns as wide as they need to be, numbers to the right; a row may end early. */
+function table(columns, rows) {
+  const full = rows.map((row) => columns.map((_, index) => String(row[index] ?? "").replaceAll("|", "\\|")));
+  const widths = columns.map((title, index) => Math.max(title.length, ...full.map((row) => row[index].length)));
+  const line = (cells) => {
+    const padded = cells.map((cell, index) =>
+      index === 0 ? cell.padEnd(widths[index]) : cell.padStart(widths[index]),
+    );
+    return `| ${padded.join(" | ")} |`;
+  };
+  const rule = widths.map((width, index) => (index === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
+  return [line(columns), line(rule), ...full.map(line)].join("\n");
+}

@@ -1,0 +1,172 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { withoutHeaders } from "../../core/raw-headers.ts";
+import { limited } from "../body-limit.ts";
+import { reasonPhrase } from "../http1/status-line.ts";
+import { HALF_CLOSED_PATIENCE_MS, type HttpAnswer, type HttpExchange, hasNoBody, LINGER_MS } from "./http-exchange.ts";
+
+/** What a listener lends to each exchange. */
+export interface NodeExchangeOwner {
+  readonly isClosing: boolean;
+  /** The answer is complete, or nobody waits for it. Called once. */
+  ended(): void;
+}
+
+/** An exchange on a connection that Node's own HTTP/1 server reads and writes. */
+export class NodeExchange implements HttpExchange {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #owner: NodeExchangeOwner;
+  readonly #gone = new AbortController();
+  #expectsContinue: boolean;
+  #patience: NodeJS.Timeout | undefined;
+
+  constructor(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean, owner: NodeExchangeOwner) {
+    this.#request = request;
+    this.#response = response;
+    this.#expectsContinue = expectsContinue;
+    this.#owner = owner;
+    response.on("close", this.#end);
+    // A pipelined answer whose turn has not come does not hear of its connection's end.
+    request.socket.on("close", this.#end);
+    request.socket.on("end", this.#clientEnded);
+  }
+
+  get method(): string {
+    return this.#request.method ?? "GET";
+  }
+
+  get target(): string {
+    return this.#request.url ?? "/";
+  }
+
+  get rawHeaders(): readonly string[] {
+    return this.#request.rawHeaders;
+  }
+
+  get contentLength(): number | undefined {
+    const { headers } = this.#request;
+    return headers["transfer-encoding"] === undefined ? Number(headers["content-length"] ?? 0) : undefined;
+  }
+
+  get signal(): AbortSignal {
+    return this.#gone.signal;
+  }
+
+  get isAnswerable(): boolean {
+    return !this.#response.headersSent && !this.#response.destroyed && !this.signal.aborted;
+  }
+
+  async readBody(): Promise<Uint8Array> {
+    this.#invite();
+    const pieces: Buffer[] = [];
+    for await (const piece of this.#request as AsyncIterable<Buffer>) pieces.push(piece);
+    return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
+  }
+
+  streamBody(maxBytes: number): Readable {
+    this.#invite();
+    // Not the request itself: whoever sends the body on may destroy it, and the connection is still to be answered.
+    return limited(this.#request, maxBytes);
+  }
+
+  answer({ status, statusText, headers, body }: HttpAnswer): void {
+    const response = this.#response;
+    this.#lingerAfter();
+    // HTTP/1.1 takes it for granted, and our own codec does not say it either.
+    if (this.#request.httpVersion === "1.1") response.removeHeader("Connection");
+    try {
+      response.writeHead(status, reasonPhrase(status, statusText), this.#headersOf(status, headers, body));
+    } catch (error) {
+      // The answer cannot be passed on, and must not be left unread.
+      if (body instanceof Readable) body.destroy();
+      throw error;
+    }
+    if (hasNoBody(this.method, status)) {
+      response.end();
+      // Read, not cut: there is nothing in it, and its connection can be used again.
+      if (body instanceof Readable) body.resume();
+    } else if (body instanceof Readable) this.#relay(body);
+    else response.end(body);
+  }
+
+  cut(): void {
+    this.#response.destroy();
+    this.#request.socket.destroy();
+  }
+
+  #headersOf(status: number, headers: string[], body: HttpAnswer["body"]): string[] {
+    // RFC 9110 8.6: a 204 has no length, whatever the app said.
+    const all = status === 204 ? withoutHeaders(headers, (name) => name === "content-length") : [...headers];
+    const isShort = !(body instanceof Readable) && !hasNoBody(this.method, status);
+    if (isShort && !headers.some((name, i) => i % 2 === 0 && name.toLowerCase() === "content-length")) {
+      all.push("Content-Length", `${body?.byteLength ?? 0}`);
+    }
+    // A client that waited to be invited may send its body or not: what comes next could be either.
+    if (this.#owner.isClosing || this.#expectsContinue) all.push("Connection", "close");
+    return all;
+  }
+
+  #relay(body: Readable): void {
+    const response = this.#response;
+    if (body.errored !== null) {
+      this.#breakOff();
+      return;
+    }
+    body.once("error", () => {
+      this.#breakOff();
+    });
+    response.once("close", () => {
+      body.destroy();
+    });
+    body.pipe(response);
+    // The head goes out with the first bytes, in one write; where those keep the caller waiting, alone.
+    setImmediate(() => {
+      if (!response.writableEnded && !response.destroyed) response.flushHeaders();
+    });
+  }
+
+  #breakOff(): void {
+    // Only a reset tells a caller whose answer is ended by the connection's end that this was not the end.
+    if (this.#request.httpVersion === "1.0") this.#response.socket?.resetAndDestroy();
+    this.#response.destroy();
+  }
+
+  #invite(): void {
+    if (!this.#expectsContinue) return;
+    this.#expectsContinue = false;
+    this.#response.writeContinue();
+  }
+
+  /** A client that writes all before it reads gets to see the answer; one that goes on for ever is cut off. */
+  #lingerAfter(): void {
+    const request = this.#request;
+    if (request.complete) return;
+    this.#response.once("finish", () => {
+      if (request.complete) return;
+      const tooLong = setTimeout(() => request.socket.destroy(), LINGER_MS);
+      request.once("close", () => {
+        clearTimeout(tooLong);
+      });
+      request.unpipe();
+      request.on("data", () => undefined);
+      request.resume();
+    });
+  }
+
+  readonly #clientEnded = (): void => {
+    this.#patience = setTimeout(() => {
+      if (!this.#response.headersSent) this.#request.socket.destroy();
+    }, HALF_CLOSED_PATIENCE_MS);
+  };
+
+  readonly #end = (): void => {
+    const { socket } = this.#request;
+    socket.off("close", this.#end);
+    socket.off("end", this.#clientEnded);
+    this.#response.off("close", this.#end);
+    clearTimeout(this.#patience);
+    if (!this.#response.writableFinished) this.#gone.abort(new Error("the caller closed its connection"));
+    this.#owner.ended();
+  };
+}
