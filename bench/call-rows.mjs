@@ -65,9 +65,15 @@ async function measureWithApp(bench, kind, rows, wanted, plan) {
   try {
     for (const { start, ...path } of wanted) {
       say(`starting ${path.title}`);
-      paths.push({ ...path, ...(await start({ workshop, appPort })) });
+      const way = { ...path, processes: [] };
+      paths.push(way);
+      try {
+        Object.assign(way, await start({ workshop, appPort }));
+        await heat(load, way);
+      } catch (error) {
+        way.failed = error.message;
+      }
     }
-    await heat(load, paths, say);
     const results = [];
     for (const row of rows) {
       const once = (path) => measureOnce(row, path, { load, ms: plan.ms, app: apps[0] });
@@ -84,11 +90,8 @@ async function measureWithApp(bench, kind, rows, wanted, plan) {
 }
 
 /** Code that has not run often is not compiled yet; nobody's first second counts. */
-async function heat(load, paths, say) {
-  for (const { title, port, prefix } of paths) {
-    say(`warming up ${title}`);
-    await load.calls({ port, paths: [`${prefix}/x`], connections: 32, ms: HEAT_MS }, []);
-  }
+async function heat(load, { port, prefix }) {
+  await load.calls({ port, paths: [`${prefix}/x`], connections: 32, ms: HEAT_MS }, []);
 }
 
 async function measureOnce(row, { port, prefix, processes }, { load, ms, app }) {

@@ -7,13 +7,14 @@ const MB = 1024 ** 2;
 // so a goal in microseconds is also held against nginx in the same rounds.
 const NGINX_US_WHEN_SET = 29;
 
-/** Goals for the CPU time of a call, by path. */
-export const CALL_GOALS = { plain: 90, cohosted: 80, two: 150 };
+// CPU time of a call, by path.
+const CALL_GOALS = { plain: 90, cohosted: 80, two: 150 };
 const ONE_HOP_RATIO = 2.5;
 
-/** How often nginx's cost a goal allows. */
-export function ratioOf(goalUs) {
-  return goalUs / NGINX_US_WHEN_SET;
+/** How often nginx's cost a call may have by the strictest goal for its path; undefined where there is none. */
+export function ratioAllowed(path) {
+  if (path === "plain") return Math.min(ONE_HOP_RATIO, ratioOf(CALL_GOALS.plain));
+  return path in CALL_GOALS ? ratioOf(CALL_GOALS[path]) : undefined;
 }
 
 /** @returns {{ goal: string, limit: string, measured?: string, met?: string }[]} without `measured` where it was not */
@@ -80,6 +81,10 @@ function worstGrowth(measured) {
   const ways = measured?.paths.filter(({ path, failed }) => own.has(path) && failed === undefined);
   if (ways === undefined || ways.length === 0) return undefined;
   return Math.max(...ways.flatMap(({ down, up }) => [down.growth, up.growth]));
+}
+
+function ratioOf(goalUs) {
+  return goalUs / NGINX_US_WHEN_SET;
 }
 
 function inUs(us) {

@@ -12,6 +12,9 @@ import { programsThatWork } from "./programs.mjs";
 import { report } from "./report.mjs";
 import { measureSidecar, SIDECAR_ROWS } from "./sidecar-rows.mjs";
 
+/** Something that whoever typed the command can mend. */
+class UsageError extends Error {}
+
 const QUICK = {
   rows: ["headline"],
   paths: ["nginx", "undici", "plain", "cohosted", "two"],
@@ -27,8 +30,8 @@ const ROWS = [...CALL_ROWS.map(({ key }) => key), APP_COUNTS_KEY, ...SIDECAR_ROW
 const HELP = `npm run bench -- [options]
 
   --quick         a few small rounds of the headline, within a minute; always ends with 0
-  --only <rows>   these rows, separated by commas: ${groups.join(", ")},
-                  ${APP_COUNTS_KEY}, sidecar; or one by one: ${ROWS.filter((row) => !groups.includes(row)).join(", ")}
+  --only <rows>   these rows, separated by commas: ${groups.join(", ")}, ${APP_COUNTS_KEY}, sidecar;
+                  or one by one: ${ROWS.filter((row) => ![...groups, APP_COUNTS_KEY].includes(row)).join(",")}
   --paths <keys>  these ways alone: ${PATHS.map(({ key }) => key).join(", ")}
   --rounds <n>    interleaved rounds to take medians of (${FULL.headlineRounds} for the headline, else ${FULL.rounds})
   --ms <n>        how long each path is measured in a round (${FULL.ms})
@@ -58,7 +61,7 @@ if (options.help) {
   try {
     await main();
   } catch (error) {
-    console.error(`bench: ${error.stack}`);
+    console.error(`bench: ${error instanceof UsageError ? error.message : error.stack}`);
     // The quick form runs at the end of the tests and shows numbers; what they are, or whether there are any, gates nothing.
     process.exitCode = options.quick ? 0 : 1;
   }
@@ -66,7 +69,8 @@ if (options.help) {
 
 async function main() {
   const plan = planFrom(options);
-  if (process.platform !== "linux") throw new Error("CPU time and memory are read from /proc, which only Linux has");
+  if (process.platform !== "linux")
+    throw new UsageError("CPU time and memory are read from /proc, which only Linux has");
   const began = performance.now();
   // nginx resolves links in the paths it is given, and would then look for them under another name.
   const folder = mkdtempSync(join(realpathSync(tmpdir()), "outrigger-bench-"));
@@ -75,6 +79,8 @@ async function main() {
     ["nginx", "haproxy"].filter((name) => name === "nginx" || plan.paths.includes(name)),
     say,
   );
+  if (options.write && programs.size < 2)
+    throw new UsageError("--write needs nginx and HAProxy: the page compares with them");
   const bench = { workshop: new Workshop(folder), load: new Load(), programs, say };
   const results = { about: aboutThisRun(plan, programs) };
   try {
@@ -98,10 +104,12 @@ async function main() {
 function planFrom({ quick, only, paths, rounds, ms, write }) {
   const defaults = quick ? QUICK : FULL;
   const rows = new Set((only?.split(",") ?? defaults.rows ?? ROWS).flatMap(rowsNamed));
-  if (write && rows.size < ROWS.length) throw new Error("--write needs all rows: leave out --quick and --only");
   const keys = paths?.split(",") ?? defaults.paths;
+  if (write && (rows.size < ROWS.length || keys.length < PATHS.length)) {
+    throw new UsageError("--write needs all rows and paths: leave out --quick, --only and --paths");
+  }
   const unknown = keys.find((key) => !FULL.paths.includes(key));
-  if (unknown !== undefined) throw new Error(`there is no path "${unknown}"; there are ${FULL.paths.join(", ")}`);
+  if (unknown !== undefined) throw new UsageError(`there is no path "${unknown}"; there are ${FULL.paths.join(", ")}`);
   return {
     quick,
     rows,
@@ -117,12 +125,12 @@ function rowsNamed(name) {
   if (ofGroup.length > 0) return ofGroup;
   if (name === "sidecar") return SIDECAR_ROWS;
   if (ROWS.includes(name)) return [name];
-  throw new Error(`there is no row "${name}"; npm run bench -- --help names them`);
+  throw new UsageError(`there is no row "${name}"; npm run bench -- --help names them`);
 }
 
 function count(text, otherwise) {
   if (text === undefined) return otherwise;
-  if (!/^[1-9]\d{0,5}$/.test(text)) throw new Error(`"${text}" is no count`);
+  if (!/^[1-9]\d{0,5}$/.test(text)) throw new UsageError(`"${text}" is no count`);
   return Number(text);
 }
 

@@ -73,14 +73,14 @@ export class Load {
  * that fails is left out from there on, with the reason.
  *
  * @template Sample
- * @param {{ key: string }[]} paths
+ * @param {{ key: string, title: string, failed?: string }[]} paths `failed` where one did not even start
  * @param {(path: { key: string }) => Promise<Sample>} once
  * @param {(text: string) => void} say
  * @returns one entry a path: the medians of its numbers, `ratio` to the first path in the same round, or `failed`
  */
 export async function interleaved(paths, rounds, once, say) {
   const samples = new Map(paths.map(({ key }) => [key, []]));
-  const failures = new Map();
+  const failures = new Map(paths.flatMap(({ key, failed }) => (failed === undefined ? [] : [[key, failed]])));
   for (let round = 1; round <= rounds; round++) {
     let base;
     for (const path of paths) {

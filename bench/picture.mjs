@@ -1,10 +1,10 @@
-// The headline as an SVG: a bar for each path, and where the goals are.
-import { CALL_GOALS, ratioOf } from "./goals.mjs";
+// The headline as an SVG: a bar for each path, and where the goals are. nginx must be among them.
+import { ratioAllowed } from "./goals.mjs";
 import { PATHS } from "./paths.mjs";
 
 const WIDTH = 860;
-const LEFT = 268;
-const RIGHT = 150;
+const LEFT = 316;
+const RIGHT = 176;
 const TOP = 84;
 const BAR = 24;
 const STEP = 38;
@@ -14,13 +14,13 @@ const GOAL = "#c2410c";
 
 export function headlinePicture(cells, { date, machine }) {
   const drawn = cells.filter(({ failed }) => failed === undefined);
-  const base = drawn.find(({ path }) => path === "nginx")?.cpuUs;
-  const goalUs = ({ path }) => (base === undefined || !(path in CALL_GOALS) ? 0 : ratioOf(CALL_GOALS[path]) * base);
+  const { cpuUs: nginxUs } = drawn.find(({ path }) => path === "nginx");
+  const goalUs = ({ path }) => nginxUs * (ratioAllowed(path) ?? 0);
   const most = Math.max(...drawn.map((cell) => Math.max(cell.cpuUs, goalUs(cell))));
   const scale = (us) => (us / most) * (WIDTH - LEFT - RIGHT);
   const bottom = TOP + drawn.length * STEP;
   const bars = drawn.map((cell, index) => bar(cell, TOP + index * STEP, scale, goalUs(cell)));
-  const height = bottom + 62;
+  const height = bottom + 72;
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="system-ui, sans-serif" font-size="14">
 <rect width="100%" height="100%" rx="8" fill="#ffffff"/>
 ${text(24, 34, "CPU time of one call, by the way it takes", 'font-size="18" font-weight="600" fill="#0f172a"')}
@@ -29,7 +29,7 @@ ${text(24, 58, "µs of the proxy's processes; 20 bytes of JSON, 32 connections; 
 ${bars.join("\n")}
 <line x1="24" y1="${bottom + 18}" x2="24" y2="${bottom + 34}" stroke="${GOAL}" stroke-width="3"/>
 ${text(34, bottom + 31, "goal: the multiple of nginx's cost that was set", 'font-size="12" fill="#475569"')}
-${text(WIDTH - 24, bottom + 31, `${date}, ${machine}`, 'font-size="12" fill="#64748b" text-anchor="end"')}
+${text(24, bottom + 54, `${date}, ${machine}`, 'font-size="12" fill="#64748b"')}
 </svg>
 `;
 }
@@ -38,7 +38,7 @@ function bar({ path, cpuUs, ratio }, top, scale, goalUs) {
   const { title, own } = PATHS.find(({ key }) => key === path);
   const width = scale(cpuUs).toFixed(1);
   const middle = top + BAR / 2 + 5;
-  const label = `${cpuUs.toFixed(cpuUs < 20 ? 1 : 0)} µs${ratio === undefined ? "" : `  ${ratio.toFixed(1)} ×`}`;
+  const label = `${cpuUs.toFixed(cpuUs < 20 ? 1 : 0)} µs   ${ratio.toFixed(1)} × nginx`;
   const parts = [
     text(LEFT - 12, middle, title, `text-anchor="end" fill="#0f172a"${own ? ' font-weight="600"' : ""}`),
     `<rect x="${LEFT}" y="${top}" width="${width}" height="${BAR}" rx="3" fill="${own ? OWN : OTHER}"/>`,

@@ -15,7 +15,7 @@ const running = new Set();
 let nextPort = 20_000 + Math.floor(Math.random() * 12_000);
 // Whatever way this process ends, nothing is left behind.
 process.on("exit", () => {
-  for (const one of running) killNow(one.pid);
+  for (const pid of [...running].flatMap((one) => one.pids)) killNow(pid);
 });
 
 /** A process that was started here, with the last it said. */

@@ -2,6 +2,7 @@
 import { goals, inKb, inMb } from "./goals.mjs";
 import { PATHS } from "./paths.mjs";
 
+const FAILED = "failed";
 const titles = new Map(PATHS.map(({ key, title }) => [key, title]));
 const TITLE_OF_GROUP = {
   bodies: "Bodies",
@@ -16,7 +17,8 @@ export function report(results) {
   const { calls, apps, sidecar, about } = results;
   const headline = calls.find(({ key }) => key === "headline");
   const sections = [aboutLines(about)];
-  if (!about.quick) sections.push(goalTable(results));
+  const reached = goals(results).filter(({ measured }) => measured !== undefined);
+  if (!about.quick && reached.some(({ met }) => met !== "–")) sections.push(goalTable(reached));
   if (headline !== undefined) sections.push(headlineTable(headline, about));
   for (const group of Object.keys(TITLE_OF_GROUP)) {
     const rows = calls.filter((row) => row.group === group);
@@ -26,30 +28,46 @@ export function report(results) {
   if (sidecar.start !== undefined) sections.push(startTable(sidecar.start));
   if (sidecar.idleConnections !== undefined) sections.push(idleTable(sidecar.idleConnections));
   if (sidecar.giant !== undefined) sections.push(giantTable(sidecar.giant));
+  const failures = failuresIn(results);
+  if (failures.length > 0) sections.push(["Failed:", ...failures].join("\n"));
   return sections.join("\n\n");
+}
+
+function failuresIn({ calls, apps = [], sidecar }) {
+  const lists = [
+    ...calls.map(({ title, cells }) => [title, cells]),
+    ["co-hosted apps", apps],
+    ["idle connections", sidecar.idleConnections?.paths ?? []],
+    ["1 GiB", sidecar.giant?.paths ?? []],
+  ];
+  return lists.flatMap(([title, cells]) => {
+    const failed = cells.filter((cell) => cell.failed !== undefined);
+    return failed.map((cell) => `- ${title}, ${titles.get(cell.path) ?? cell.path}: ${oneLine(cell.failed)}`);
+  });
+}
+
+function oneLine(text) {
+  return text.replace(/\s+/g, " ").slice(0, 500);
 }
 
 function aboutLines({ date, machine, versions, seconds, quick, rounds, headlineRounds, ms }) {
   const took = seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} minutes`;
-  const medians = quick ? `${rounds} rounds` : `${headlineRounds} rounds for the headline, ${rounds} for the rest`;
+  const medians = quick
+    ? `${headlineRounds} rounds of the headline`
+    : `${headlineRounds} rounds for the headline, ${rounds} for the rest`;
   return `${date}: ${machine}; ${versions.join(", ")}.
 Medians of ${medians}, ${ms} ms for each path in a round; ${took} in all.`;
 }
 
-function goalTable(results) {
-  const rows = goals(results).map(({ goal, limit, measured = "not measured", met = "–" }) => [
-    goal,
-    limit,
-    measured,
-    met,
-  ]);
+function goalTable(reached) {
+  const rows = reached.map(({ goal, limit, measured, met }) => [goal, limit, measured, met]);
   return `### Goals\n\n${table(["goal", "limit", "measured", "met"], rows)}`;
 }
 
 function headlineTable({ cells }, { quick }) {
   const base = titles.get(cells[0].path).replace(", one hop", "");
   const rows = cells.map(({ path, failed, cpuUs, ratio, p50Ms, p99Ms, callsPerSecond, rss }) => {
-    if (failed !== undefined) return [titles.get(path), `failed: ${failed}`];
+    if (failed !== undefined) return [titles.get(path), FAILED];
     const times = [p50Ms.toFixed(2), p99Ms.toFixed(2), callsPerSecond.toFixed(0)];
     return [titles.get(path), cpuUs.toFixed(1), asFactor(ratio), ...times, rss.map(inMb).join(" + ")];
   });
@@ -77,7 +95,7 @@ function matrix(corner, columns, show) {
   const rows = columns[0].cells.map(({ path }, index) => {
     const cells = columns.map((column) => {
       const cell = column.cells[index];
-      return cell.failed === undefined ? show(cell) : `failed: ${cell.failed}`;
+      return cell.failed === undefined ? show(cell) : FAILED;
     });
     return [titles.get(path), ...cells];
   });
@@ -86,7 +104,7 @@ function matrix(corner, columns, show) {
 
 function appTable(apps) {
   const rows = apps.map(({ count, rss, anon, cpuUs, p50Ms, failed }) => {
-    const call = failed === undefined ? [cpuUs.toFixed(1), p50Ms.toFixed(2)] : [`failed: ${failed}`];
+    const call = failed === undefined ? [cpuUs.toFixed(1), p50Ms.toFixed(2)] : [FAILED];
     return [count, inMb(rss), inMb(rss / count), inMb(anon), ...call];
   });
   const columns = ["apps in one process", "RSS at rest", "RSS an app", "RssAnon", "CPU µs a call", "p50 ms"];
@@ -99,13 +117,16 @@ function startTable({ readyMs, slowestMs, rss, anon }) {
 }
 
 function idleTable({ count, paths }) {
-  const rows = paths.map(({ path, bytesEach, failed }) => [titles.get(path), failed ?? inKb(bytesEach)]);
+  const rows = paths.map(({ path, bytesEach, failed }) => [
+    titles.get(path),
+    failed === undefined ? inKb(bytesEach) : FAILED,
+  ]);
   return `### Idle connections\n\n${table(["path", `memory of each of ${count.toLocaleString("en")}`], rows)}`;
 }
 
 function giantTable({ paths }) {
   const rows = paths.map(({ path, down, up, failed }) => {
-    if (failed !== undefined) return [titles.get(path), `failed: ${failed}`];
+    if (failed !== undefined) return [titles.get(path), FAILED];
     return [titles.get(path), ...[down, up].flatMap((way) => [inMb(way.growth), (way.tookMs / 1000).toFixed(1)])];
   });
   return `### 1 GiB in one body\n\n${table(["path", "RSS growth, down", "s", "RSS growth, up", "s"], rows)}`;
