@@ -23,6 +23,7 @@ export class CallLoad {
   #requests;
   #turn = 0;
   #phase = undefined;
+  #error = undefined;
 
   /** @param {CallSpec} spec */
   constructor(spec) {
@@ -54,6 +55,11 @@ export class CallLoad {
     };
   }
 
+  /** @throws {Error} where a connection has broken meanwhile. */
+  stillThere() {
+    if (this.#error !== undefined) throw this.#error;
+  }
+
   close() {
     for (const connection of this.#connections) connection.close();
   }
@@ -77,6 +83,7 @@ export class CallLoad {
 
   /** @internal */
   failed(error) {
+    this.#error ??= error;
     this.#phase?.reject(error);
   }
 

@@ -1,5 +1,6 @@
 // The load generator: one process of its own, so that its CPU time is nobody else's. It is told what to do over IPC:
-// `prepare` opens connections and warms them, `go` measures, `close` lets everything go.
+// `prepare` opens connections and warms them, `go` measures, `check` fails where a connection that is
+// only held has broken, `close` lets everything go.
 import { CallLoad } from "./load-calls.mjs";
 import { StreamLoad } from "./load-streams.mjs";
 
@@ -26,6 +27,7 @@ async function handle(type, spec) {
     return load.prepare();
   }
   if (type === "go") return load.go();
+  if (type === "check") return load.stillThere();
   load.close();
   load = undefined;
   return undefined;

@@ -33,6 +33,7 @@ export class Load {
   async holding(spec, look) {
     await this.#ask("prepare", { kind: "calls", idle: true, ...spec });
     const seen = await look();
+    await this.#ask("check");
     await this.#ask("close");
     return seen;
   }

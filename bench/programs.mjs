@@ -5,6 +5,8 @@ import { existsSync, rmSync, writeFileSync } from "node:fs";
 const PACKAGES = { nginx: "nginx-light", haproxy: "haproxy" };
 // Debian asks this program whether a freshly installed service may start; 101 is no (invoke-rc.d(8)).
 const SERVICE_POLICY = "/usr/sbin/policy-rc.d";
+// A package mirror that does not answer must not hold up the tests.
+const INSTALL_MS = 180_000;
 
 /** @returns {Set<string>} those of the programs that can be started. */
 export function programsThatWork(names, say) {
@@ -35,7 +37,7 @@ function install(missing, say) {
   if (holdBack) writeFileSync(SERVICE_POLICY, "#!/bin/sh\nexit 101\n", { mode: 0o755 });
   try {
     const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
-    const run = (...args) => spawnSync("apt-get", ["-q", ...args], { encoding: "utf8", env });
+    const run = (...args) => spawnSync("apt-get", ["-q", ...args], { encoding: "utf8", env, timeout: INSTALL_MS });
     run("update");
     const { status, stderr } = run("install", "-y", "--no-install-recommends", ...packages);
     if (status !== 0) say(`apt-get did not install them: ${stderr.trim().split("\n").at(-1)}`);

@@ -12,6 +12,7 @@ const SETTLE_MS = 3000;
 const SAMPLE_MS = 20;
 const GIANT_BYTES = 1024 ** 3;
 const IDLE_CONNECTIONS = 10_000;
+const FIRST_CONNECTIONS = 500;
 // Files that a process has open besides the connections.
 const FILES_KEPT_FREE = 500;
 const COMPARED = ["nginx", "undici", "plain"];
@@ -60,15 +61,19 @@ async function oneStart(workshop, appPort) {
   }
 }
 
-/** Bytes that each connection adds that made one call and then stays. */
+/**
+ * Bytes that each connection adds that made one call and then stays. Before them the process made only a few hundred such
+ * calls: after more, what V8 kept from those would take in ten thousand connections and show nothing of them.
+ */
 async function measureIdleConnections(bench) {
   const count = Math.min(IDLE_CONNECTIONS, openFilesAllowed() - FILES_KEPT_FREE);
   const measured = await onFreshPaths(bench, COMPARED, "constant", async (path) => {
     bench.say(`${count} idle connections: ${path.title}`);
     const pids = path.processes.flatMap((process) => process.pids);
+    const calls = { port: path.port, paths: [`${path.prefix}/x`] };
+    await bench.load.holding({ ...calls, connections: FIRST_CONNECTIONS }, () => undefined);
     const before = await settledRss(pids);
-    const calls = { port: path.port, paths: [`${path.prefix}/x`], connections: count };
-    const held = await bench.load.holding(calls, () => settledRss(pids));
+    const held = await bench.load.holding({ ...calls, connections: count }, () => settledRss(pids));
     return { bytesEach: (held - before) / count };
   });
   return { count, paths: measured };
@@ -78,6 +83,7 @@ async function measureIdleConnections(bench) {
 async function measureGiant(bench) {
   const keys = [...COMPARED, "cohosted", "two"];
   const paths = await onFreshPaths(bench, keys, "checking", async (path) => {
+    await bench.load.calls({ port: path.port, paths: [`${path.prefix}/x`], connections: 100, ms: 1500 }, []);
     const down = await growthWhile(bench, path, {
       paths: [`${path.prefix}/bytes/${GIANT_BYTES}`],
       download: GIANT_BYTES,
@@ -112,8 +118,8 @@ async function growthWhile({ load, say }, path, spec) {
   }
 }
 
-/** Runs `look` on each path in processes that did nothing before but warm up. A path that fails says why. */
-async function onFreshPaths({ workshop, load, programs, say }, keys, kind, look) {
+/** Runs `look` on each path in processes that did nothing before. A path that fails says why. */
+async function onFreshPaths({ workshop, programs, say }, keys, kind, look) {
   const [appPort] = await freePorts(1);
   const apps =
     kind === "constant" ? await startConstantApp(workshop, programs, [appPort]) : [await startCheckingApp(appPort)];
@@ -124,7 +130,6 @@ async function onFreshPaths({ workshop, load, programs, say }, keys, kind, look)
       say(`starting ${title}`);
       const path = { title, ...(await start({ workshop, appPort })) };
       try {
-        await load.calls({ port: path.port, paths: [`${path.prefix}/x`], connections: 100, ms: 1500 }, []);
         results.push({ path: key, ...(await look(path)) });
       } catch (error) {
         results.push({ path: key, failed: error.message });
