@@ -20,7 +20,7 @@ const QUICK = {
   paths: ["nginx", "undici", "plain", "cohosted", "two"],
   rounds: 5,
   headlineRounds: 5,
-  ms: 800,
+  ms: 500,
 };
 const FULL = { rows: undefined, paths: PATHS.map(({ key }) => key), rounds: 3, headlineRounds: 9, ms: 800 };
 
