@@ -17,13 +17,21 @@ export async function waitForPort(host: string, port: number, clock: Clock, sign
 
 function accepts(host: string, port: number, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = net.connect({ host, port, signal });
-    const settle = (answer: boolean) => (): void => {
+    // Not given the signal: Node 20 leaves its listener there, and the socket with it, for every try that is refused.
+    const socket = net.connect({ host, port });
+    const settle = (answer: boolean): void => {
+      signal.removeEventListener("abort", refused);
       socket.destroy();
       resolve(answer);
     };
-    socket.setTimeout(CONNECT_TIMEOUT_MS, settle(false));
-    socket.once("connect", settle(true));
-    socket.once("error", settle(false));
+    const refused = (): void => {
+      settle(false);
+    };
+    signal.addEventListener("abort", refused);
+    socket.setTimeout(CONNECT_TIMEOUT_MS, refused);
+    socket.once("error", refused);
+    socket.once("connect", () => {
+      settle(true);
+    });
   });
 }
