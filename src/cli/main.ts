@@ -1,14 +1,11 @@
 #!/usr/bin/env node
+import { fileURLToPath } from "node:url";
 import { Command, CommanderError } from "commander";
 import { messageOf, SetupError } from "../core/errors.ts";
 import { outriggerVersion } from "../runtime/version.ts";
 import { CliError } from "./cli-error.ts";
 import { addFlags, normaliseArguments, typedFlags } from "./command-line.ts";
-import { type InvokeOptions, invoke } from "./commands/invoke.ts";
-import { list } from "./commands/list.ts";
-import { run } from "./commands/run.ts";
-import { sidecar } from "./commands/sidecar.ts";
-import { stop } from "./commands/stop.ts";
+import type { InvokeOptions } from "./commands/invoke.ts";
 import type { CommandContext } from "./prepare-app.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -16,6 +13,7 @@ const context: CommandContext = {
   env: process.env,
   out: new Terminal(process.stdout, process.env),
   err: new Terminal(process.stderr, process.env),
+  main: fileURLToPath(import.meta.url),
 };
 
 // A reader that leaves (`outrigger run … | head`) is no reason to fail.
@@ -37,6 +35,7 @@ function program(): Command {
     .passThroughOptions()
     .addHelpText("after", RUN_EXAMPLES);
   addFlags(runCommand, "run").action(async (argv: string[]) => {
+    const { run } = await import("./commands/run.ts");
     exitCode = await run(typedFlags(runCommand, "run"), argv, context);
   });
   const sidecarCommand = outrigger
@@ -46,8 +45,12 @@ function program(): Command {
   sidecarCommand.version(outriggerVersion(), "--version", "print the version and end");
   sidecarCommand.option("--build-info", "print the version and end").allowExcessArguments(false);
   addFlags(sidecarCommand, "sidecar").action(async (options: { buildInfo?: boolean }) => {
-    if (options.buildInfo === true) context.out.line(`outrigger ${outriggerVersion()}, Node ${process.versions.node}`);
-    else exitCode = await sidecar(typedFlags(sidecarCommand, "sidecar"), context);
+    if (options.buildInfo === true) {
+      context.out.line(`outrigger ${outriggerVersion()}, Node ${process.versions.node}`);
+      return;
+    }
+    const { sidecar } = await import("./commands/sidecar.ts");
+    exitCode = await sidecar(typedFlags(sidecarCommand, "sidecar"), context);
   });
   outrigger
     .command("list")
@@ -55,6 +58,7 @@ function program(): Command {
     .option("--json", "as JSON, for scripts", false)
     .addHelpText("after", "\nExample:\n  $ outrigger list --json | jq -r '.[].appId'")
     .action(async (options: { json: boolean }) => {
+      const { list } = await import("./commands/list.ts");
       exitCode = await list(options, context);
     });
   outrigger
@@ -63,6 +67,7 @@ function program(): Command {
     .description("End an app and its sidecar.")
     .addHelpText("after", "\nExample:\n  $ outrigger stop mathService")
     .action(async (appId: string) => {
+      const { stop } = await import("./commands/stop.ts");
       exitCode = await stop(appId, context);
     });
   outrigger
@@ -75,6 +80,7 @@ function program(): Command {
     .option("-f, --data-file <file>", "a file with the body")
     .addHelpText("after", INVOKE_EXAMPLES)
     .action(async (options: InvokeOptions) => {
+      const { invoke } = await import("./commands/invoke.ts");
       exitCode = await invoke(options, context);
     });
   for (const command of [outrigger, ...outrigger.commands]) {

@@ -39,7 +39,7 @@ const own = components("own");
 const older = components("older");
 const fallen = components("fallen");
 
-function prepare(changes: Partial<AppRequest> = {}): PreparedApp {
+function prepare(changes: Partial<AppRequest> = {}): Promise<PreparedApp> {
   const { typed, ...others } = changes;
   return prepareApp({
     name: "run",
@@ -54,24 +54,24 @@ function prepare(changes: Partial<AppRequest> = {}): PreparedApp {
 const skipped = (name: string): string =>
   `Component ${name} state.redis in ${join(folder, name, "a.yaml")} is not supported by this version of Outrigger and was skipped`;
 
-test("where no flag names any, resources and Configurations are the fallback's", () => {
-  const { spec, warnings } = prepare({ fallback: { configs: [preserving], resourcePaths: [fallen] } });
+test("where no flag names any, resources and Configurations are the fallback's", async () => {
+  const { spec, warnings } = await prepare({ fallback: { configs: [preserving], resourcePaths: [fallen] } });
   assert.equal(spec.settings.preservePath, true);
   assert.deepEqual(warnings, [skipped("fallen")]);
 });
 
-test("what a flag names replaces the fallback, each for itself", () => {
+test("what a flag names replaces the fallback, each for itself", async () => {
   const fallback = { configs: [preserving], resourcePaths: [fallen] };
-  const ownConfig = prepare({ typed: { config: [plain] }, fallback });
+  const ownConfig = await prepare({ typed: { config: [plain] }, fallback });
   assert.equal(ownConfig.spec.settings.preservePath, false);
   assert.equal(ownConfig.warnings.at(-1), skipped("fallen"));
-  const ownResources = prepare({ typed: { "resources-path": [own] }, fallback });
+  const ownResources = await prepare({ typed: { "resources-path": [own] }, fallback });
   assert.equal(ownResources.spec.settings.preservePath, true);
   assert.deepEqual(ownResources.warnings, [skipped("own")]);
 });
 
-test("a flag that was given without a value, as a run file's keys may be, names nothing", () => {
-  const { spec, warnings } = prepare({
+test("a flag that was given without a value, as a run file's keys may be, names nothing", async () => {
+  const { spec, warnings } = await prepare({
     typed: { config: [], "resources-path": [] },
     fallback: { configs: [preserving], resourcePaths: [fallen] },
   });
@@ -79,35 +79,37 @@ test("a flag that was given without a value, as a run file's keys may be, names 
   assert.deepEqual(warnings, [skipped("fallen")]);
 });
 
-test("the older name of --resources-path adds to it", () => {
-  const { warnings } = prepare({ typed: { "components-path": [older], "resources-path": [own] } });
+test("the older name of --resources-path adds to it", async () => {
+  const { warnings } = await prepare({ typed: { "components-path": [older], "resources-path": [own] } });
   assert.deepEqual(warnings, [skipped("own"), skipped("older")]);
 });
 
-test("what has no effect is told: flags first, then the Configuration, then resources", () => {
-  const { warnings } = prepare({ typed: { "metrics-port": ["9091"], config: [plain], "resources-path": [own] } });
+test("what has no effect is told: flags first, then the Configuration, then resources", async () => {
+  const { warnings } = await prepare({ typed: { "metrics-port": ["9091"], config: [plain], "resources-path": [own] } });
   assert.equal(warnings.length, 3);
   assert.match(warnings[0] ?? "", /^--metrics-port is accepted and has no effect/);
   assert.match(warnings[1] ?? "", /tracing.* has no effect in this version of Outrigger$/);
   assert.equal(warnings[2], skipped("own"));
 });
 
-test("the command is started as it is, and its line is kept for people to read", () => {
+test("the command is started as it is, and its line is kept for people to read", async () => {
   const command: HostedCommand = { argv: ["python3", "-m", "math"], cwd: folder, env: { A: "b" }, stdin: "ignore" };
-  const { spec } = prepare({ command });
+  const { spec } = await prepare({ command });
   assert.equal(spec.command, command);
   assert.equal(spec.settings.command, "python3 -m math");
 });
 
-test("an app that somebody else starts has no command", () => {
-  const { spec } = prepare();
+test("an app that somebody else starts has no command", async () => {
+  const { spec } = await prepare();
   assert.equal(spec.command, undefined);
   assert.equal(spec.settings.command, "");
 });
 
-test("what must not be left out silently stops the start", () => {
-  assert.throws(() => prepare({ typed: { "enable-mtls": ["true"] } }), { name: "CliError" });
-  assert.throws(() => prepare({ typed: { "resources-path": [join(folder, "gone")] } }), { name: "ResourceError" });
+test("what must not be left out silently stops the start", async () => {
+  await assert.rejects(() => prepare({ typed: { "enable-mtls": ["true"] } }), { name: "CliError" });
+  await assert.rejects(() => prepare({ typed: { "resources-path": [join(folder, "gone")] } }), {
+    name: "ResourceError",
+  });
 });
 
 for (const [text, level] of [
@@ -116,19 +118,19 @@ for (const [text, level] of [
   ["warning", "warn"],
   ["fatal", "fatal"],
 ] as const) {
-  test(`--log-level ${text} is ${level}, also of a prepared app`, () => {
+  test(`--log-level ${text} is ${level}, also of a prepared app`, async () => {
     assert.equal(logLevelOf(new FlagValues({ "log-level": [text] })), level);
-    assert.equal(prepare({ typed: { "log-level": [text] } }).logLevel, level);
+    assert.equal((await prepare({ typed: { "log-level": [text] } })).logLevel, level);
   });
 }
 
-test("without --log-level it is info", () => {
-  assert.equal(prepare().logLevel, "info");
+test("without --log-level it is info", async () => {
+  assert.equal((await prepare()).logLevel, "info");
 });
 
 for (const text of ["loud", "", "warnings"]) {
-  test(`"${text}" is no log level`, () => {
-    assert.throws(() => prepare({ typed: { "log-level": [text] } }), {
+  test(`"${text}" is no log level`, async () => {
+    await assert.rejects(() => prepare({ typed: { "log-level": [text] } }), {
       name: "CliError",
       message: `--log-level is "${text.toLowerCase()}"; give one of debug, info, warn, error, fatal`,
     });

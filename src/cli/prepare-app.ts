@@ -1,6 +1,7 @@
 import { LOG_LEVELS, type LogLevel } from "../observability/log.ts";
-import { readConfigurations } from "../resources/configuration.ts";
-import { type FoundResource, readResourceFolders } from "../resources/resource-folder.ts";
+import type { Configuration } from "../resources/configuration.ts";
+import { DEFAULT_CONFIGURATION } from "../resources/default-configuration.ts";
+import type { FoundResource } from "../resources/resource-folder.ts";
 import type { HostedAppSpec, HostedCommand } from "../runtime/hosted-app.ts";
 import { CliError } from "./cli-error.ts";
 import { FlagValues, judgeFlags, type TypedFlags } from "./flag-values.ts";
@@ -13,6 +14,8 @@ export interface CommandContext {
   readonly env: NodeJS.ProcessEnv;
   readonly out: Terminal;
   readonly err: Terminal;
+  /** The file that Node runs: what starts another Outrigger. */
+  readonly main: string;
 }
 
 /** An app ready to be run, and what is to be said about how it was asked for. */
@@ -33,12 +36,12 @@ export interface AppRequest {
 }
 
 /** Flags, resources and environment of one app, checked. @throws {SetupError} */
-export function prepareApp({ name, typed, env, command, fallback }: AppRequest): PreparedApp {
+export async function prepareApp({ name, typed, env, command, fallback }: AppRequest): Promise<PreparedApp> {
   const flags = new FlagValues(typed);
   const warnings = judgeFlags(typed);
-  const configuration = readConfigurations(orElse(flags.list("config"), fallback.configs));
+  const configuration = await configurationFrom(orElse(flags.list("config"), fallback.configs));
   const folders = [...flags.list("resources-path"), ...flags.list("components-path")];
-  const resources = readResourceFolders(orElse(folders, fallback.resourcePaths));
+  const resources = await resourcesIn(orElse(folders, fallback.resourcePaths));
   const appCommand = (command?.argv ?? []).join(" ");
   const settings = settingsFrom({ command: name, flags, env, configuration, appCommand });
   return {
@@ -46,6 +49,20 @@ export function prepareApp({ name, typed, env, command, fallback }: AppRequest):
     logLevel: logLevelOf(flags),
     warnings: [...warnings, ...configuration.withoutEffect.map(withoutEffect), ...resources.map(notSupported)],
   };
+}
+
+// Only those who have YAML to read load what reads it: yaml and zod are most of the program's code.
+
+async function configurationFrom(files: readonly string[]): Promise<Configuration> {
+  if (files.length === 0) return DEFAULT_CONFIGURATION;
+  const { readConfigurations } = await import("../resources/configuration.ts");
+  return readConfigurations(files);
+}
+
+async function resourcesIn(folders: readonly string[]): Promise<readonly FoundResource[]> {
+  if (folders.length === 0) return [];
+  const { readResourceFolders } = await import("../resources/resource-folder.ts");
+  return readResourceFolders(folders);
 }
 
 /** @throws {CliError} where `--log-level` is not one. */

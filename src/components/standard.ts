@@ -1,5 +1,6 @@
-import type { NameResolverManifest } from "./contract/name-resolver.ts";
-import { registryManifest } from "./nameresolution/registry/manifest.ts";
+import type { NameResolverEntry } from "./contract/name-resolver.ts";
 
-/** Every component that comes with Outrigger. To add one: write its folder, add its manifest here. */
-export const standardNameResolvers: readonly NameResolverManifest[] = [registryManifest];
+/** Every component that comes with Outrigger. To add one: write its folder, add its name and the way to its manifest here. */
+export const standardNameResolvers: readonly NameResolverEntry[] = [
+  { name: "registry", load: async () => (await import("./nameresolution/registry/manifest.ts")).registryManifest },
+];

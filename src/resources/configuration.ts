@@ -1,4 +1,5 @@
-import { z } from "zod";
+import * as z from "zod";
+import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
 import { checkDocument, ResourceError, readYamlFile, type YamlDocument } from "./yaml-file.ts";
 
 /** What a `kind: Configuration` resource sets, merged over all that were given. */
@@ -8,8 +9,6 @@ export interface Configuration {
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
 }
-
-const DEFAULT_CONFIGURATION: Configuration = { preservePath: false, withoutEffect: [] };
 
 const section = z.unknown().optional();
 

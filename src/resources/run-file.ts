@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
-import { z } from "zod";
+import * as z from "zod";
 import { checkDocument, ResourceError, readYamlFile } from "./yaml-file.ts";
 
 /** Dapr's multi-app run file (`dapr run -f`): its keys, where they point, and what `common` hands down. */

@@ -32,27 +32,29 @@ const DEFAULT_RESOLVER = "registry";
  */
 export class Host implements Neighbours {
   readonly #parts: HostParts;
-  readonly #resolver: NameResolver;
   readonly #peers: PeerClient;
   readonly #sidecars = new Map<string, Sidecar>();
+  #resolver: NameResolver | undefined;
 
   constructor(parts: HostParts) {
     this.#parts = parts;
     this.#peers = new PeerClient(parts.clock, upstreamFactory(parts.codec));
-    this.#resolver = createResolver(DEFAULT_RESOLVER, parts);
   }
 
   /** @throws {Error} where the name resolver cannot start. */
   async start(): Promise<void> {
+    this.#resolver = await createResolver(DEFAULT_RESOLVER, this.#parts);
     await this.#resolver.start();
   }
 
   /**
    * Starts one more Sidecar.
    *
-   * @throws {Error} where the process already has that app, or its ports cannot be had; then nothing of it is left.
+   * @throws {Error} before `start`; where the process already has that app, or its ports cannot be had. Then nothing of it
+   *   is left.
    */
   async add(settings: SidecarSettings, onShutdown: Shutdown): Promise<Sidecar> {
+    if (this.#resolver === undefined) throw new Error("the host has not started");
     const name = qualifiedName(settings.app);
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
@@ -96,12 +98,13 @@ export class Host implements Neighbours {
   async close(): Promise<void> {
     await Promise.all([...this.#sidecars.values()].map((sidecar) => this.cut(sidecar)));
     this.#peers.close();
-    await this.#resolver.close();
+    await this.#resolver?.close();
   }
 }
 
-function createResolver(name: string, parts: HostParts): NameResolver {
-  const manifest = standardNameResolvers.find((candidate) => candidate.name === name);
-  if (manifest === undefined) throw new SetupError(`there is no name resolver "${name}"`);
+async function createResolver(name: string, parts: HostParts): Promise<NameResolver> {
+  const entry = standardNameResolvers.find((candidate) => candidate.name === name);
+  if (entry === undefined) throw new SetupError(`there is no name resolver "${name}"`);
+  const manifest = await entry.load();
   return manifest.create({ home: parts.home, clock: parts.clock, log: parts.logFor() });
 }

@@ -1,10 +1,8 @@
-import { fileURLToPath } from "node:url";
 import type { RunFileApp } from "../../resources/run-file.ts";
 import { AppProcess } from "../../runtime/app-process.ts";
 import { FlagValues, type TypedFlags } from "../flag-values.ts";
 import type { CommandContext } from "../prepare-app.ts";
 
-const MAIN = fileURLToPath(new URL("../main.js", import.meta.url));
 // A child drains its calls and then its app, each for five seconds unless told otherwise; then it is ended.
 const CHILD_PATIENCE_MS = 15_000;
 const HANDED_DOWN = ["once", "story", "log-level", "log-as-json"] as const;
@@ -14,13 +12,13 @@ export async function runIsolated(
   typed: TypedFlags,
   file: string,
   apps: readonly RunFileApp[],
-  { env, out, err }: CommandContext,
+  { env, out, err, main }: CommandContext,
 ): Promise<number> {
   const flags = HANDED_DOWN.flatMap((name) => (typed[name] ?? []).map((value) => `--${name}=${value}`));
   const started = new Set<AppProcess>();
   const children = apps.map((app) => {
     const child = AppProcess.start({
-      argv: [process.execPath, MAIN, "run", "--run-file", file, "--only-app", app.appId, ...flags],
+      argv: [process.execPath, main, "run", "--run-file", file, "--only-app", app.appId, ...flags],
       cwd: process.cwd(),
       env: out.colour ? { ...env, FORCE_COLOR: "1" } : env,
       stdin: "ignore",

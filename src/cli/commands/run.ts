@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { type RunFileApp, readRunFile } from "../../resources/run-file.ts";
+import type { RunFileApp } from "../../resources/run-file.ts";
 import { openHome } from "../../runtime/home.ts";
 import type { HostedCommand } from "../../runtime/hosted-app.ts";
 import { CliError } from "../cli-error.ts";
@@ -9,7 +9,6 @@ import { FLAGS } from "../flags.ts";
 import { type CommandContext, logLevelOf, type PreparedApp, prepareApp, withoutEffect } from "../prepare-app.ts";
 import { runApps } from "../run-apps.ts";
 import { TerminalDisplay } from "../run-display.ts";
-import { runIsolated } from "./run-isolated.ts";
 
 /** `outrigger run`: apps and their sidecars, started together. @returns the exit code. @throws {SetupError} */
 export async function run(typed: TypedFlags, argv: readonly string[], context: CommandContext): Promise<number> {
@@ -17,12 +16,18 @@ export async function run(typed: TypedFlags, argv: readonly string[], context: C
   const file = flags.text("run-file");
   if (file === undefined) {
     refuseRunFileFlags(typed);
-    return start(flags, [prepareOne(typed, argv, context.env)], context);
+    return start(flags, [await prepareOne(typed, argv, context.env)], context);
   }
   refuseAppFlags(typed, argv);
+  // What reads YAML is loaded by those who have some.
+  const { readRunFile } = await import("../../resources/run-file.ts");
   const apps = chosenApps(readRunFile(file), flags.text("only-app"), file);
-  if (flags.switch("isolated") && apps.length > 1) return runIsolated(typed, file, apps, context);
-  const prepared = apps.map((app) => prepareFromFile(app, typed, context.env));
+  if (flags.switch("isolated") && apps.length > 1) {
+    const { runIsolated } = await import("./run-isolated.ts");
+    return runIsolated(typed, file, apps, context);
+  }
+  const prepared: PreparedApp[] = [];
+  for (const app of apps) prepared.push(await prepareFromFile(app, typed, context.env));
   return start(flags, prepared, context);
 }
 
@@ -43,17 +48,21 @@ function start(flags: FlagValues, prepared: readonly PreparedApp[], context: Com
   return runApps(options, new TerminalDisplay(out, err, ids), out, err);
 }
 
-function prepareOne(typed: TypedFlags, argv: readonly string[], env: NodeJS.ProcessEnv): PreparedApp {
+function prepareOne(typed: TypedFlags, argv: readonly string[], env: NodeJS.ProcessEnv): Promise<PreparedApp> {
   const command = commandOf(argv, { cwd: process.cwd(), env, stdin: "inherit" });
   return prepareApp({ name: "run", typed, env, command, fallback: inHome(env) });
 }
 
-function prepareFromFile(app: RunFileApp, onCommandLine: TypedFlags, inherited: NodeJS.ProcessEnv): PreparedApp {
+async function prepareFromFile(
+  app: RunFileApp,
+  onCommandLine: TypedFlags,
+  inherited: NodeJS.ProcessEnv,
+): Promise<PreparedApp> {
   const env = { ...inherited, ...app.env };
   const logLevel = onCommandLine["log-level"];
   const typed = { ...app.flags, ...(logLevel === undefined ? {} : { "log-level": logLevel }), "app-id": [app.appId] };
   const command = commandOf(app.command, { cwd: app.appDirPath, env, stdin: "ignore" });
-  const prepared = prepareApp({ name: "run", typed, env, command, fallback: inHome(inherited) });
+  const prepared = await prepareApp({ name: "run", typed, env, command, fallback: inHome(inherited) });
   const unused = app.withoutEffect.map((key) => withoutEffect(`${key} of ${app.appId} in the run file`));
   return { ...prepared, warnings: [...prepared.warnings, ...unused] };
 }

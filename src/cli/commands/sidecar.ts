@@ -12,7 +12,7 @@ const NOTHING = { configs: [], resourcePaths: [] };
 export async function sidecar(typed: TypedFlags, { env, out, err }: CommandContext): Promise<number> {
   const flags = new FlagValues(typed);
   if (flags.switch("wait")) return waitUntilReady(flags);
-  const { spec, logLevel, warnings } = prepareApp({
+  const { spec, logLevel, warnings } = await prepareApp({
     name: "sidecar",
     typed,
     env,

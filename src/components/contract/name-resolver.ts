@@ -69,3 +69,9 @@ export interface NameResolverManifest {
   readonly name: string;
   create(context: NameResolverContext): NameResolver;
 }
+
+/** A name resolver that can be had: its name costs nothing, its module and what that imports are loaded when it is used. */
+export interface NameResolverEntry {
+  readonly name: string;
+  load(): Promise<NameResolverManifest>;
+}
