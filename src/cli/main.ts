@@ -7,6 +7,7 @@ import { CliError } from "./cli-error.ts";
 import { addFlags, normaliseArguments, typedFlags } from "./command-line.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
 import type { CommandContext } from "./prepare-app.ts";
+import { stackInSources } from "./stack-in-sources.ts";
 import { Terminal } from "./terminal.ts";
 
 const context: CommandContext = {
@@ -19,6 +20,11 @@ const context: CommandContext = {
 // A reader that leaves (`outrigger run … | head`) is no reason to fail.
 process.stdout.on("error", () => undefined);
 process.stderr.on("error", () => undefined);
+
+// Node prints the stack of what nobody caught; it may as well say where that is.
+process.on("uncaughtExceptionMonitor", (error) => {
+  if (typeof error.stack === "string") error.stack = stackInSources(error.stack);
+});
 
 let exitCode = 0;
 
@@ -127,8 +133,9 @@ async function main(args: readonly string[]): Promise<void> {
 function report(error: unknown): number {
   // commander has already said what it had to.
   if (error instanceof CommanderError) return error.exitCode;
-  const text = error instanceof Error && !(error instanceof SetupError) ? error.stack : messageOf(error);
-  context.err.line(`${context.err.paint("red", "outrigger:")} ${text ?? ""}`);
+  const ours = error instanceof Error && !(error instanceof SetupError);
+  const text = ours ? stackInSources(error.stack ?? error.message) : messageOf(error);
+  context.err.line(`${context.err.paint("red", "outrigger:")} ${text}`);
   return error instanceof CliError ? error.exitCode : 1;
 }
 

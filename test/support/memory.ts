@@ -17,6 +17,11 @@ function memoryOf(pid: number): Memory {
   return { residentKiB: field("VmRSS"), peakKiB: field("VmHWM") };
 }
 
+/** What the process holds now. */
+export function residentMiB(pid: number): number {
+  return memoryOf(pid).residentKiB / 1024;
+}
+
 /** From now on the peak is that of what follows. proc(5), /proc/pid/clear_refs */
 function forgetPeak(pid: number): void {
   writeFileSync(`/proc/${pid}/clear_refs`, "5");
