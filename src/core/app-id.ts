@@ -17,6 +17,11 @@ export const DEFAULT_NAMESPACE = "default" as Namespace;
 // keeps ids printable in logs, URLs and host names without quoting rules of our own.
 const ALLOWED = /^[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,126}[A-Za-z0-9_])?$/;
 
+/** Whether any app could have this id, or any namespace this name. */
+export function isPossibleName(text: string): boolean {
+  return ALLOWED.test(text);
+}
+
 /** @throws {TypeError} saying what is wrong with `text`. */
 export function parseAppId(text: string): AppId {
   if (ALLOWED.test(text)) return text as AppId;

@@ -36,7 +36,10 @@ const OUTRIGGER_PREFIX = "outrigger-";
 
 /** What goes on of what an app's request carried: end-to-end headers, without anything only Outrigger may say. */
 export function requestHeadersFromApp(received: readonly string[]): RawHeaders {
-  return endToEnd(received, (lower) => PER_CONNECTION.has(lower) || TRACE.has(lower) || isNotForAnApp(lower));
+  return endToEnd(received, (lower, value) => {
+    if (lower === "content-type") return value === "";
+    return PER_CONNECTION.has(lower) || TRACE.has(lower) || isNotForAnApp(lower);
+  });
 }
 
 /** The same for a request that another Outrigger's caller side has already prepared. */
@@ -49,14 +52,15 @@ export function responseHeadersFromApp(received: readonly string[]): RawHeaders 
   return endToEnd(received, (lower) => TRACE.has(lower));
 }
 
-function endToEnd(received: readonly string[], drop: (lowerName: string) => boolean): RawHeaders {
+function endToEnd(received: readonly string[], drop: (lowerName: string, value: string) => boolean): RawHeaders {
   const listed = namesListedInConnection(received);
   const kept: RawHeaders = [];
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] ?? "";
     const lower = name.toLowerCase();
     const endsHere = HOP_BY_HOP.has(lower) || lower.startsWith(OUTRIGGER_PREFIX) || listed?.has(lower) === true;
-    if (!endsHere && !drop(lower)) kept.push(forwardedName(name, lower), received[i + 1] ?? "");
+    const value = received[i + 1] ?? "";
+    if (!endsHere && !drop(lower, value)) kept.push(forwardedName(name, lower), value);
   }
   return kept;
 }

@@ -1,4 +1,4 @@
-import { type AppId, type AppIdentity, type Namespace, sameApp } from "../core/app-id.ts";
+import { type AppId, type AppIdentity, isPossibleName, type Namespace, sameApp } from "../core/app-id.ts";
 import { CallError } from "../core/errors.ts";
 
 /** Where a call goes. The switch over `kind` has no default, so that a further kind shows every place to think. */
@@ -12,12 +12,13 @@ export type Target =
 /**
  * Reads the id of a target as daprd does (A2): a URL, `id`, or `id.namespace`. It does not ask whether the app exists.
  *
- * @throws {CallError} without a code where the id has more than two parts or an empty one.
+ * @throws {CallError} without a code where the id has more than two parts, or one that no app can have.
  */
 export function parseTarget(text: string, self: AppIdentity): Target {
   if (/^https?:\/\//i.test(text)) return { kind: "url", url: text };
   const [id = "", namespace = self.namespace, ...more] = text.split(".");
-  if (id === "" || namespace === "" || more.length > 0) throw new CallError(undefined, `invalid app id ${text}`);
+  const isPossible = isPossibleName(id) && isPossibleName(namespace) && more.length === 0;
+  if (!isPossible) throw new CallError(undefined, `invalid app id ${text}`);
   const app = { id: id as AppId, namespace: namespace as Namespace };
   return sameApp(app, self) ? { kind: "self" } : { kind: "app", app };
 }

@@ -34,7 +34,7 @@ export interface HttpExchange {
    * Answers, once. The body is framed as its type and `Content-Length` demand; where a stream breaks, so does the
    * connection, for the client must never see an end that looks like one.
    *
-   * @throws {Error} where a header cannot be written; nothing has been sent then.
+   * @throws {Error} where a header cannot be written or the body has broken already; nothing has been sent then.
    */
   answer(answer: HttpAnswer): void;
   /** Breaks the connection. */

@@ -72,6 +72,7 @@ export class NodeExchange implements HttpExchange {
 
   answer({ status, statusText, headers, body }: HttpAnswer): void {
     const response = this.#response;
+    if (body instanceof Readable && body.errored !== null) throw body.errored;
     this.#lingerAfter();
     // HTTP/1.1 takes it for granted, and our own codec does not say it either.
     if (this.#request.httpVersion === "1.1") response.removeHeader("Connection");
@@ -109,10 +110,6 @@ export class NodeExchange implements HttpExchange {
 
   #relay(body: Readable): void {
     const response = this.#response;
-    if (body.errored !== null) {
-      this.#breakOff();
-      return;
-    }
     body.once("error", () => {
       this.#breakOff();
     });
@@ -127,6 +124,8 @@ export class NodeExchange implements HttpExchange {
   }
 
   #breakOff(): void {
+    // A connection that closes without a byte would say that the request was never acted on.
+    this.#response.flushHeaders();
     // Only a reset tells a caller whose answer is ended by the connection's end that this was not the end.
     if (this.#request.httpVersion === "1.0") this.#response.socket?.resetAndDestroy();
     this.#response.destroy();

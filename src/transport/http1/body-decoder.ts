@@ -53,6 +53,12 @@ const MAX_WASTE_BYTES = 16 * 1024;
 // 2^44 bytes. Leading zeros count, so that nobody sends a size that goes on for ever.
 const MAX_SIZE_DIGITS = 11;
 
+// RFC 9112 7.1.1, behind the first semicolon, and without the blanks that it calls bad.
+const TOKEN = "[!#$%&'*+\\-.^_`|~0-9A-Za-z]+";
+const QUOTED = '"(?:[\\t \\x21\\x23-\\x5b\\x5d-\\x7e\\x80-\\xff]|\\\\[\\t \\x21-\\x7e\\x80-\\xff])*"';
+const ONE_EXTENSION = `${TOKEN}(?:=(?:${TOKEN}|${QUOTED}))?`;
+const EXTENSION = new RegExp(`^${ONE_EXTENSION}(?:;${ONE_EXTENSION})*$`);
+
 const CR = 13;
 const LF = 10;
 const SEMICOLON = 59;
@@ -67,6 +73,7 @@ export class ChunkedDecoder implements BodyDecoder {
   #digits = 0;
   #waste = 0;
   #trailers = "";
+  #extension = "";
 
   get done(): boolean {
     return this.#state === "done";
@@ -96,9 +103,9 @@ export class ChunkedDecoder implements BodyDecoder {
         this.#sizeByte(byte);
         break;
       case "extension":
-        if (byte === CR) this.#state = "size LF";
-        else if (byte < 0x20 && byte !== 9) throw new MalformedMessage("a chunk extension has a control character");
-        else this.#count(1);
+        if (byte === CR) this.#endExtension();
+        else this.#extension += String.fromCharCode(byte);
+        this.#count(1);
         break;
       case "size LF":
         this.#expect(byte, LF);
@@ -124,6 +131,12 @@ export class ChunkedDecoder implements BodyDecoder {
     } else if (this.#digits > 0 && byte === CR) this.#state = "size LF";
     else if (this.#digits > 0 && byte === SEMICOLON) this.#state = "extension";
     else throw new MalformedMessage("a chunk size is not a hexadecimal number");
+  }
+
+  #endExtension(): void {
+    if (!EXTENSION.test(this.#extension)) throw new MalformedMessage("a chunk extension is malformed");
+    this.#extension = "";
+    this.#state = "size LF";
   }
 
   #trailerBytes(bytes: Buffer, at: number): number {

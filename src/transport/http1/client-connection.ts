@@ -1,4 +1,4 @@
-import net, { type Socket } from "node:net";
+import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { hasNoBody } from "../http/http-exchange.ts";
@@ -74,14 +74,16 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
   #advancing = false;
   #over = false;
 
-  constructor(host: string, port: number, owner: ClientConnectionOwner) {
+  /** @param socket connected, or about to be. */
+  constructor(socket: Socket, owner: ClientConnectionOwner) {
     this.#owner = owner;
-    this.#socket = net.connect({ host, port, noDelay: true });
+    this.#socket = socket;
     this.#connectTimer = setTimeout(() => {
       this.#fail(new ConnectionFailure("ETIMEDOUT", "the connection could not be made in time"));
     }, CONNECT_TIMEOUT_MS);
     this.#socket.once("connect", () => {
       clearTimeout(this.#connectTimer);
+      this.#outgoing?.start();
     });
     this.#socket.on("data", (bytes: Buffer) => {
       this.#onData(bytes);
@@ -117,7 +119,8 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
     }
     if (request.body instanceof Readable) {
       this.#outgoing = new OutgoingBody(this.#socket, head, request.body, request.contentLength, this);
-      this.#outgoing.start();
+      // Not before there is a connection: a body of which nothing was read can go elsewhere.
+      if (!this.#socket.connecting) this.#outgoing.start();
     } else {
       this.#requestSent = true;
       writeWhole(this.#socket, head, request.body);
@@ -230,7 +233,11 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
   }
 
   #passOver(head: ResponseHead): void {
+    const { close, chunked, contentLength } = head.section;
     if (head.status === 101) throw new MalformedMessage("the origin switched protocols, which nobody asked for");
+    // Either it is the last on its connection, or it has a body: it cannot be an interim answer then.
+    if (close || chunked || contentLength !== undefined)
+      throw new MalformedMessage("an interim answer has a body or ends the connection");
     if (++this.#interimAnswers > MAX_INTERIM_ANSWERS) {
       throw new MalformedMessage("the origin sent nothing but interim answers");
     }
@@ -300,7 +307,8 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
     // A body is there once its head has been handed on; then it is the body that tells.
     if (this.#decoder === undefined) exchange?.failed(error);
     else body?.destroy(error);
-    outgoing?.stop();
+    // A body that nothing was read of can still go elsewhere.
+    if (outgoing?.hasBegun === true) outgoing.stop();
   }
 
   #close(): void {

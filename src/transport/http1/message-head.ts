@@ -66,14 +66,23 @@ export function mayBeginMessage(byte: number): boolean {
   return IS_TOKEN[byte] === 1;
 }
 
-/** True where the request line is one that is served here; any other goes, as it is, to who knows more forms. */
+/**
+ * True where the request line is one that is served here; any other goes, as it is, to who knows more methods, versions
+ * and forms of target.
+ *
+ * @throws {MalformedMessage} where it is no request line at all.
+ */
 export function isCommonRequest(text: string): boolean {
   const space = text.indexOf(" ");
-  if (space === -1 || !COMMON_METHODS.has(text.slice(0, space))) return false;
-  if (text[space + 1] !== "/") return false;
-  const lineEnd = text.indexOf("\r\n", space);
-  return text.startsWith(" HTTP/1.1", lineEnd - 9);
+  if (COMMON_METHODS.has(text.slice(0, space)) && text[space + 1] === "/") {
+    const lineEnd = text.indexOf("\r\n", space);
+    if (text.startsWith(" HTTP/1.1", lineEnd - 9)) return true;
+  }
+  if (!REQUEST_LINE.test(text)) throw new MalformedMessage("the request line is malformed");
+  return false;
 }
+
+const REQUEST_LINE = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+ [\x21-\x7e]+ HTTP\/[0-9]\.[0-9]\r\n/;
 
 const COMMON_METHODS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]);
 
@@ -162,6 +171,10 @@ class SectionParser implements HeaderSection {
     let valueEnd = lineEnd;
     while (valueEnd > valueAt && isBlank(text.charCodeAt(valueEnd - 1))) valueEnd--;
     this.#add(text.slice(start, colon), text.slice(valueAt, valueEnd));
+    // Some take a tab behind a length or a coding for a part of it.
+    if (valueEnd < lineEnd && isFraming(colon - start) && text.slice(valueEnd, lineEnd).includes("\t")) {
+      throw new MalformedMessage(`a tab follows the value of the header ${text.slice(start, colon)}`);
+    }
     return lineEnd + 2;
   }
 
@@ -222,6 +235,11 @@ function spanOf(table: Uint8Array, text: string, start: number): number {
   let at = start;
   while (table[text.charCodeAt(at)] === 1) at++;
   return at;
+}
+
+/** By length: Content-Length, Transfer-Encoding, and whatever else is as long. */
+function isFraming(nameLength: number): boolean {
+  return nameLength === 14 || nameLength === 17;
 }
 
 function isBlank(code: number): boolean {

@@ -51,8 +51,8 @@ export function writeWhole(socket: Socket, head: string, body: Uint8Array | unde
 export interface OutgoingBodyOwner {
   /** Everything has been handed to the socket. */
   bodySent(): void;
-  /** The message can no longer be completed. */
-  bodyBroke(error: Error): void;
+  /** The message can no longer be completed. `unsentHead` is what has not been written of its head: all of it, or nothing. */
+  bodyBroke(error: Error, unsentHead: string): void;
 }
 
 /**
@@ -66,6 +66,7 @@ export class OutgoingBody {
   /** Bytes still owed; undefined means chunked. */
   #owed: number | undefined;
   #head: string;
+  #hasBegun = false;
   #over = false;
 
   /** @param length as the head announces it; undefined means chunked. */
@@ -77,7 +78,13 @@ export class OutgoingBody {
     this.#owner = owner;
   }
 
+  /** Something of the body may have been read. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
+  }
+
   start(): void {
+    this.#hasBegun = true;
     const body = this.#body;
     body.on("data", this.#onData);
     body.on("end", this.#onEnd);
@@ -157,7 +164,7 @@ export class OutgoingBody {
   #break(error: Error): void {
     if (!this.#end()) return;
     this.#body.destroy();
-    this.#owner.bodyBroke(error);
+    this.#owner.bodyBroke(error, this.#head);
   }
 
   /** False where it is over already. */

@@ -127,6 +127,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   }
 
   answer(exchange: Exchange, { status, statusText, headers, body }: HttpAnswer): void {
+    if (body instanceof Readable && body.errored !== null) throw body.errored;
     const isLast = exchange.isLast || (this.#clientEnded && this.#unread.length === 0);
     // A client that waited to be invited may send its body or not: what comes next could be either.
     const isUnclear = exchange.expectsContinue && this.#decoder !== undefined;
@@ -184,8 +185,10 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     else this.#socket.write("", this.#answerSent);
   }
 
-  bodyBroke(): void {
+  bodyBroke(_error: Error, unsentHead: string): void {
     this.#outgoing = undefined;
+    // A connection that closes without a byte would say that the request was never acted on.
+    if (unsentHead !== "") this.#socket.write(unsentHead, "latin1");
     this.#socket.destroy();
   }
 

@@ -1,3 +1,5 @@
+import net from "node:net";
+import { Readable } from "node:stream";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { ClientConnection, type ClientConnectionOwner, type ClientExchange } from "../http1/client-connection.ts";
 import { headerLine } from "../http1/message-writer.ts";
@@ -38,7 +40,8 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
     const head = this.#headOf(request);
     const first = new Exchange(request, head);
     try {
-      return await first.sentOver(this);
+      // A body that can be sent only once goes out on a connection that cannot be stale.
+      return await first.sentOver(this, { fresh: request.body instanceof Readable });
     } catch (error) {
       if (!first.metStaleConnection || !mayBeSentAgain(request, error))
         throw explainFailure(this.origin, request, error);
@@ -64,6 +67,7 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
       exchange.failed(this.#destroyed ? new Error("the sidecar is ending") : (signal.reason as Error));
       return;
     }
+    if (options.fresh && this.#isFull()) this.#idle[0]?.destroy();
     const connection = (options.fresh ? undefined : this.#takeIdle()) ?? this.#connect();
     if (connection === undefined) {
       this.#waiting.push(exchange);
@@ -113,11 +117,15 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   }
 
   #connect(): ClientConnection | undefined {
-    const { host, port, maxConnections } = this.#options;
-    if (this.#connections.size >= maxConnections) return undefined;
-    const connection = new ClientConnection(host, port, this);
+    const { host, port } = this.#options;
+    if (this.#isFull()) return undefined;
+    const connection = new ClientConnection(net.connect({ host, port, noDelay: true }), this);
     this.#connections.add(connection);
     return connection;
+  }
+
+  #isFull(): boolean {
+    return this.#connections.size >= this.#options.maxConnections;
   }
 
   #closeUnused(): void {
@@ -156,7 +164,7 @@ class Exchange implements ClientExchange {
     this.head = head;
   }
 
-  sentOver(upstream: LeanUpstream, options = { fresh: false }): Promise<ResponseMessage> {
+  sentOver(upstream: LeanUpstream, options: { readonly fresh: boolean }): Promise<ResponseMessage> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;

@@ -58,7 +58,8 @@ export class NodeUpstream implements Upstream {
     const outgoing = http.request({
       host,
       port,
-      agent: this.#agent,
+      // A body that can be sent only once goes out on a connection that cannot be stale.
+      agent: request.body instanceof Readable ? false : this.#agent,
       method: request.method,
       path: request.query === undefined ? request.path : `${request.path}?${request.query}`,
       headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request)],
@@ -87,6 +88,8 @@ function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage
     outgoing.on("error", fail);
     outgoing.once("close", () => {
       signal.removeEventListener("abort", onAbort);
+      // An answer that switches protocols, which nobody asked for, is told by nothing but this.
+      if (answer === undefined) fail(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
     });
     outgoing.once("response", (response) => {
       answer = response;
@@ -97,6 +100,7 @@ function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage
         if (!outgoing.writableFinished) outgoing.destroy();
       });
       const { statusCode: status = 0, statusMessage: statusText = "", rawHeaders: headers } = response;
+      if (status < 200) fail(new Error(`the answer has the status ${status}`));
       resolve({ status, statusText, headers, body: response });
     });
     limitConnecting(outgoing, fail);
@@ -111,7 +115,11 @@ function send(body: RequestMessage["body"], outgoing: http.ClientRequest, fail: 
   }
   if (body.errored !== null) fail(body.errored);
   body.once("error", fail);
-  body.pipe(outgoing);
+  // Not before there is a connection: a body of which nothing was read can go elsewhere.
+  outgoing.once("socket", (socket) => {
+    if (socket.connecting) socket.once("connect", () => body.pipe(outgoing));
+    else body.pipe(outgoing);
+  });
   outgoing.once("close", () => {
     body.off("error", fail);
     body.unpipe(outgoing);
