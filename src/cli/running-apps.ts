@@ -7,12 +7,17 @@ import {
 import { qualifiedName } from "../core/app-id.ts";
 import { openHome } from "../runtime/home.ts";
 import { CliError } from "./cli-error.ts";
+import type { CommandContext } from "./prepare-app.ts";
+
+type Place = Pick<CommandContext, "env" | "err">;
 
 /** The running instances that the registry of this home knows. */
-export async function runningApps(env: NodeJS.ProcessEnv): Promise<readonly RegistryEntry[]> {
+export async function runningApps({ env, err }: Place): Promise<readonly RegistryEntry[]> {
   const path = registryPathIn(openHome(env));
   if (!existsSync(path)) return [];
-  const store = new RegistryStore(path);
+  const store = new RegistryStore(path, (message) => {
+    err.line(`${err.paint("yellow", "outrigger:")} ${message}`);
+  });
   try {
     return store.all(Date.now());
   } finally {
@@ -21,13 +26,13 @@ export async function runningApps(env: NodeJS.ProcessEnv): Promise<readonly Regi
 }
 
 /** Those of one app, given as `id` or `id.namespace`. @throws {CliError} where there is none, saying what there is. */
-export async function instancesOf(name: string, env: NodeJS.ProcessEnv): Promise<readonly RegistryEntry[]> {
-  const all = await runningApps(env);
+export async function instancesOf(name: string, place: Place): Promise<readonly RegistryEntry[]> {
+  const all = await runningApps(place);
   const found = all.filter(({ instance: { app } }) => app.id === name || qualifiedName(app) === name);
   if (found.length > 0) return found;
   const ids = [...new Set(all.map(({ instance }) => instance.app.id))];
   const running = ids.length === 0 ? "no app is running" : `running are: ${ids.join(", ")}`;
-  throw new CliError(`no app "${name}" is running under ${openHome(env)}; ${running}`);
+  throw new CliError(`no app "${name}" is running under ${openHome(place.env)}; ${running}`);
 }
 
 /** `http://host:port` of the instance's API, for this machine. */

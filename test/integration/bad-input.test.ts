@@ -204,7 +204,9 @@ test("an entry that leads to another app's sidecar never gives that app's answer
 
 /** Writes into the registry what a process left there whose port now belongs to somebody else. */
 async function announceAt(home: string, id: string, port: number): Promise<void> {
-  const store = new RegistryStore(registryPathIn(home));
+  const store = new RegistryStore(registryPathIn(home), (message) => {
+    assert.fail(message);
+  });
   const app = { id: id as AppId, namespace: "default" as Namespace };
   const { pid } = process;
   const details = {

@@ -1,12 +1,21 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { open, type RootDatabase } from "lmdb";
 import { identityOf } from "../../src/components/nameresolution/registry/process-identity.ts";
 import { type RegistryEntry, registryPathIn } from "../../src/components/nameresolution/registry/registry-store.ts";
 import type { AppId } from "../../src/core/app-id.ts";
 import { listApps, startOutrigger } from "../support/outrigger.ts";
-import { ended, isRunning, kill, ownHome, ownPort, type RunningApp, startBeside } from "../support/processes.ts";
+import {
+  ended,
+  isRunning,
+  kill,
+  ownHome,
+  ownPort,
+  type RunningApp,
+  runToEnd,
+  startBeside,
+} from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -44,7 +53,12 @@ async function listedIds(home: string): Promise<string[]> {
 
 const SIX = ["a", "b", "c", "d", "e", "f"];
 
-async function startAll(t: TestContext, home: string, ids: readonly string[], appPort: number): Promise<RunningApp[]> {
+async function startAll(
+  t: TestContext,
+  home: string,
+  ids: readonly string[],
+  appPort: number | undefined,
+): Promise<RunningApp[]> {
   return Promise.all(ids.map((id) => startBeside(t, id, appPort, { home })));
 }
 
@@ -99,6 +113,39 @@ describe("the registry", { concurrency: 3, timeout: 240_000 }, () => {
     assert.deepEqual(await listedIds(home), ["survivor"]);
     await stopAll([survivor]);
   });
+
+  for (const [what, damage] of [
+    ["overwritten", "not a database\n".repeat(5000)],
+    ["cut off after 4 KiB", 4096],
+    ["cut off after 8 KiB", 8192],
+  ] as const) {
+    test(`that is ${what} ends no command: each says so or goes on, and six processes at once begin a new one`, async (t) => {
+      const home = ownHome(t);
+      const data = `${registryPathIn(home)}/data.mdb`;
+      await stopAll([await startBeside(t, "before", undefined, { home })]);
+      const ruin = (): void => {
+        if (typeof damage === "number") truncateSync(data, damage);
+        else writeFileSync(data, damage);
+      };
+      for (const [args, code] of [
+        [["list", "--json"], 0],
+        [["stop", "before"], 1],
+        [["invoke", "--app-id", "before", "--method", "x"], 1],
+      ] as const) {
+        ruin();
+        const run = await runToEnd(t, args, { home });
+        assert.equal(run.code, code, run.stderr);
+        assert.match(run.stderr, /^outrigger: the registry at .* is damaged .*moved to .*\.damaged-/);
+        await stopAll([await startBeside(t, "before", undefined, { home })]);
+      }
+      ruin();
+      const apps = await startAll(t, home, SIX, undefined);
+      assert.deepEqual(await listedIds(home), SIX);
+      const warned = apps.filter(({ outrigger }) => outrigger.stderr.includes(" is damaged "));
+      assert.equal(warned.length, 1, "one moves it aside, the others find the new one");
+      await stopAll(apps);
+    });
+  }
 
   test("gives up a process that is stopped once its lease is over, and has it back when it goes on", async (t) => {
     const home = ownHome(t);

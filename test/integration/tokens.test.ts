@@ -86,7 +86,9 @@ test("the control token in the registry opens the way to shut down, and nothing 
 
 /** As `outrigger stop` reads it. */
 async function controlTokenOf({ outrigger }: RunningApp): Promise<string> {
-  const store = new RegistryStore(registryPathIn(outrigger.home));
+  const store = new RegistryStore(registryPathIn(outrigger.home), (message) => {
+    assert.fail(message);
+  });
   const [entry] = store.all(Date.now());
   await store.close();
   assert.ok(entry);

@@ -16,8 +16,9 @@ export interface InvokeOptions {
 }
 
 /** `outrigger invoke`: calls a method of a running app and prints the answer. @returns the exit code. @throws {CliError} */
-export async function invoke(options: InvokeOptions, { env, out, err }: CommandContext): Promise<number> {
-  const [entry] = await instancesOf(options.appId, env);
+export async function invoke(options: InvokeOptions, context: CommandContext): Promise<number> {
+  const { env, out, err } = context;
+  const [entry] = await instancesOf(options.appId, context);
   if (entry === undefined) throw new CliError(`no app "${options.appId}" is running`);
   const response = await send(apiUrlOf(entry), options, env["DAPR_API_TOKEN"]);
   await pipeline(response, out.sink(), { end: false });

@@ -4,8 +4,9 @@ import { runningApps } from "../running-apps.ts";
 import { table } from "../terminal.ts";
 
 /** `outrigger list`: what runs under this home. @returns the exit code. */
-export async function list(options: { readonly json: boolean }, { env, out }: CommandContext): Promise<number> {
-  const entries = await runningApps(env);
+export async function list(options: { readonly json: boolean }, context: CommandContext): Promise<number> {
+  const { out } = context;
+  const entries = await runningApps(context);
   if (options.json) out.line(JSON.stringify(entries.map(toJson), undefined, 2));
   else if (entries.length === 0) out.line("No apps are running. Start one: outrigger run --app-id hello -- <command>");
   else out.write(table([HEADINGS, ...entries.map(toRow)]));

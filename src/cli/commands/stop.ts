@@ -11,11 +11,11 @@ const PATIENCE_MS = 20_000;
 const LOOK_MS = 100;
 
 /** `outrigger stop <app-id>`: ends every instance of the app, its sidecar included. @returns the exit code. @throws {CliError} */
-export async function stop(name: string, { env, out }: CommandContext): Promise<number> {
-  for (const entry of await instancesOf(name, env)) {
+export async function stop(name: string, context: CommandContext): Promise<number> {
+  for (const entry of await instancesOf(name, context)) {
     await askToEnd(entry);
-    await waitUntilGone(entry, env);
-    out.line(`${entry.instance.app.id} has ended.`);
+    await waitUntilGone(entry, context);
+    context.out.line(`${entry.instance.app.id} has ended.`);
   }
   return 0;
 }
@@ -34,11 +34,11 @@ async function askToEnd(entry: RegistryEntry): Promise<void> {
 }
 
 /** The app's own process is the last to go; without one, the registry entry tells. */
-async function waitUntilGone(entry: RegistryEntry, env: NodeJS.ProcessEnv): Promise<void> {
+async function waitUntilGone(entry: RegistryEntry, context: CommandContext): Promise<void> {
   const { instanceId } = entry.instance;
   const deadline = systemClock.monotonic() + PATIENCE_MS;
   while (systemClock.monotonic() < deadline) {
-    const entries = await runningApps(env);
+    const entries = await runningApps(context);
     const listed = entries.some(({ instance }) => instance.instanceId === instanceId);
     if (!listed && !isRunning(entry.details.appPid)) return;
     await systemClock.sleep(LOOK_MS);

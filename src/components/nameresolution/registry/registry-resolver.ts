@@ -39,7 +39,10 @@ export class RegistryResolver implements NameResolver {
   }
 
   async start(): Promise<void> {
-    this.#store = new RegistryStore(registryPathIn(this.#context.home));
+    const { home, log } = this.#context;
+    this.#store = new RegistryStore(registryPathIn(home), (message) => {
+      log.warn(message);
+    });
     await this.#store.sweep(this.#context.clock.now());
     this.#renewal = setInterval(() => void this.#renew(), RENEW_MS);
     this.#renewal.unref();

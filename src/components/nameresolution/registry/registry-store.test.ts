@@ -1,5 +1,14 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -11,9 +20,13 @@ const NOW = 1_700_000_000_000;
 const LEASE_MS = 10_000;
 const math = app("math");
 
+function noWarning(message: string): void {
+  assert.fail(message);
+}
+
 function openStore(t: TestContext): RegistryStore {
   const home = mkdtempSync(join(tmpdir(), "outrigger-test-"));
-  const store = new RegistryStore(registryPathIn(home));
+  const store = new RegistryStore(registryPathIn(home), noWarning);
   t.after(async () => {
     await store.close();
     rmSync(home, { recursive: true });
@@ -103,10 +116,10 @@ test("what one store puts, another one on the same path finds", async (t) => {
   t.after(() => {
     rmSync(home, { recursive: true });
   });
-  const first = new RegistryStore(registryPathIn(home));
+  const first = new RegistryStore(registryPathIn(home), noWarning);
   await first.put([entry(math, "a")]);
   await first.close();
-  const second = new RegistryStore(registryPathIn(home));
+  const second = new RegistryStore(registryPathIn(home), noWarning);
   assert.deepEqual(idsOf(second.instancesOf(math, NOW)), ["math/a"]);
   await second.close();
 });
@@ -116,7 +129,7 @@ test("the registry is readable by its owner alone", async (t) => {
   t.after(() => {
     rmSync(home, { recursive: true });
   });
-  const store = new RegistryStore(registryPathIn(home));
+  const store = new RegistryStore(registryPathIn(home), noWarning);
   assert.equal(statSync(registryPathIn(home)).mode & 0o777, 0o700);
   await store.close();
 });
@@ -128,10 +141,102 @@ test("a place where no registry can be is named, with what to do", (t) => {
   });
   const path = registryPathIn(join(home, "file"));
   writeFileSync(join(home, "file"), "");
-  assert.throws(() => new RegistryStore(path), {
+  assert.throws(() => new RegistryStore(path, noWarning), {
     name: "SetupError",
     message: new RegExp(`^cannot open the registry at ${path}: .*set OUTRIGGER_HOME to another one$`),
   });
+});
+
+/** A home whose registry has entries enough for several pages, and is closed. @returns its data file. */
+async function registryWithPages(t: TestContext): Promise<{ path: string; file: string }> {
+  const home = mkdtempSync(join(tmpdir(), "outrigger-test-"));
+  t.after(() => {
+    rmSync(home, { recursive: true });
+  });
+  const path = registryPathIn(home);
+  const store = new RegistryStore(path, noWarning);
+  // More than one page may hold, so that some go to pages of their own.
+  const long = { ...entry(app("long"), "a"), details: { ...entry(math, "a").details, command: "x".repeat(20_000) } };
+  await store.put([long, ...Array.from({ length: 100 }, (_, i) => entry(math, String(i)))]);
+  await store.close();
+  return { path, file: join(path, "data.mdb") };
+}
+
+/** As the file itself says: it is that of the machine. */
+function pageBytes(file: string): number {
+  return readFileSync(file).readUInt32LE(48);
+}
+
+function overwrite(file: string, page: number, byte: number): void {
+  const data = readFileSync(file);
+  const bytes = pageBytes(file);
+  data.fill(byte, page * bytes, (page + 1) * bytes);
+  writeFileSync(file, data);
+}
+
+const DAMAGES: [what: string, damage: (file: string) => void][] = [
+  ...[1, 4096, 6000, 8192, 12_288, 20_480].map((bytes): [string, (file: string) => void] => [
+    `cut off after ${bytes} bytes`,
+    (file) => {
+      truncateSync(file, bytes);
+    },
+  ]),
+  [
+    "cut off in its last pages",
+    (file) => {
+      truncateSync(file, statSync(file).size - 5 * pageBytes(file));
+    },
+  ],
+  [
+    "something else altogether",
+    (file) => {
+      writeFileSync(file, "not a database\n".repeat(10_000));
+    },
+  ],
+  ...[0, 1, 3, 8].flatMap((page) =>
+    [0, 0xa5].map((byte): [string, (file: string) => void] => [
+      `overwritten with ${byte} in its page ${page}`,
+      (file) => {
+        overwrite(file, page, byte);
+      },
+    ]),
+  ),
+];
+
+for (const [what, damage] of DAMAGES) {
+  test(`a registry that is ${what} is moved aside, with a warning, and a new one begun`, async (t) => {
+    const { path, file } = await registryWithPages(t);
+    damage(file);
+    const damaged = readFileSync(file);
+    const warnings: string[] = [];
+    const store = new RegistryStore(path, (message) => warnings.push(message));
+    assert.deepEqual(store.all(NOW), []);
+    await store.put([entry(math, "new")]);
+    assert.deepEqual(idsOf(store.all(NOW)), ["math/new"]);
+    await store.close();
+    const [aside, ...others] = readdirSync(path).filter((name) => name.startsWith("data.mdb.damaged-"));
+    assert.ok(aside);
+    assert.deepEqual(others, []);
+    assert.deepEqual(readFileSync(join(path, aside)), damaged);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? "", /^the registry at .* is damaged \(.*\); it was moved to .*\/data\.mdb\.damaged-/);
+    // The new one is as good as any.
+    await new RegistryStore(path, noWarning).close();
+  });
+}
+
+test("a registry that is being made is not taken for a damaged one: its file is empty, or not there yet", async (t) => {
+  const home = mkdtempSync(join(tmpdir(), "outrigger-test-"));
+  t.after(() => {
+    rmSync(home, { recursive: true });
+  });
+  const path = registryPathIn(home);
+  mkdirSync(path);
+  writeFileSync(join(path, "data.mdb"), "");
+  const store = new RegistryStore(path, noWarning);
+  await store.put([entry(math, "a")]);
+  assert.deepEqual(idsOf(store.all(NOW)), ["math/a"]);
+  await store.close();
 });
 
 function idsOf(entries: readonly RegistryEntry[]): string[] {

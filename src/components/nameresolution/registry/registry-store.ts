@@ -6,6 +6,7 @@ import type { AppIdentity } from "../../../core/app-id.ts";
 import { SetupError } from "../../../core/errors.ts";
 import type { AppInstance, InstanceDetails } from "../../contract/name-resolver.ts";
 import { mayBeAlive, type ProcessIdentity } from "./process-identity.ts";
+import { setAsideDamaged } from "./registry-file.ts";
 
 /**
  * The registry of one home directory: which sidecars run, on disk, shared by every process of the user. LMDB takes
@@ -38,10 +39,20 @@ export function registryPathIn(home: string): string {
 export class RegistryStore {
   readonly #db: RootDatabase<RegistryEntry, Key>;
 
-  /** @throws {SetupError} naming the path, where the registry cannot be opened. */
-  constructor(path: string) {
+  /**
+   * A damaged registry is moved aside, which `warn` is told, and a new one begun: it holds nothing but leases.
+   *
+   * @throws {SetupError} naming the path, where the registry cannot be opened.
+   */
+  constructor(path: string, warn: (message: string) => void) {
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
+      const damaged = setAsideDamaged(path);
+      if (damaged !== undefined) {
+        warn(
+          `the registry at ${path} is damaged (${damaged.damage}); it was moved to ${damaged.path}, and a new one begun`,
+        );
+      }
       this.#db = open<RegistryEntry, Key>({ path, mapSize: MAP_BYTES, maxReaders: MAX_READERS });
     } catch (cause) {
       throw new SetupError(
