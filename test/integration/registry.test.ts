@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { open, type RootDatabase } from "lmdb";
 import { identityOf } from "../../src/components/nameresolution/registry/process-identity.ts";
 import { type RegistryEntry, registryPathIn } from "../../src/components/nameresolution/registry/registry-store.ts";
 import type { AppId } from "../../src/core/app-id.ts";
-import { listApps, startOutrigger } from "../support/outrigger.ts";
+import { listApps, ROOT, startOutrigger } from "../support/outrigger.ts";
 import {
   ended,
   isRunning,
@@ -32,6 +34,12 @@ class Store {
 
   get ids(): string[] {
     return [...this.#db.getRange()].map(({ value }) => value.instance.app.id).sort();
+  }
+
+  /** The pids that LMDB believes to be reading. */
+  get readers(): number[] {
+    const lines = this.#db.readerList().split("\n").slice(1);
+    return lines.flatMap((line) => Number(line.trim().split(/\s+/, 1)[0]) || []);
   }
 
   entry(id: string): RegistryEntry {
@@ -194,6 +202,28 @@ describe("the registry", { concurrency: 3, timeout: 240_000 }, () => {
     assert.deepEqual(await listedIds(home), ["sweeper"]);
     await waitFor("the entry to be swept out", () => !store.ids.includes("doomed"));
     assert.deepEqual(store.ids, ["sweeper"]);
+  });
+
+  test("frees what a process that was killed held of the store, so that the file does not grow", async (t) => {
+    const home = ownHome(t);
+    const store = new Store(t, home);
+    await startBeside(t, "sweeper", undefined, { home });
+    // Killed in the middle of reading: its snapshot would be kept for ever.
+    const script = `
+      const { open } = require("lmdb");
+      const db = open({ path: process.argv[1] });
+      const transaction = db.useReadTransaction();
+      db.getCount({ transaction });
+      console.log("reads");
+      setInterval(() => {}, 1000);
+    `;
+    const reader = spawn(process.execPath, ["-e", script, registryPathIn(home)], { cwd: ROOT });
+    await once(reader.stdout, "data");
+    const { pid = 0 } = reader;
+    await waitFor("the reader to be seen", () => store.readers.includes(pid));
+    reader.kill("SIGKILL");
+    await once(reader, "exit");
+    await waitFor("the reader to be forgotten", () => !store.readers.includes(pid));
   });
 
   test("does not take a process for an earlier one that had the same pid", async (t) => {

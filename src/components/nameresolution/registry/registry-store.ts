@@ -88,8 +88,10 @@ export class RegistryStore {
     return [...this.#db.getRange()].map(({ value }) => value).filter((entry) => isLive(entry, nowMs));
   }
 
-  /** Removes the entries of processes that ended without doing so. */
+  /** Removes the entries of processes that ended without doing so, and what LMDB keeps for them. */
   async sweep(nowMs: number): Promise<void> {
+    // A reader that was killed holds on to all pages there were at its time, and the file grows with every renewal.
+    this.#db.readerCheck();
     const dead = [...this.#db.getRange()].filter(({ value }) => !isLive(value, nowMs));
     if (dead.length === 0) return;
     await this.#db.transaction(() => {
