@@ -19,13 +19,17 @@ interface Started {
 }
 
 /** Starts `argv`; whatever is left of its group when the test is over is ended. */
-function start(t: TestContext, argv: readonly [string, ...string[]], options: { readonly cwd?: string } = {}): Started {
+function start(
+  t: TestContext,
+  argv: readonly [string, ...string[]],
+  options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+): Started {
   const lines: string[] = [];
   const watchers = new Set<() => void>();
   const app = AppProcess.start({
     argv,
     cwd: options.cwd ?? process.cwd(),
-    env: process.env,
+    env: options.env ?? process.env,
     stdin: "ignore",
     onLine: (line) => {
       lines.push(line);
@@ -84,6 +88,39 @@ test("an app is itself: its pid and its arguments are its own", async (t) => {
   const { app, lines } = start(t, [process.execPath, "-e", script, "--", ...args]);
   await app.exited;
   assert.deepEqual(lines, [`${app.pid} ${JSON.stringify(args)}`]);
+});
+
+const PATH = process.env["PATH"] ?? "";
+
+const ENVIRONMENTS: [what: string, env: NodeJS.ProcessEnv][] = [
+  ["of plain names alone", { PATH }],
+  [
+    "with names that are none to a shell",
+    { PATH, "spring.profiles.active": "a b", "MY-VAR": "$HOME", "1ST": "", ü: "ü" },
+  ],
+  ["with values that look like shell", { PATH, A: "a\nb", "b.c": "$(exit 3) `exit 4` '\"\\", QUOTED: "\"'" }],
+  ["with directories that are not its own", { PATH, PWD: "/nowhere", OLDPWD: "/nowhere/else" }],
+  ["with what shells set themselves", { PATH, IFS: "a", OPTIND: "none", PPID: "1", PS4: "> ", LINENO: "7", UID: "12" }],
+  ["with an exported function of bash", { PATH, "BASH_FUNC_f%%": "() { echo f; }" }],
+];
+
+for (const [what, env] of ENVIRONMENTS) {
+  test(`an app has the environment that it was given, one ${what}`, async (t) => {
+    const { app, lines } = start(t, [process.execPath, "-e", "console.log(JSON.stringify(process.env))"], { env });
+    assert.equal(await app.exited, 0);
+    assert.deepEqual(JSON.parse(lines.join("\n")), env);
+  });
+}
+
+test("no value of the environment stands among the arguments of the app or its guard", async (t) => {
+  const env = { PATH, "secret.token": "do-not-show" };
+  const script = "console.log('runs', process.env['secret.token']); setInterval(() => {}, 1000)";
+  const { app, line } = start(t, [process.execPath, "-e", script], { env });
+  assert.equal((await line(/^runs (.*)$/))[1], "do-not-show");
+  const commands = execFileSync("ps", ["-A", "-o", "pgid=,args="], { encoding: "utf8" }).split("\n");
+  const group = commands.filter((command) => command.trim().startsWith(`${app.pid} `));
+  assert.equal(group.length, 2, "the app and its guard");
+  for (const command of group) assert.ok(!command.includes("do-not-show"), command);
 });
 
 test("the pipe that keeps the guard waiting is not open in the app", async (t) => {

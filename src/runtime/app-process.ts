@@ -46,9 +46,48 @@ const GUARD = `
   kill -KILL 0
 ) </dev/null >/dev/null 2>&1 &
 exec 3<&-
-exec "$@"
 `;
 const GUARD_PATIENCE_TENTHS = 50;
+
+const NAME_TO_A_SHELL = /^[A-Za-z_][A-Za-z0-9_]*$/;
+// Read or set by shells themselves: dash's and bash's.
+const SHELLS_OWN = new Set("BASHOPTS EUID IFS LINENO OPTIND PPID PS4 RANDOM SECONDS SHELLOPTS UID".split(" "));
+
+interface Launch {
+  /** Becomes the app, whose command line is "$@", with the environment as it was given. */
+  readonly script: string;
+  /** The shell's own environment. */
+  readonly env: NodeJS.ProcessEnv;
+}
+
+/**
+ * A shell drops variables whose names are none to it (`spring.profiles.active`) and sets some itself. Those are carried
+ * past it under names of its kind, and restored at the very end; what is no shell's business by env(1), whose arguments
+ * can be seen for the moment until it becomes the app. They are never among the shell's, whose copy the watcher keeps.
+ */
+function launch(env: NodeJS.ProcessEnv): Launch {
+  const kept: NodeJS.ProcessEnv = {};
+  const carriers: string[] = [];
+  const carry = (value: string): string => {
+    const name = `OUTRIGGER_CARRIED_${carriers.length}`;
+    carriers.push(name);
+    kept[name] = value;
+    return `"$${name}"`;
+  };
+  const assignments: string[] = [];
+  for (const [name, value] of Object.entries(env)) {
+    if (value === undefined || name === "" || name === "PWD" || name === "OLDPWD") continue;
+    if (NAME_TO_A_SHELL.test(name) && !SHELLS_OWN.has(name)) kept[name] = value;
+    else assignments.push(carry(`${name}=${value}`));
+  }
+  const directories = ["PWD", "OLDPWD"].map((name) => {
+    const value = env[name];
+    return value === undefined ? `unset ${name}` : `export ${name}=${carry(value)}`;
+  });
+  const command = assignments.length === 0 ? [] : [`set -- /usr/bin/env ${assignments.join(" ")} "$@"`];
+  const forget = carriers.length === 0 ? [] : [`unset ${carriers.join(" ")}`];
+  return { script: [...directories, ...command, ...forget, 'exec "$@"'].join("\n"), env: kept };
+}
 
 // The guard's patience and a moment more; what then still holds the app's output has left its group.
 const OUTPUT_PATIENCE_MS = 6000;
@@ -64,9 +103,10 @@ export class AppProcess {
   #over = false;
 
   static start(command: AppCommand): AppProcess {
-    const child = spawn("/bin/sh", ["-c", GUARD, `${GUARD_PATIENCE_TENTHS}`, ...command.argv], {
+    const { script, env } = launch(command.env);
+    const child = spawn("/bin/sh", ["-c", GUARD + script, `${GUARD_PATIENCE_TENTHS}`, ...command.argv], {
       cwd: command.cwd,
-      env: command.env,
+      env,
       // A group of its own, so that a Ctrl-C at the terminal reaches Outrigger alone, which decides what comes first.
       detached: true,
       stdio: [command.stdin, "pipe", "pipe", "pipe"],
