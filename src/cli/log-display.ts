@@ -32,7 +32,7 @@ export class LogDisplay implements RunDisplay {
     if (appPort !== undefined) this.#log.info(`${app.id} answers`, { appPort });
   }
 
-  line(): void {
+  line(): undefined {
     // The app is not ours to start, so its lines go elsewhere.
   }
 

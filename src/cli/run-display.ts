@@ -52,9 +52,9 @@ export class TerminalDisplay implements RunDisplay {
     if (appPort !== undefined) this.#note(app, "green", `answers on port ${appPort}`);
   }
 
-  line(app: HostedApp, line: string, stream: "stdout" | "stderr"): void {
+  line(app: HostedApp, line: string, stream: "stdout" | "stderr"): Promise<void> | undefined {
     const to = stream === "stdout" ? this.#out : this.#err;
-    to.line(`${this.#label(app, to)} │ ${line}`);
+    return to.writePaced(`${this.#label(app, to)} │ ${line}\n`);
   }
 
   exited(app: HostedApp, code: number): void {

@@ -1,8 +1,11 @@
+import { once } from "node:events";
+
 /** What people see: colours where there is a terminal, none in files and pipes. */
 export class Terminal {
   readonly colour: boolean;
   readonly isTerminal: boolean;
   readonly #out: NodeJS.WriteStream;
+  #drained: Promise<void> | undefined;
 
   constructor(out: NodeJS.WriteStream, env: NodeJS.ProcessEnv) {
     this.#out = out;
@@ -15,6 +18,13 @@ export class Terminal {
     this.#out.write(text);
   }
 
+  /** The same for a source that can wait. @returns what it waits for before it writes more; until then that is memory. */
+  writePaced(text: string): Promise<void> | undefined {
+    if (this.#out.write(text)) return undefined;
+    this.#drained ??= this.#untilDrained();
+    return this.#drained;
+  }
+
   /** Where bytes go that are passed on as they are. */
   sink(): NodeJS.WritableStream {
     return this.#out;
@@ -22,6 +32,15 @@ export class Terminal {
 
   line(text: string): void {
     this.#out.write(`${text}\n`);
+  }
+
+  /** A reader that has left takes nothing any more, and nobody waits for it. */
+  async #untilDrained(): Promise<void> {
+    const settled = new AbortController();
+    const { signal } = settled;
+    await Promise.race(["drain", "error", "close"].map((event) => once(this.#out, event, { signal }).catch(() => [])));
+    settled.abort();
+    this.#drained = undefined;
   }
 
   paint(style: Style, text: string): string {

@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, type TestContext, test } from "node:test";
-import { AppProcess, refuseMissingProgram } from "./app-process.ts";
+import { type AppCommand, AppProcess, refuseMissingProgram } from "./app-process.ts";
 
 // Real processes: what is tested is what the shell and the kernel make of them.
 
@@ -22,7 +22,7 @@ interface Started {
 function start(
   t: TestContext,
   argv: readonly [string, ...string[]],
-  options: { readonly cwd?: string; readonly env?: NodeJS.ProcessEnv } = {},
+  options: Partial<Pick<AppCommand, "cwd" | "env">> & { readonly mayGoOn?: () => Promise<void> | undefined } = {},
 ): Started {
   const lines: string[] = [];
   const watchers = new Set<() => void>();
@@ -34,6 +34,7 @@ function start(
     onLine: (line) => {
       lines.push(line);
       for (const look of watchers) look();
+      return options.mayGoOn?.();
     },
   });
   t.after(async () => {
@@ -80,6 +81,38 @@ test("what an app writes is read line by line, to its end, before its exit is to
   await app.exited;
   assert.deepEqual(lines.filter((line) => line !== "err").sort(), ["", "last, without a newline", "one", "two"].sort());
   assert.ok(lines.includes("err"));
+});
+
+// Far more than all pipes on the way hold.
+const CHATTY = `
+  const line = "x".repeat(1023);
+  for (let i = 0; i < 16384; i++) fs.writeSync(1, line + "\\n");
+  console.error("has written all");
+`;
+
+test("an app whose lines are not taken waits until they are, and none is lost", async (t) => {
+  let release!: () => void;
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const argv = [process.execPath, "-e", CHATTY] as const;
+  const { app, lines, line } = start(t, argv, { mayGoOn: () => held });
+  await line(/^x+$/);
+  // An app that does not wait has written all by now, or soon; one that waits never will.
+  await new Promise((resolve) => setTimeout(resolve, 1000));
+  assert.ok(!lines.includes("has written all"));
+  release();
+  assert.equal(await app.exited, 0);
+  assert.deepEqual([lines.filter((text) => text.length === 1023).length, lines.length], [16_384, 16_385]);
+});
+
+test("an app that ends while its lines are not taken has ended", async (t) => {
+  const { app, line } = start(t, ["/bin/sh", "-c", "echo one; sleep 0.1; echo two; exit 3"], {
+    mayGoOn: () => new Promise<void>(() => undefined),
+  });
+  await line(/^one$/);
+  assert.equal(await app.exited, 3);
+  await line(/^two$/);
 });
 
 test("an app is itself: its pid and its arguments are its own", async (t) => {

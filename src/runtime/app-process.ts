@@ -2,9 +2,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, constants, statSync } from "node:fs";
 import { constants as os } from "node:os";
 import { delimiter, join, resolve } from "node:path";
-import { createInterface } from "node:readline";
-import type { Duplex } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import { SetupError } from "../core/errors.ts";
+import { LineSplitter } from "./line-splitter.ts";
 
 export interface AppCommand {
   readonly argv: readonly [program: string, ...args: string[]];
@@ -12,7 +12,8 @@ export interface AppCommand {
   readonly env: NodeJS.ProcessEnv;
   /** Whether the app reads this process's standard input. */
   readonly stdin: "inherit" | "ignore";
-  onLine(line: string, stream: "stdout" | "stderr"): void;
+  /** @returns what to wait for before the stream is read on, where whoever shows the lines cannot keep up. */
+  onLine(line: string, stream: "stdout" | "stderr"): Promise<void> | undefined;
 }
 
 /**
@@ -116,14 +117,10 @@ export class AppProcess {
 
   private constructor(child: ChildProcess, command: AppCommand) {
     this.#child = child;
-    for (const stream of ["stdout", "stderr"] as const) {
-      const input = child[stream];
-      // Cannot be: stdio above asks for a pipe.
-      if (input === null) continue;
-      const lines = createInterface({ input, crlfDelay: Number.POSITIVE_INFINITY });
-      lines.on("line", (line) => {
-        command.onLine(line, stream);
-      });
+    for (const name of ["stdout", "stderr"] as const) {
+      const stream = child[name];
+      // Never null: stdio above asks for a pipe.
+      if (stream !== null) this.#readLines(stream, (line) => command.onLine(line, name));
     }
     // Written to when the guard may be gone already.
     this.#guard?.on("error", () => undefined);
@@ -176,6 +173,25 @@ export class AppProcess {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #readLines(stream: Readable, onLine: (line: string) => Promise<void> | undefined): void {
+    const splitter = new LineSplitter();
+    const tell = (lines: readonly string[]): void => {
+      let mayGoOn: Promise<void> | undefined;
+      for (const line of lines) mayGoOn = onLine(line) ?? mayGoOn;
+      // What an app leaves behind when it ends is little, and its exit is told once that is read.
+      if (mayGoOn === undefined || this.#over) return;
+      stream.pause();
+      void mayGoOn.then(() => stream.resume());
+    };
+    stream.on("data", (chunk: Buffer) => {
+      tell(splitter.push(chunk));
+    });
+    stream.on("end", () => {
+      tell(splitter.end());
+    });
+    this.#child.once("exit", () => stream.resume());
   }
 
   get #guard(): Duplex | null {

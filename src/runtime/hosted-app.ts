@@ -27,7 +27,8 @@ export interface HostedAppEvents {
   started(app: HostedApp): void;
   /** The app's port answers (or it has none to wait for). */
   ready(app: HostedApp): void;
-  line(app: HostedApp, line: string, stream: "stdout" | "stderr"): void;
+  /** @returns what to wait for before there are more, where they come faster than they can be shown. */
+  line(app: HostedApp, line: string, stream: "stdout" | "stderr"): Promise<void> | undefined;
   /** The app has ended by itself, and its Sidecar ends with it. */
   exited(app: HostedApp, code: number): void;
 }
@@ -137,9 +138,8 @@ export class HostedApp {
 
   async #startProcess(command: HostedCommand): Promise<void> {
     const env = { ...command.env, ...this.#environment() };
-    const onLine = (line: string, stream: "stdout" | "stderr"): void => {
+    const onLine = (line: string, stream: "stdout" | "stderr"): Promise<void> | undefined =>
       this.#events.line(this, line, stream);
-    };
     this.#process = AppProcess.start({ ...command, env, onLine });
     void this.#watch(this.#process);
     if (this.#process.pid !== undefined) await this.#sidecar?.recordAppProcess(this.#process.pid);
@@ -147,7 +147,7 @@ export class HostedApp {
 
   async #watch(app: AppProcess): Promise<void> {
     const code = await app.exited.catch((error: unknown) => {
-      this.#events.line(this, messageOf(error), "stderr");
+      void this.#events.line(this, messageOf(error), "stderr");
       return COULD_NOT_START_CODE;
     });
     if (this.#stopped !== undefined) return;

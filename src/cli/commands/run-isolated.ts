@@ -25,7 +25,7 @@ export async function runIsolated(
       onLine: (line, stream) => {
         // The first thing a child tells the world is where it listens.
         if (stream === "stdout") started.add(child);
-        (stream === "stdout" ? out : err).line(line);
+        return (stream === "stdout" ? out : err).writePaced(`${line}\n`);
       },
     });
     return child;
