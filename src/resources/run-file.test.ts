@@ -304,6 +304,19 @@ apps: [{ appDirPath: ., runtimePath: /opt/dapr, containerImage: x, containerImag
   assert.deepEqual(flags, { config: [], "resources-path": [] });
 });
 
+test("apps may have one port at two addresses, and any number of them none", () => {
+  const apps = read(`
+version: 1
+apps:
+  - { appDirPath: a, appPort: 80 }
+  - { appDirPath: b, appPort: 80, appChannelAddress: 127.0.0.2 }
+  - { appDirPath: c, appPort: 0, daprHTTPPort: -1 }
+  - { appDirPath: d, appPort: -1 }
+  - { appDirPath: e, appPort: 0 }
+`);
+  assert.equal(apps.length, 5);
+});
+
 const REFUSED: [what: string, text: string, message: string][] = [
   ["an empty file", "# nothing\n", `${file}: the file is empty`],
   [
@@ -344,6 +357,23 @@ const REFUSED: [what: string, text: string, message: string][] = [
     "version: 1\napps: [{ appDirPath: ./math }, { appDirPath: ./other, appID: math }]\n",
     `${file}: two apps have the id "math"; give each its own appID`,
   ],
+  [
+    "two apps with one port",
+    "version: 1\napps: [{ appDirPath: a, appPort: 80 }, { appDirPath: b, appPort: 81 }, { appDirPath: c, appPort: 80 }]\n",
+    `${file}: appPort of "a" and appPort of "c" are both 80; give each its own`,
+  ],
+  ...["daprHTTPPort", "daprGRPCPort", "daprInternalGRPCPort"].flatMap((key): [string, string, string][] => [
+    [
+      `an app whose port is ${key} of another`,
+      `version: 1\napps: [{ appDirPath: a, appPort: 80 }, { appDirPath: b, ${key}: 80 }]\n`,
+      `${file}: ${key} of "b" and appPort of "a" are both 80; give each its own`,
+    ],
+    [
+      `an app whose port is its own ${key}`,
+      `version: 1\napps: [{ appDirPath: a, appPort: 80, ${key}: 80 }]\n`,
+      `${file}: ${key} of "a" and appPort of "a" are both 80; give each its own`,
+    ],
+  ]),
 ];
 
 for (const [what, text, message] of REFUSED) {

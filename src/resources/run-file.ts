@@ -122,7 +122,7 @@ const WITHOUT_EFFECT = [
   "appLogDestination",
 ] as const satisfies readonly (keyof App)[];
 
-/** @throws {ResourceError} naming file, line and field, or the two apps that share an id. */
+/** @throws {ResourceError} naming file, line and field, or the two apps that share an id or a port. */
 export function readRunFile(file: string): RunFileApp[] {
   const [document, second] = readYamlFile(file);
   if (document === undefined) throw new ResourceError(`${file}: the file is empty`);
@@ -133,7 +133,42 @@ export function readRunFile(file: string): RunFileApp[] {
   const twice = read.find((app, index) => read.findIndex((other) => other.appId === app.appId) !== index);
   if (twice !== undefined)
     throw new ResourceError(`${file}: two apps have the id "${twice.appId}"; give each its own appID`);
+  refuseSharedPorts(file, read);
   return read;
+}
+
+const SIDECAR_PORTS = {
+  "dapr-http-port": "daprHTTPPort",
+  "dapr-grpc-port": "daprGRPCPort",
+  "dapr-internal-grpc-port": "daprInternalGRPCPort",
+};
+const LOOPBACK = "127.0.0.1";
+
+/** An app that listens where another one does, or another one's sidecar, would get the calls of both, or not start. */
+function refuseSharedPorts(file: string, apps: readonly RunFileApp[]): void {
+  const owners = new Map<string, string>();
+  for (const app of apps) {
+    for (const [flag, key] of Object.entries(SIDECAR_PORTS)) {
+      const port = portOf(app, flag);
+      if (port !== undefined) owners.set(`${LOOPBACK}:${port}`, `${key} of "${app.appId}"`);
+    }
+  }
+  for (const app of apps) {
+    const port = portOf(app, "app-port");
+    if (port === undefined) continue;
+    const place = `${app.flags["app-channel-address"]?.[0] ?? LOOPBACK}:${port}`;
+    const own = `appPort of "${app.appId}"`;
+    const owner = owners.get(place);
+    if (owner !== undefined)
+      throw new ResourceError(`${file}: ${owner} and ${own} are both ${port}; give each its own`);
+    owners.set(place, own);
+  }
+}
+
+/** In Dapr, 0 and -1 say that there is none. */
+function portOf(app: RunFileApp, flag: string): number | undefined {
+  const port = Number(app.flags[flag]?.[0] ?? 0);
+  return port > 0 ? port : undefined;
 }
 
 function toRunFileApp(common: Partial<App>, app: App, folder: string): RunFileApp {

@@ -1,7 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import { apiHost } from "./api-host.ts";
-import { waitForPort } from "./app-port.ts";
+import { refuseTakenPort, waitForPort } from "./app-port.ts";
 import { AppProcess, refuseMissingProgram } from "./app-process.ts";
 import type { Host } from "./host.ts";
 import type { Sidecar, SidecarPorts } from "./sidecar.ts";
@@ -82,12 +82,12 @@ export class HostedApp {
   /**
    * Binds the ports and makes the app findable. The app itself starts with `launch`.
    *
-   * @throws {SetupError} where the command names no program, and as {@link Host.add} does.
+   * @throws {SetupError} where the command names no program, its port is taken, and as {@link Host.add} does.
    */
   async start(): Promise<void> {
     if (this.#isEnding()) return;
     // Before a port is bound or a neighbour started: a slip in the command line should cost nothing.
-    if (this.spec.command !== undefined) refuseMissingProgram(this.spec.command);
+    if (this.spec.command !== undefined) await this.#refuseMistakes(this.spec.command);
     const sidecar = await this.#host.add(this.spec.settings, (mode) => {
       if (mode === "graceful") void this.stop("SIGTERM");
       // daprd ends 100 ms later, so that the answer reaches the app first (A9).
@@ -134,6 +134,12 @@ export class HostedApp {
     this.#process?.signal("SIGKILL");
     if (this.#sidecar !== undefined) await this.#host.cut(this.#sidecar);
     this.#end(code);
+  }
+
+  async #refuseMistakes(command: HostedCommand): Promise<void> {
+    refuseMissingProgram(command);
+    const { appChannelAddress, appPort } = this.spec.settings;
+    if (appPort !== undefined) await refuseTakenPort(this.id, appChannelAddress, appPort);
   }
 
   async #startProcess(command: HostedCommand): Promise<void> {

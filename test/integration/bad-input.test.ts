@@ -338,6 +338,11 @@ const BAD_STARTS: readonly BadStart[] = [
     says: [/--app-port and --dapr-http-port are both \d+; the app and its sidecar need different ports/],
   },
   {
+    name: "the port of the app is taken by another program",
+    args: async (t) => [...RUN_X, "--app-port", String(await takenPort(t)), ...APP_THAT_STAYS],
+    says: [/port \d+ on 127\.0\.0\.1 answers before x has been started/, /another port with --app-port/],
+  },
+  {
     name: "an address to listen on is not this host's",
     args: () => [...RUN_X, "--dapr-listen-addresses", "192.0.2.1"],
     says: [/192\.0\.2\.1/, /this host has no such address/],

@@ -16,6 +16,7 @@ import {
   runToEnd,
   whenReady,
 } from "../support/processes.ts";
+import { startInTestApp } from "../support/raw-http-app.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** `outrigger run -f`: Dapr's multi-app run file, behind one process or, with --isolated, one for each app. */
@@ -155,12 +156,13 @@ describe("run -f", { concurrency: 3, timeout: 240_000 }, () => {
 
     test(`${name}: a start that fails leaves nothing running`, async (t) => {
       const home = ownHome(t);
-      const { text, ports } = await twoApps();
-      const clash = text.replace(/( +)(appPort: \d+\n +env)/, `$1daprHTTPPort: ${ports[1]}\n$1$2`);
+      const { text } = await twoApps();
+      const { port } = await startInTestApp(t);
+      const clash = text.replace(/( +)(appPort: \d+\n +env)/, `$1daprHTTPPort: ${port}\n$1$2`);
       const folder = folderWith(t, { "run.yaml": clash });
       const run = await runToEnd(t, ["run", "-f", join(folder, "run.yaml"), ...flags], { home });
       assert.equal(run.code, 1, run.stdout);
-      assert.match(run.stderr, /--app-port and --dapr-http-port are both \d+/);
+      assert.match(run.stderr, /cannot listen on 127\.0\.0\.1:\d+ for the HTTP API of second: the port is in use/);
       await nothingRunsUnder(home);
     });
   }
@@ -309,6 +311,11 @@ apps:
       "two apps have the same id",
       "version: 1\napps:\n  - {appID: twin, appDirPath: .}\n  - {appID: other, appDirPath: .}\n  - {appID: twin, appDirPath: .}\n",
       /run\.yaml: two apps have the id "twin"; give each its own appID$/m,
+    ],
+    [
+      "two apps have the same port",
+      "version: 1\napps:\n  - {appID: a, appDirPath: ., appPort: 5001}\n  - {appID: b, appDirPath: ., appPort: 5001}\n",
+      /run\.yaml: appPort of "a" and appPort of "b" are both 5001; give each its own$/m,
     ],
     [
       "an id comes from two directories of the same name",
