@@ -69,6 +69,7 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
     clock: systemClock,
     codec: httpCodecFrom(options.env),
     observer,
+    appPorts: new Set(options.specs.flatMap(({ settings: { appPort } }) => appPort ?? [])),
     logFor,
   });
   const apps = options.specs.map((spec) => new HostedApp(spec, host, systemClock, display));

@@ -10,7 +10,7 @@ import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerClient } from "../transport/peer/peer-client.ts";
 import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
-import { Sidecar } from "./sidecar.ts";
+import { AppPortChosen, Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
 export interface HostParts {
@@ -20,6 +20,8 @@ export interface HostParts {
   /** Reads and writes all HTTP/1.1 of the process. */
   readonly codec: HttpCodec;
   readonly observer: CallObserver;
+  /** The ports of all apps that are to be added. */
+  readonly appPorts: ReadonlySet<number>;
   /** A logger for the process, or for one app of it. */
   logFor(appId?: string): Logger;
 }
@@ -58,25 +60,32 @@ export class Host implements Neighbours {
     const name = qualifiedName(settings.app);
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
-    const { clock, codec, observer } = this.#parts;
-    const sidecar = new Sidecar(settings, {
-      resolver: this.#resolver,
+    for (;;) {
+      const sidecar = this.#create(settings, this.#resolver, onShutdown);
+      try {
+        await sidecar.start();
+        this.#sidecars.set(name, sidecar);
+        return sidecar;
+      } catch (error) {
+        await sidecar.close();
+        if (!(error instanceof AppPortChosen)) throw error;
+      }
+    }
+  }
+
+  #create(settings: SidecarSettings, resolver: NameResolver, onShutdown: Shutdown): Sidecar {
+    const { appPorts, clock, codec, observer } = this.#parts;
+    return new Sidecar(settings, {
+      resolver,
       neighbours: this,
       peers: this.#peers,
       observer,
+      appPorts,
       clock,
       codec,
       log: this.#parts.logFor(settings.app.id),
       onShutdown,
     });
-    try {
-      await sidecar.start();
-    } catch (error) {
-      await sidecar.close();
-      throw error;
-    }
-    this.#sidecars.set(name, sidecar);
-    return sidecar;
   }
 
   /** The other Sidecars find this one no more. */

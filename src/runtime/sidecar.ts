@@ -31,6 +31,8 @@ export interface SidecarSurroundings {
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
   readonly observer: CallObserver;
+  /** Of all apps of the process, which may be yet to start: no port that is chosen freely may be one of them. */
+  readonly appPorts: ReadonlySet<number>;
   readonly clock: Clock;
   readonly codec: HttpCodec;
   readonly log: Logger;
@@ -42,6 +44,11 @@ export interface SidecarPorts {
   readonly http: number;
   readonly grpc: number;
   readonly internal: number;
+}
+
+/** Chance has given the Sidecar the port of an app: another try will do. */
+export class AppPortChosen extends Error {
+  override readonly name = "AppPortChosen";
 }
 
 /**
@@ -96,7 +103,8 @@ export class Sidecar {
   /**
    * Binds every port, then makes the app findable.
    *
-   * @throws {ListenError} naming the port that cannot be had; what was bound until then is given back by `close`.
+   * @throws {ListenError} naming the port that cannot be had, or {@link AppPortChosen}; what was bound until then is given
+   *   back by `close`.
    */
   async start(): Promise<void> {
     this.#refuseClashes();
@@ -109,6 +117,7 @@ export class Sidecar {
     );
     const internal = await this.#bindInternal();
     this.#ports = { http, grpc, internal };
+    this.#refuseChosenClashes(this.#ports);
     await this.#announce(this.#ports);
   }
 
@@ -219,6 +228,14 @@ export class Sidecar {
     }
   }
 
+  #refuseChosenClashes({ http, grpc, internal }: SidecarPorts): void {
+    const { httpPort, grpcPort, internalPort } = this.settings;
+    const asked = new Set([httpPort, grpcPort, internalPort]);
+    const chosen = [http, grpc, internal].filter((port) => !asked.has(port));
+    const clash = chosen.find((port) => this.#surroundings.appPorts.has(port));
+    if (clash !== undefined) throw new AppPortChosen(`the free port ${clash} is that of an app`);
+  }
+
   async #bindAll(
     purpose: string,
     flag: string,
@@ -240,13 +257,13 @@ export class Sidecar {
 
   /** A port of its own choice is the same on every start where it is free, as daprd's is; else any. */
   async #bindInternal(): Promise<number> {
-    const { app, appPort, internalListenAddress, internalPort } = this.settings;
+    const { app, internalListenAddress, internalPort } = this.settings;
     const bind = (port: number): Promise<number> =>
       this.#bindAll("internal port", "--dapr-internal-grpc-port", [internalListenAddress], port, (host, wanted) =>
         this.#peer.listener.listen(host, wanted),
       );
     const preferred = stableInternalPort(app);
-    if (internalPort !== 0 || preferred === appPort) return bind(internalPort);
+    if (internalPort !== 0 || this.#surroundings.appPorts.has(preferred)) return bind(internalPort);
     try {
       return await bind(preferred);
     } catch {

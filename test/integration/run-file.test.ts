@@ -183,6 +183,24 @@ apps:
     assert.deepEqual([where.cwd, where.argv], [join(folder, "apps/there"), ["an argument", "--flag"]]);
   });
 
+  test("a free port that is chosen for a sidecar is never that of an app, its own or another one of the file", async (t) => {
+    const preload = new URL("../fixtures/first-free-port.mjs", import.meta.url).href;
+    for (const which of [0, 1]) {
+      const home = ownHome(t);
+      const { text, ports } = await twoApps();
+      const folder = folderWith(t, { "run.yaml": text });
+      const env = { NODE_OPTIONS: `--import=${preload}`, FIRST_FREE_PORT: String(ports[which]) };
+      const outrigger = startOutrigger(t, ["run", "-f", join(folder, "run.yaml")], { home, env });
+      const { api, listed } = await whenReady(outrigger, "first");
+      assert.notEqual(listed.httpPort, ports[which]);
+      await whenReady(outrigger, "second");
+      for (const id of ["first", "second"]) {
+        assert.equal((await fetch(`${api}/v1.0/invoke/${id}/method/where`)).status, 200);
+      }
+      assert.equal(await outrigger.stop(), 0);
+    }
+  });
+
   const PRESERVE = `apiVersion: dapr.io/v1alpha1
 kind: Configuration
 metadata: {name: preserve}
