@@ -33,8 +33,8 @@ export interface HostedAppEvents {
   exited(app: HostedApp, code: number): void;
 }
 
-// What the app may take to end after its signal; daprd's grace for itself is the same by default.
-const APP_PATIENCE_MS = 5000;
+/** What the app may take to end after its signal; daprd's grace for itself is the same by default. */
+export const APP_PATIENCE_MS = 5000;
 const FORCED_EXIT_CODE = 1;
 // As a shell says it of a program it cannot run.
 const COULD_NOT_START_CODE = 126;

@@ -272,7 +272,7 @@ export class Sidecar {
   }
 
   async #announce(ports: SidecarPorts): Promise<void> {
-    const { app, appPort, command, internalListenAddress, listenAddresses } = this.settings;
+    const { app, appPort, command, gracefulShutdownMs, internalListenAddress, listenAddresses } = this.settings;
     const instance = {
       app,
       instanceId: this.neighbour.instanceId,
@@ -289,6 +289,7 @@ export class Sidecar {
       appPid: undefined,
       command,
       startedAtMs: this.#surroundings.clock.now(),
+      gracefulShutdownMs,
       controlToken: this.#controlToken,
     });
   }

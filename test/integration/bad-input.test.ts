@@ -218,6 +218,7 @@ async function announceAt(home: string, id: string, port: number): Promise<void>
     appPid: undefined,
     command: "",
     startedAtMs: 0,
+    gracefulShutdownMs: 5000,
     controlToken: "",
   };
   const instance = { app, instanceId: "left-over", host: "127.0.0.1", port, wire: "lean" } as const;

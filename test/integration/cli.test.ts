@@ -5,6 +5,7 @@ import { chmodSync, cpSync, existsSync, readFileSync, writeFileSync } from "node
 import http from "node:http";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { TestScope } from "../support/cleanup.ts";
 import { listApps, MAIN, Outrigger, ROOT, startOutrigger } from "../support/outrigger.ts";
 import {
@@ -32,6 +33,16 @@ async function getJson<T>(url: string): Promise<T> {
   const response = await fetch(url);
   assert.equal(response.status, 200, `${url} answered ${response.status}`);
   return (await response.json()) as T;
+}
+
+/** `outrigger <args>` at a terminal. */
+function startInTerminal(args: readonly string[], home: string, env: NodeJS.ProcessEnv): Outrigger {
+  const quoted = [NODE, MAIN, ...args].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
+  const child = spawn("/usr/bin/script", ["-qec", quoted, "/dev/null"], {
+    env: { PATH: process.env["PATH"], TERM: "xterm", OUTRIGGER_HOME: home, ...env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  return new Outrigger(child, home);
 }
 
 describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
@@ -97,12 +108,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
   test("a terminal gets colours, and none with NO_COLOR", { skip: !existsSync("/usr/bin/script") }, async (t) => {
     const home = ownHome(t);
     const inTerminal = async (env: NodeJS.ProcessEnv): Promise<string> => {
-      const quoted = [NODE, MAIN, ...PRINTS].map((word) => `'${word.replaceAll("'", "'\\''")}'`).join(" ");
-      const child = spawn("/usr/bin/script", ["-qec", quoted, "/dev/null"], {
-        env: { PATH: process.env["PATH"], TERM: "xterm", OUTRIGGER_HOME: home, ...env },
-        stdio: ["ignore", "pipe", "pipe"],
-      });
-      const { code, stdout } = await ended(new Outrigger(child, home));
+      const { code, stdout } = await ended(startInTerminal(PRINTS, home, env));
       assert.equal(code, 0, stdout);
       return stdout;
     };
@@ -431,6 +437,33 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
     });
     const stop = await runToEnd(t, ["stop", "guarded.default"], { home });
     assert.equal(stop.code, 0, stop.stderr);
+    assert.equal((await ended(outrigger)).code, 0);
+  });
+
+  test("stop waits as long as the sidecar may take to finish its calls, and says so on a terminal", async (t) => {
+    const home = ownHome(t);
+    const appPort = await ownPort();
+    const { api, outrigger } = await startWithApp(t, "busy", appPort, {
+      home,
+      flags: ["--dapr-graceful-shutdown-seconds", "3600"],
+    });
+    const held = fetch(`${api}/v1.0/invoke/busy/method/hold`);
+    await outrigger.waitForOutput(/app holds a call/);
+    const preload = new URL("../fixtures/fast-clock.mjs", import.meta.url).href;
+    const env = { NODE_OPTIONS: `--import=${preload}` };
+    const stop = existsSync("/usr/bin/script")
+      ? startInTerminal(["stop", "busy"], home, env)
+      : startOutrigger(t, ["stop", "busy"], { home, env });
+    await waitFor("the app to leave the list", async () => (await listApps(home)).length === 0);
+    if (existsSync("/usr/bin/script"))
+      await stop.waitForOutput(/^busy finishes the calls that run; it may take 3615 s/m);
+    // A hundred seconds for who gives up too early.
+    await sleep(1000);
+    assert.equal(stop.hasExited, false, stop.output);
+    await fetch(`http://127.0.0.1:${appPort}/release`);
+    assert.equal((await held).status, 200);
+    const { code, stdout } = await ended(stop);
+    assert.deepEqual([code, /^busy has ended\.\r?$/m.test(stdout)], [0, true], stdout);
     assert.equal((await ended(outrigger)).code, 0);
   });
 

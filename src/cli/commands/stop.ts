@@ -1,14 +1,18 @@
 import type { RegistryEntry } from "../../components/nameresolution/registry/registry-store.ts";
 import { messageOf } from "../../core/errors.ts";
+import { APP_PATIENCE_MS } from "../../runtime/hosted-app.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { CONTROL_TOKEN_HEADER } from "../../transport/http/api-server.ts";
 import { CliError } from "../cli-error.ts";
 import type { CommandContext } from "../prepare-app.ts";
 import { apiUrlOf, instancesOf, runningApps } from "../running-apps.ts";
 
-// Longer than a sidecar's own patience with its calls and its app together.
-const PATIENCE_MS = 20_000;
+const ANSWER_PATIENCE_MS = 20_000;
+// For what comes between and behind: a busy machine, the children of the app.
+const SLACK_MS = 10_000;
 const LOOK_MS = 100;
+// People wonder after about two seconds.
+const NOTICE_MS = 2000;
 
 /** `outrigger stop <app-id>`: ends every instance of the app, its sidecar included. @returns the exit code. @throws {CliError} */
 export async function stop(name: string, context: CommandContext): Promise<number> {
@@ -24,7 +28,7 @@ async function askToEnd(entry: RegistryEntry): Promise<void> {
   const url = `${apiUrlOf(entry)}/v1.0/shutdown`;
   try {
     const headers = { [CONTROL_TOKEN_HEADER]: entry.details.controlToken };
-    const response = await fetch(url, { method: "POST", headers, signal: AbortSignal.timeout(PATIENCE_MS) });
+    const response = await fetch(url, { method: "POST", headers, signal: AbortSignal.timeout(ANSWER_PATIENCE_MS) });
     if (!response.ok) throw new Error(`it answered ${response.status}`);
   } catch (cause) {
     throw new CliError(`cannot reach the sidecar of ${entry.instance.app.id} at ${url}: ${messageOf(cause)}`, 1, {
@@ -35,15 +39,22 @@ async function askToEnd(entry: RegistryEntry): Promise<void> {
 
 /** The app's own process is the last to go; without one, the registry entry tells. */
 async function waitUntilGone(entry: RegistryEntry, context: CommandContext): Promise<void> {
-  const { instanceId } = entry.instance;
-  const deadline = systemClock.monotonic() + PATIENCE_MS;
-  while (systemClock.monotonic() < deadline) {
+  const { app, instanceId } = entry.instance;
+  const patienceMs = entry.details.gracefulShutdownMs + APP_PATIENCE_MS + SLACK_MS;
+  const startedAt = systemClock.monotonic();
+  let noticed = !context.err.isTerminal;
+  for (let waited = 0; waited < patienceMs; waited = systemClock.monotonic() - startedAt) {
     const entries = await runningApps(context);
     const listed = entries.some(({ instance }) => instance.instanceId === instanceId);
     if (!listed && !isRunning(entry.details.appPid)) return;
+    if (!noticed && waited > NOTICE_MS) {
+      const seconds = Math.ceil(patienceMs / 1000);
+      context.err.line(`${app.id} finishes the calls that run; it may take ${seconds} s, and is waited for`);
+      noticed = true;
+    }
     await systemClock.sleep(LOOK_MS);
   }
-  throw new CliError(`${entry.instance.app.id} was asked to end and is still running (pid ${entry.details.pid})`);
+  throw new CliError(`${app.id} was asked to end and is still running (pid ${entry.details.pid})`);
 }
 
 function isRunning(pid: number | undefined): boolean {

@@ -28,6 +28,8 @@ export interface InstanceDetails {
   readonly appPid: number | undefined;
   readonly command: string;
   readonly startedAtMs: number;
+  /** How long its calls may go on once it is told to end. */
+  readonly gracefulShutdownMs: number;
   /** Lets the owner of the home directory stop the instance through its API port, whatever the API token is. */
   readonly controlToken: string;
 }

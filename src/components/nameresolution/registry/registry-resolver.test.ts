@@ -167,6 +167,7 @@ const details: InstanceDetails = {
   appPid: undefined,
   command: "",
   startedAtMs: 0,
+  gracefulShutdownMs: 5000,
   controlToken: "secret",
 };
 

@@ -256,6 +256,7 @@ function entry(of: AppIdentity, instanceId: string, options: { readonly dead?: b
       appPid: undefined,
       command: "",
       startedAtMs: NOW,
+      gracefulShutdownMs: 5000,
       controlToken: "secret",
     },
     process: options.dead === true ? { ...process_, startTime: "1" } : process_,
