@@ -157,10 +157,12 @@ export class HostedApp {
       return COULD_NOT_START_CODE;
     });
     if (this.#stopped !== undefined) return;
+    // It may end before its turn while all are being stopped; that is no failure of the run.
+    const wasToEnd = this.#isEnding();
     this.#events.exited(this, code);
     // Answers that the app has given may still be on their way.
     await this.#endSidecar();
-    this.#end(code);
+    this.#end(wasToEnd ? 0 : code);
   }
 
   async #stopInOrder(signal: NodeJS.Signals): Promise<void> {

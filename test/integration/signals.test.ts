@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
-import { listApps, startOutrigger } from "../support/outrigger.ts";
+import { listApps, type Outrigger, startOutrigger } from "../support/outrigger.ts";
 import {
   APP,
   ended,
@@ -38,6 +38,28 @@ async function startBusy(t: TestContext, flags: readonly string[] = [], env: Nod
   const held = fetch(`${app.api}/v1.0/invoke/busy/method/hold`).catch((error: unknown) => error as Error);
   await app.outrigger.waitForOutput(/app holds a call/);
   return { ...app, home, appPort, held };
+}
+
+interface Two<T> {
+  readonly first: T;
+  readonly second: T;
+}
+
+/** Two apps behind one process. @param more of the second one's entry in the run file. */
+async function startTwo(
+  t: TestContext,
+  home: string,
+  more = "",
+): Promise<{ outrigger: Outrigger; ports: Two<number>; apps: Two<RunningApp> }> {
+  const ports = { first: await ownPort(), second: await ownPort() };
+  const command = `["${process.execPath}", "${APP}"]`;
+  const app = (id: string, port: number, rest: string): string =>
+    `  - {appID: ${id}, appDirPath: ., appPort: ${port}, command: ${command}${rest}}\n`;
+  const text = `version: 1\napps:\n${app("first", ports.first, "")}${app("second", ports.second, more)}`;
+  const runFile = join(folderWith(t, { "run.yaml": text }), "run.yaml");
+  const outrigger = startOutrigger(t, ["run", "-f", runFile], { home });
+  const first = await whenReady(outrigger, "first");
+  return { outrigger, ports, apps: { first, second: await whenReady(outrigger, "second") } };
 }
 
 async function release({ appPort }: Busy): Promise<void> {
@@ -116,23 +138,30 @@ describe("a run", { concurrency: 3, timeout: 240_000 }, () => {
 
   test("lets a call that runs make the calls that it needs, to an app of the same process that ends as well", async (t) => {
     const home = ownHome(t);
-    const ports = [await ownPort(), await ownPort()] as const;
-    const command = `["${process.execPath}", "${APP}"]`;
-    const app = (id: string, port: number): string =>
-      `  - {appID: ${id}, appDirPath: ., appPort: ${port}, command: ${command}}\n`;
-    const text = `version: 1\napps:\n${app("first", ports[0])}${app("second", ports[1])}`;
-    const runFile = join(folderWith(t, { "run.yaml": text }), "run.yaml");
-    const outrigger = startOutrigger(t, ["run", "-f", runFile], { home });
-    const first = await whenReady(outrigger, "first");
-    const second = await whenReady(outrigger, "second");
+    const { outrigger, ports, apps } = await startTwo(t, home);
+    const { first, second } = apps;
     const held = fetch(`${first.api}/v1.0/invoke/first/method/hold/second`);
     await outrigger.waitForOutput(/app holds a call/);
     outrigger.process.kill("SIGTERM");
     for (const { listed } of [first, second]) await refusesConnections(listed.internalPort);
-    await fetch(`http://127.0.0.1:${ports[0]}/release`);
+    await fetch(`http://127.0.0.1:${ports.first}/release`);
     const answer = await held;
     assert.deepEqual([answer.status, answer.headers.get("connection")], [200, "close"]);
     assert.match(await answer.text(), /"url":"\/nested"/);
+    assert.equal((await ended(outrigger)).code, 0);
+  });
+
+  test("ends with 0 when an app fails that was about to be told to end", async (t) => {
+    const home = ownHome(t);
+    const { outrigger, ports, apps } = await startTwo(t, home);
+    const held = fetch(`${apps.first.api}/v1.0/invoke/first/method/hold`);
+    await outrigger.waitForOutput(/app holds a call/);
+    outrigger.process.kill("SIGTERM");
+    for (const { listed } of Object.values(apps)) await refusesConnections(listed.internalPort);
+    await fetch(`http://127.0.0.1:${ports.second}/exit/3`);
+    await outrigger.waitForOutput(/^second ● the app ended with exit code 3$/m);
+    await fetch(`http://127.0.0.1:${ports.first}/release`);
+    assert.equal((await held).status, 200);
     assert.equal((await ended(outrigger)).code, 0);
   });
 
