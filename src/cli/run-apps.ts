@@ -78,7 +78,8 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
     stopping.abort();
     display.stopping(reason);
     // All finish their calls before any app ends: a call under way may lead from one to another.
-    await Promise.all(apps.map((app) => app.drain()));
+    await Promise.all(apps.map((app) => app.finishInbound()));
+    await Promise.all(apps.map((app) => app.finishOutbound()));
     await Promise.all(apps.map((app) => app.stop(signal)));
   };
   if (options.once) {

@@ -52,7 +52,8 @@ export class HostedApp {
   #end!: (code: number) => void;
   #sidecar: Sidecar | undefined;
   #process: AppProcess | undefined;
-  #drained: Promise<void> | undefined;
+  #inboundFinished: Promise<void> | undefined;
+  #outboundFinished: Promise<void> | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(spec: HostedAppSpec, host: Host, clock: Clock, events: HostedAppEvents) {
@@ -107,13 +108,19 @@ export class HostedApp {
   }
 
   /**
-   * Lets the calls that run finish, and begins no others. The app goes on, and the other Sidecars of the process still find
-   * it: what they have under way may need it.
+   * Lets the calls to the app finish. The app goes on, and the other Sidecars of the process still find it: what they have
+   * under way may need it.
    */
-  drain(): Promise<void> {
+  finishInbound(): Promise<void> {
     this.#ending.abort();
-    this.#drained ??= this.#sidecar?.drain() ?? Promise.resolve();
-    return this.#drained;
+    this.#inboundFinished ??= this.#sidecar?.finishInbound() ?? Promise.resolve();
+    return this.#inboundFinished;
+  }
+
+  /** Then lets the calls of the app finish, which may have needed the other apps so far. */
+  finishOutbound(): Promise<void> {
+    this.#outboundFinished ??= this.finishInbound().then(() => this.#sidecar?.finishOutbound());
+    return this.#outboundFinished;
   }
 
   /**
@@ -166,9 +173,14 @@ export class HostedApp {
   }
 
   async #stopInOrder(signal: NodeJS.Signals): Promise<void> {
-    await this.#endSidecar();
+    const sidecar = this.#sidecar;
+    if (sidecar !== undefined) this.#host.forget(sidecar);
+    await this.finishOutbound();
+    // Before the app can answer them late; else it finds its Sidecar there for as long as it lives.
+    if (sidecar?.isOverdue === true) await this.#host.cut(sidecar);
     // A program that could not be started has been told of by its watch.
     await this.#process?.stop(signal, APP_PATIENCE_MS).catch(() => undefined);
+    await this.#endSidecar();
     this.#end(0);
   }
 
@@ -177,9 +189,12 @@ export class HostedApp {
   }
 
   async #endSidecar(): Promise<void> {
-    if (this.#sidecar !== undefined) this.#host.forget(this.#sidecar);
-    await this.drain();
-    if (this.#sidecar !== undefined) await this.#host.cut(this.#sidecar);
+    const sidecar = this.#sidecar;
+    if (sidecar === undefined) return;
+    this.#host.forget(sidecar);
+    await this.finishOutbound();
+    await sidecar.finishApi();
+    await this.#host.cut(sidecar);
   }
 
   async #awaitPort(): Promise<void> {

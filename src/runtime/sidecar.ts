@@ -54,7 +54,7 @@ export class AppPortChosen extends Error {
 /**
  * One app's identity and doors. Many live in one process and share nothing but what they are lent.
  *
- * Life: `start`, any number of calls, `drain`, `close`. `close` may be called at any time, and twice.
+ * Life: `start`, any number of calls, `finishInbound`, `finishOutbound`, `finishApi`, `close`. `close` may be called at any time, and twice.
  */
 export class Sidecar {
   readonly settings: SidecarSettings;
@@ -72,6 +72,8 @@ export class Sidecar {
   #announcement: Announcement | undefined;
   #ports: SidecarPorts | undefined;
   #appReady: boolean;
+  /** Of the monotonic clock; undefined until the end begins. */
+  #graceEndsAt: number | undefined;
 
   constructor(settings: SidecarSettings, surroundings: SidecarSurroundings) {
     this.settings = settings;
@@ -132,18 +134,32 @@ export class Sidecar {
     await this.#announcement?.update({ appPid });
   }
 
+  /** Lets the calls to the app finish; no new ones come from other processes. The app may call out as ever. */
+  async finishInbound(): Promise<void> {
+    await this.#announcement?.withdraw();
+    this.#peer.listener.stopAccepting();
+    this.#api.listener.announceClosing();
+    await this.#within(this.#graceLeft(), this.#inboundIdle());
+  }
+
   /**
-   * Lets the calls that run finish, within `gracefulShutdownMs`. No new ones come from other processes; the app itself may
-   * call out for as long as it still answers somebody, who may depend on it.
+   * Then lets the calls of the app finish. It may go on to call, so that it is told to end before it meets a closed door;
+   * only where it never pauses, new calls are refused from some time on.
    */
-  async drain(): Promise<void> {
-    const { clock } = this.#surroundings;
-    const timer = new AbortController();
-    const late = clock.sleep(this.settings.gracefulShutdownMs, timer.signal);
-    // Rejects when it is called off, which is not news.
-    late.catch(() => undefined);
-    await Promise.race([this.#finishCalls(), late]);
-    timer.abort();
+  async finishOutbound(): Promise<void> {
+    const idle = this.#api.listener.whenIdle();
+    if (!(await this.#within(this.#graceLeft() / 2, idle))) await this.finishApi();
+  }
+
+  /** Then takes no calls at all, and lets finish what runs. */
+  async finishApi(): Promise<void> {
+    this.#api.listener.stopAccepting();
+    await this.#within(this.#graceLeft(), Promise.all([this.#api.listener.whenIdle(), this.#inboundIdle()]));
+  }
+
+  /** Whether `gracefulShutdownMs` have passed since {@link finishInbound} was asked. What still runs may be cut. */
+  get isOverdue(): boolean {
+    return this.#graceLeft() === 0;
   }
 
   /** Gives back every port and connection, whatever runs on them. */
@@ -155,13 +171,25 @@ export class Sidecar {
     this.#channel?.close();
   }
 
-  async #finishCalls(): Promise<void> {
-    await this.#announcement?.withdraw();
-    this.#peer.listener.stopAccepting();
-    this.#api.listener.announceClosing();
-    await this.#receiver.whenIdle();
-    this.#api.listener.stopAccepting();
-    await Promise.all([this.#api.listener.whenIdle(), this.#peer.listener.whenIdle(), this.#receiver.whenIdle()]);
+  async #inboundIdle(): Promise<void> {
+    await Promise.all([this.#peer.listener.whenIdle(), this.#receiver.whenIdle()]);
+  }
+
+  #graceLeft(): number {
+    const now = this.#surroundings.clock.monotonic();
+    this.#graceEndsAt ??= now + this.settings.gracefulShutdownMs;
+    return Math.max(0, this.#graceEndsAt - now);
+  }
+
+  /** @returns whether `work` was done in time. */
+  async #within(ms: number, work: Promise<unknown>): Promise<boolean> {
+    const timer = new AbortController();
+    const late = this.#surroundings.clock.sleep(ms, timer.signal).then(() => false);
+    // Rejects when it is called off, which is not news.
+    late.catch(() => undefined);
+    const done = await Promise.race([work.then(() => true), late]);
+    timer.abort();
+    return done;
   }
 
   #buildApi(): ApiServer {

@@ -151,13 +151,31 @@ describe("a run", { concurrency: 3, timeout: 240_000 }, () => {
     assert.equal((await ended(outrigger)).code, 0);
   });
 
+  test("lets an app call out until it is told to end itself, while another one finishes a call", async (t) => {
+    const home = ownHome(t);
+    const { outrigger, ports, apps } = await startTwo(t, home, ", env: {CALLS: first}");
+    const held = fetch(`${apps.first.api}/v1.0/invoke/first/method/hold`);
+    await outrigger.waitForOutput(/app holds a call/);
+    outrigger.process.kill("SIGTERM");
+    for (const { listed } of [apps.first, apps.second]) await refusesConnections(listed.internalPort);
+    const before = outrigger.stdout.length;
+    await waitFor("calls during the drain", () => outrigger.stdout.slice(before).includes("app has called"));
+    await fetch(`http://127.0.0.1:${ports.first}/release`);
+    assert.equal((await held).status, 200);
+    const { code, stdout } = await ended(outrigger);
+    assert.equal(code, 0);
+    const untilTold = stdout.slice(0, stdout.search(/^second │ app got SIGTERM$/m));
+    assert.ok(untilTold.length < stdout.length, stdout);
+    assert.doesNotMatch(untilTold, /app could not call/);
+  });
+
   test("ends with 0 when an app fails that was about to be told to end", async (t) => {
     const home = ownHome(t);
     const { outrigger, ports, apps } = await startTwo(t, home);
     const held = fetch(`${apps.first.api}/v1.0/invoke/first/method/hold`);
     await outrigger.waitForOutput(/app holds a call/);
     outrigger.process.kill("SIGTERM");
-    for (const { listed } of Object.values(apps)) await refusesConnections(listed.internalPort);
+    for (const { listed } of [apps.first, apps.second]) await refusesConnections(listed.internalPort);
     await fetch(`http://127.0.0.1:${ports.second}/exit/3`);
     await outrigger.waitForOutput(/^second ● the app ended with exit code 3$/m);
     await fetch(`http://127.0.0.1:${ports.first}/release`);
