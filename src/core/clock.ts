@@ -1,3 +1,5 @@
+import type { CallSignal } from "./call-signal.ts";
+
 /** Time as a value that is passed in, so that rules about time are tested without waiting. */
 export interface Clock {
   /** Milliseconds since the epoch. */
@@ -5,5 +7,5 @@ export interface Clock {
   /** Milliseconds from an arbitrary start; never goes back. */
   monotonic(): number;
   /** Resolves after `ms`; rejects with the signal's reason when it fires first. */
-  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  sleep(ms: number, signal?: CallSignal): Promise<void>;
 }

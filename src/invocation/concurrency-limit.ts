@@ -1,3 +1,5 @@
+import type { CallSignal } from "../core/call-signal.ts";
+
 /** Slots for calls to one app (`--app-max-concurrency`), handed out in the order they were asked for. */
 export class ConcurrencyLimit {
   #free: number;
@@ -13,7 +15,7 @@ export class ConcurrencyLimit {
    *
    * @throws the signal's reason when it fires while waiting.
    */
-  async acquire(signal: AbortSignal): Promise<() => void> {
+  async acquire(signal: CallSignal): Promise<() => void> {
     if (this.#free > 0) this.#free--;
     else await this.#turn(signal);
     let released = false;
@@ -24,21 +26,22 @@ export class ConcurrencyLimit {
     };
   }
 
-  #turn(signal: AbortSignal): Promise<void> {
+  #turn(signal: CallSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const admit = (): void => {
-        signal.removeEventListener("abort", leave);
+        signal.removeEventListener("abort", listener);
         resolve();
       };
       const leave = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(admit), 1);
-        reject(signal.reason as Error);
+        reject(signal.reason);
       };
       if (signal.aborted) {
-        reject(signal.reason as Error);
+        reject(signal.reason);
         return;
       }
-      signal.addEventListener("abort", leave, { once: true });
+      const listener = { handleEvent: leave };
+      signal.addEventListener("abort", listener);
       this.#waiting.push(admit);
     });
   }

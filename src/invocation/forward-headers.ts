@@ -8,59 +8,82 @@ import type { TraceContext } from "../core/trace-context.ts";
  * and co-hosted calls.
  */
 
-// RFC 9110 7.6.1 and what daprd adds to it.
-const HOP_BY_HOP = new Set([
-  "connection",
-  "keep-alive",
-  "proxy-connection",
-  "proxy-authenticate",
-  "proxy-authorization",
-  "te",
-  "trailer",
-  "transfer-encoding",
-  "upgrade",
-  "http2-settings",
+/** Why a header may have to stay behind; a header can have several reasons, so each is a bit. */
+const HOP_BY_HOP = 1;
+/** About one connection, and set anew on the next. */
+const PER_CONNECTION = 2;
+/** Read into a TraceContext by the caller's sidecar, which writes them anew. */
+const TRACE = 4;
+/** Never believed from an app: they say who calls whom, or mean nothing to an HTTP app. */
+const NOT_FOR_AN_APP = 8;
+const CONTENT_TYPE = 16;
+/** gRPC reserves these names, so daprd carries them under another one (pkg/messaging/v1/util.go). */
+const RENAMED = 32;
+
+const TRAITS: ReadonlyMap<string, number> = new Map([
+  // RFC 9110 7.6.1 and what daprd adds to it.
+  ...["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer"].map(
+    (name) => [name, HOP_BY_HOP] as const,
+  ),
+  ...["transfer-encoding", "upgrade", "http2-settings"].map((name) => [name, HOP_BY_HOP] as const),
+  ...["host", "content-length", "expect"].map((name) => [name, PER_CONNECTION] as const),
+  ...["traceparent", "tracestate", "baggage"].map((name) => [name, TRACE] as const),
+  ["content-type", CONTENT_TYPE],
 ]);
 
-// About one connection, and set anew on the next.
-const PER_CONNECTION = new Set(["host", "content-length", "expect"]);
-
-// Read into a TraceContext by the caller's sidecar, which writes them anew.
-const TRACE = new Set(["traceparent", "tracestate", "baggage"]);
-
-// Never believed: they say who calls whom, and only Outrigger may say that.
 const SAID_BY_OUTRIGGER = /^(?:dapr-caller-|dapr-callee-|destination-app-id$)/;
 
 /** Prefix of the headers two Outriggers use between themselves; from anybody else they are dropped. */
 const OUTRIGGER_PREFIX = "outrigger-";
 
+// Names as they were written, which repeat from call to call. Bounded, because they come from outside.
+const MAX_KNOWN_NAMES = 2000;
+const knownNames = new Map<string, number>();
+
+function traitsOf(name: string): number {
+  const known = knownNames.get(name);
+  if (known !== undefined) return known;
+  const traits = findTraits(name.toLowerCase());
+  if (knownNames.size < MAX_KNOWN_NAMES) knownNames.set(name, traits);
+  return traits;
+}
+
+function findTraits(lower: string): number {
+  let traits = TRAITS.get(lower) ?? 0;
+  if (lower.startsWith(OUTRIGGER_PREFIX)) traits |= HOP_BY_HOP;
+  if (lower.startsWith("grpc-")) traits |= RENAMED;
+  // CGI and WSGI apps read `_` and `-` as the same. `-bin` is binary gRPC metadata, which means nothing to an HTTP app.
+  if (SAID_BY_OUTRIGGER.test(lower.replaceAll("_", "-")) || lower.endsWith("-bin")) traits |= NOT_FOR_AN_APP;
+  return traits;
+}
+
 /** What goes on of what an app's request carried: end-to-end headers, without anything only Outrigger may say. */
 export function requestHeadersFromApp(received: readonly string[]): RawHeaders {
-  return endToEnd(received, (lower, value) => {
-    if (lower === "content-type") return value === "";
-    return PER_CONNECTION.has(lower) || TRACE.has(lower) || isNotForAnApp(lower);
-  });
+  return endToEnd(received, PER_CONNECTION | TRACE | NOT_FOR_AN_APP, true);
 }
 
 /** The same for a request that another Outrigger's caller side has already prepared. */
 export function requestHeadersFromPeer(received: readonly string[]): RawHeaders {
-  return endToEnd(received, (lower) => PER_CONNECTION.has(lower));
+  return endToEnd(received, PER_CONNECTION, false);
 }
 
 /** What goes back of what an app answered: its trace headers do not, the sidecar's own answer for the call. */
 export function responseHeadersFromApp(received: readonly string[]): RawHeaders {
-  return endToEnd(received, (lower) => TRACE.has(lower));
+  return endToEnd(received, TRACE, false);
 }
 
-function endToEnd(received: readonly string[], drop: (lowerName: string, value: string) => boolean): RawHeaders {
+/** @param dropEmptyType an empty Content-Type says nothing, and daprd takes it away (A4). */
+function endToEnd(received: readonly string[], staysBehind: number, dropEmptyType: boolean): RawHeaders {
   const listed = namesListedInConnection(received);
   const kept: RawHeaders = [];
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] ?? "";
-    const lower = name.toLowerCase();
-    const endsHere = HOP_BY_HOP.has(lower) || lower.startsWith(OUTRIGGER_PREFIX) || listed?.has(lower) === true;
     const value = received[i + 1] ?? "";
-    if (!endsHere && !drop(lower, value)) kept.push(forwardedName(name, lower), value);
+    const traits = traitsOf(name);
+    if ((traits & (HOP_BY_HOP | staysBehind)) !== 0) continue;
+    if (listed?.has(name.toLowerCase()) === true) continue;
+    if (dropEmptyType && value === "" && (traits & CONTENT_TYPE) !== 0) continue;
+    kept.push((traits & RENAMED) === 0 ? name : `Dapr-${name}`, value);
   }
   return kept;
 }
@@ -94,19 +117,9 @@ export function addCallerHeaders(
   headers.push("Forwarded", `for=${node};by=${node};host=${host.hostname}`);
 }
 
-function isNotForAnApp(lower: string): boolean {
-  // CGI and WSGI apps read `_` and `-` as the same. `-bin` is binary gRPC metadata, which means nothing to an HTTP app.
-  return SAID_BY_OUTRIGGER.test(lower.replaceAll("_", "-")) || lower.endsWith("-bin");
-}
-
-/** gRPC reserves these names, so daprd carries them under another one (pkg/messaging/v1/util.go). */
-function forwardedName(name: string, lower: string): string {
-  return lower.startsWith("grpc-") ? `Dapr-${name}` : name;
-}
-
 function namesListedInConnection(headers: readonly string[]): Set<string> | undefined {
   const values = headerValues(headers, "connection");
-  if (values.length === 0) return undefined;
+  if (values.length === 0 || (values.length === 1 && /^(?:keep-alive|close)$/i.test(values[0] ?? ""))) return undefined;
   const names = values.join(",").toLowerCase().split(",");
   return new Set(names.map((name) => name.trim()).filter((name) => name !== ""));
 }

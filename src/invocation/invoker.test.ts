@@ -43,7 +43,7 @@ function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, 
     now: () => 0,
     monotonic: () => 1000 + seen.slept.reduce((sum, ms) => sum + ms, 0),
     sleep: (ms, signal) => {
-      if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+      if (signal?.aborted === true) return Promise.reject(signal.reason);
       seen.slept.push(ms);
       return Promise.resolve();
     },

@@ -1,6 +1,7 @@
 import type { AppInstance, NameResolver } from "../components/contract/name-resolver.ts";
 import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver } from "../core/call-observer.ts";
+import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
@@ -28,7 +29,7 @@ export interface Invocation {
   readonly trace: TraceContext;
   readonly body: Body;
   readonly contentLength: number | undefined;
-  readonly signal: AbortSignal;
+  readonly signal: CallSignal;
 }
 
 export interface InvokerParts {
@@ -144,7 +145,7 @@ export class Invoker {
   }
 
   /** None only where the app is a neighbour. @throws {CallError} naming the app and where it was looked for. */
-  async #findInstances(callee: AppIdentity, signal: AbortSignal): Promise<readonly AppInstance[]> {
+  async #findInstances(callee: AppIdentity, signal: CallSignal): Promise<readonly AppInstance[]> {
     for (let tries = 1; ; tries++) {
       const instances = await this.#parts.resolver.resolve(callee);
       if (instances.length > 0 || this.#parts.neighbours.find(callee) !== undefined) return instances;

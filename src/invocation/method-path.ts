@@ -18,12 +18,17 @@ export interface MethodPath {
  * @throws {CallError} InvalidArgument, for escapes that are not hex and for characters that no method may contain.
  */
 export function normaliseMethodPath(raw: string, options: { readonly preserve: boolean }): MethodPath {
+  // Most paths are: nothing to decode, to clean or to refuse.
+  if (PLAIN.test(raw)) return { decoded: raw, wire: raw };
   const bytes = decodePercent(raw);
   const method = cleanPath(bytes);
   refuseForbidden(method);
   const wire = options.preserve ? raw : encodePath(method);
   return { decoded: Buffer.from(method, "latin1").toString("utf8"), wire };
 }
+
+// Segments of what RFC 3986 allows in a path, none of them empty, `.` or `..`, and no slash at the end.
+const PLAIN = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]+)+$/;
 
 /** Bytes as latin1 code units, so that what is not UTF-8 survives too. */
 function decodePercent(raw: string): string {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
+import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError } from "../core/errors.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
@@ -267,13 +268,13 @@ async function microtasks(): Promise<void> {
 }
 
 /** Settles only when the signal fires. */
-function rejectionOf(signal: AbortSignal | undefined): Promise<void> {
+function rejectionOf(signal: CallSignal | undefined): Promise<void> {
   return new Promise((_, reject) => {
     const leave = (): void => {
-      reject(signal?.reason as Error);
+      reject(signal?.reason);
     };
     if (signal?.aborted === true) leave();
-    else signal?.addEventListener("abort", leave);
+    else signal?.addEventListener("abort", { handleEvent: leave });
   });
 }
 

@@ -1,6 +1,6 @@
 import { CallError } from "../core/errors.ts";
 import { InFlight } from "../core/in-flight.ts";
-import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
+import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { responseHeadersFromApp } from "./forward-headers.ts";
 import type { AppChannel, BodyLimit, ReceivedCall } from "./ports.ts";
@@ -65,7 +65,7 @@ export class Receiver {
       release = await limit.acquire(request.signal);
       const response = await channel.call(request);
       whenConsumed(response.body, release, ended);
-      return { ...response, headers: responseHeadersFromApp(response.headers) };
+      return withHeaders(response, responseHeadersFromApp(response.headers));
     } catch (error) {
       release?.();
       ended();

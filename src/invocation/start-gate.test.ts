@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { StartGate } from "./start-gate.ts";
 
@@ -18,13 +19,13 @@ class ManualClock implements Clock {
     return 0;
   }
 
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+  sleep(ms: number, signal?: CallSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const leave = (): void => {
-        reject(signal?.reason as Error);
+        reject(signal?.reason);
       };
       if (signal?.aborted === true) leave();
-      signal?.addEventListener("abort", leave, { once: true });
+      signal?.addEventListener("abort", { handleEvent: leave });
       this.sleeping.push({ ms, wake: resolve });
     });
   }

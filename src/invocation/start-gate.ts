@@ -1,3 +1,4 @@
+import { CallAbort, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 
 /**
@@ -25,12 +26,23 @@ export class StartGate {
   }
 
   /** @throws the signal's reason when it fires first. */
-  async pass(signal: AbortSignal): Promise<void> {
+  async pass(signal: CallSignal): Promise<void> {
     if (this.isOpen) return;
+    const waiting = new CallAbort();
+    const end = {
+      handleEvent: () => {
+        waiting.abort(new Error("the wait is over"));
+      },
+    };
+    const ends: readonly CallSignal[] = [this.#opened.signal, signal];
+    for (const each of ends) each.addEventListener("abort", end);
+    if (signal.aborted) end.handleEvent();
     try {
-      await this.#clock.sleep(this.#patienceMs, AbortSignal.any([this.#opened.signal, signal]));
+      await this.#clock.sleep(this.#patienceMs, waiting);
     } catch {
-      signal.throwIfAborted();
+      if (signal.aborted) throw signal.reason;
+    } finally {
+      for (const each of ends) each.removeEventListener("abort", end);
     }
   }
 }

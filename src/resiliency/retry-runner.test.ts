@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { BUILT_IN_SERVICE_RETRIES, type RetriedWork, RetriesExhausted, runWithRetries } from "./retry-runner.ts";
 
@@ -18,8 +19,8 @@ class SkippingClock implements Clock {
     return this.slept.reduce((sum, ms) => sum + ms, 0);
   }
 
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    if (signal?.aborted === true) return Promise.reject(signal.reason as Error);
+  sleep(ms: number, signal?: CallSignal): Promise<void> {
+    if (signal?.aborted === true) return Promise.reject(signal.reason);
     this.slept.push(ms);
     return Promise.resolve();
   }

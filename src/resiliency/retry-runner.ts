@@ -1,3 +1,4 @@
+import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 
 /** How often, and after what pause, something that failed is tried again. */
@@ -13,7 +14,7 @@ export const BUILT_IN_SERVICE_RETRIES: RetryPolicy = { maxRetries: 3, intervalMs
 export interface RetriedWork<T> {
   readonly policy: RetryPolicy;
   readonly clock: Clock;
-  readonly signal: AbortSignal;
+  readonly signal: CallSignal;
   attempt(): Promise<T>;
   /** Asked after each failure; false ends the work with that failure. */
   mayRetry(error: unknown): boolean;

@@ -1,14 +1,24 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Clock } from "../core/clock.ts";
 
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
-  sleep: async (ms, signal) => {
-    try {
-      await delay(ms, undefined, { signal });
-    } catch (error) {
-      throw signal?.aborted === true ? signal.reason : error;
-    }
-  },
+  sleep: (ms, signal) =>
+    new Promise((resolve, reject) => {
+      if (signal?.aborted === true) {
+        reject(signal.reason);
+        return;
+      }
+      const timer = setTimeout(() => {
+        signal?.removeEventListener("abort", listener);
+        resolve();
+      }, ms);
+      const listener = {
+        handleEvent: () => {
+          clearTimeout(timer);
+          reject(signal?.reason);
+        },
+      };
+      signal?.addEventListener("abort", listener);
+    }),
 };

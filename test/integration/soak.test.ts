@@ -36,7 +36,8 @@ test(`${SECONDS} s at full load, with kills of app and sidecar: no wrong byte, n
   const counts = await underLoad(t, caller.api, instances, async () => {
     const end = Date.now() + SECONDS * 1000;
     for (let round = 0; Date.now() < end; round++) {
-      const victim = instances[round % 2] as RunningCallee;
+      const victim = instances[round % 2];
+      assert.ok(victim !== undefined);
       const what = round % 4 < 2 ? "app" : "sidecar";
       kills[what]++;
       kill(what === "app" ? victim.appPid : victim.outrigger.pid, "SIGKILL");

@@ -68,9 +68,9 @@ export class ApiServer {
       const { rawHeaders: headers, method } = exchange;
       const { path, query } = splitRequestTarget(exchange.target) ?? { path: "/", query: undefined };
       const trace = traceContextOf(headers);
-      const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
+      const health = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
       // Health answers come before the trace context, as daprd's do (observed/, "system").
-      if (this.#answeredAsHealth(request)) return;
+      if (this.#answeredAsHealth(health)) return;
       const badBaggage = trace.baggage === undefined ? undefined : whyBaggageIsInvalid(trace.baggage);
       if (badBaggage !== undefined) {
         answerPlainError(exchange, 400, `invalid baggage header: ${badBaggage}`, []);
@@ -83,7 +83,7 @@ export class ApiServer {
         return;
       }
       const tokenChecked = this.#parts.tokens.required;
-      await this.#routeFor(key)({ ...request, traceHeaders, tokenChecked });
+      await this.#routeFor(key)({ exchange, method, path, query, headers, trace, traceHeaders, tokenChecked });
     } catch (error) {
       answerError(exchange, error, traceHeaders, this.#parts.log);
     }

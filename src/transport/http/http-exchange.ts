@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { CallSignal } from "../../core/call-signal.ts";
 import type { Body } from "../../core/message.ts";
 import type { RawHeaders } from "../../core/raw-headers.ts";
 
@@ -15,7 +16,7 @@ export interface HttpExchange {
   /** Bytes of the request's body: 0 where it has none, undefined where it does not say. */
   readonly contentLength: number | undefined;
   /** Fires when the client goes away before the answer is complete. */
-  readonly signal: AbortSignal;
+  readonly signal: CallSignal;
   /** False once an answer has begun, or there is nobody left to answer. */
   readonly isAnswerable: boolean;
   /**

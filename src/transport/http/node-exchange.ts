@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
+import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
 import { withoutHeaders } from "../../core/raw-headers.ts";
 import { limited } from "../body-limit.ts";
 import { reasonPhrase } from "../http1/status-line.ts";
@@ -17,7 +18,7 @@ export class NodeExchange implements HttpExchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #owner: NodeExchangeOwner;
-  readonly #gone = new AbortController();
+  readonly #gone = new CallAbort();
   #expectsContinue: boolean;
   #patience: NodeJS.Timeout | undefined;
 
@@ -49,8 +50,8 @@ export class NodeExchange implements HttpExchange {
     return headers["transfer-encoding"] === undefined ? Number(headers["content-length"] ?? 0) : undefined;
   }
 
-  get signal(): AbortSignal {
-    return this.#gone.signal;
+  get signal(): CallSignal {
+    return this.#gone;
   }
 
   get isAnswerable(): boolean {

@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
+import { CallAbort } from "../../core/call-signal.ts";
 import {
   HALF_CLOSED_PATIENCE_MS,
   type HttpAnswer,
@@ -264,7 +265,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
       this.#exchange = undefined;
       this.#outgoing?.stop();
       this.#outgoing = undefined;
-      if (!exchange.isOver) exchange.abort(gone);
+      if (!exchange.isOver) exchange.signal.abort(gone);
       this.#countAsEnded(exchange);
     }
     this.#owner.closed(this);
@@ -423,7 +424,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
       return;
     }
     this.#over = true;
-    this.#exchange?.abort(new MalformedMessage(reason));
+    this.#exchange?.signal.abort(new MalformedMessage(reason));
     this.#socket.end(text, "latin1");
     this.#socket.destroySoon();
   }
@@ -433,8 +434,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
 class Exchange implements HttpExchange {
   readonly #connection: ServerConnection;
   readonly #head: RequestHead;
-  #abort: AbortController | undefined;
-  #gone: Error | undefined;
+  readonly signal = new CallAbort();
   isAnswered = false;
   /** Answered to the last byte. */
   isOver = false;
@@ -469,20 +469,12 @@ class Exchange implements HttpExchange {
     return chunked ? undefined : (contentLength ?? 0);
   }
 
-  get signal(): AbortSignal {
-    if (this.#abort === undefined) {
-      this.#abort = new AbortController();
-      if (this.#gone !== undefined) this.#abort.abort(this.#gone);
-    }
-    return this.#abort.signal;
-  }
-
   get isAnswerable(): boolean {
-    return !this.isAnswered && this.#gone === undefined;
+    return !this.isAnswered && !this.signal.aborted;
   }
 
   readBody(): Promise<Uint8Array> | Uint8Array {
-    if (this.#gone !== undefined) return Promise.reject(this.#gone);
+    if (this.signal.reason !== undefined) return Promise.reject(this.signal.reason);
     return this.#connection.readBody(this.contentLength ?? 0);
   }
 
@@ -497,11 +489,6 @@ class Exchange implements HttpExchange {
 
   cut(): void {
     this.#connection.destroy();
-  }
-
-  abort(reason: Error): void {
-    this.#gone = reason;
-    this.#abort?.abort(reason);
   }
 }
 

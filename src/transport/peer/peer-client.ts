@@ -2,7 +2,7 @@ import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { qualifiedName } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
-import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
+import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
@@ -38,10 +38,12 @@ export class PeerClient implements PeerCaller {
   }
 
   async call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+    const { method, path, query, body, contentLength, signal } = request;
     const headers = [...request.headers, TARGET_HEADER, qualifiedName(instance.app)];
-    const response = await this.#send(instance, { ...request, headers });
+    const response = await this.#send(instance, { method, path, query, headers, body, contentLength, signal });
     const error = headerValue(response.headers, ERROR_HEADER);
-    if (error === undefined) return { ...response, headers: responseHeadersFromApp(response.headers) };
+    // As the callee's sidecar prepared them, but for what its connection said of itself.
+    if (error === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
     const message = await readAtMost(response.body, MAX_ERROR_BYTES);
     if (error === NOT_THIS_APP) throw new CallError("Unavailable", message);
     throw new CallError(parseStatusCode(error), message);

@@ -75,7 +75,10 @@ export class PeerServer {
     }
     const body = await requestBodyOf(exchange, NO_LIMIT);
     const headers = requestHeadersFromPeer(rawHeaders);
-    return { caller: callerOf(headers), request: { method, ...place, headers, body, contentLength, signal } };
+    return {
+      caller: callerOf(headers),
+      request: { method, path: place.path, query: place.query, headers, body, contentLength, signal },
+    };
   }
 
   async #receive(call: ReceivedCall): Promise<ResponseMessage | Error> {

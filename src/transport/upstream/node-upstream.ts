@@ -83,11 +83,12 @@ function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage
     const onAbort = (): void => {
       fail(signal.reason as Error);
     };
-    signal.addEventListener("abort", onAbort, { once: true });
+    const listener = { handleEvent: onAbort };
+    signal.addEventListener("abort", listener);
     if (signal.aborted) onAbort();
     outgoing.on("error", fail);
     outgoing.once("close", () => {
-      signal.removeEventListener("abort", onAbort);
+      signal.removeEventListener("abort", listener);
       // An answer that switches protocols, which nobody asked for, is told by nothing but this.
       if (answer === undefined) fail(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
     });

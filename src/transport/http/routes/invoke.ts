@@ -9,6 +9,7 @@ import { requestBodyOf } from "../request-body.ts";
 const INVOKE_PREFIX = "/v1.0/invoke/";
 const METHOD_SEPARATOR = "/method/";
 const APP_ID_HEADER = "dapr-app-id";
+const API_TOKEN_HEADER = "dapr-api-token";
 
 export interface InvokeRoute {
   readonly invoker: Invoker;
@@ -24,17 +25,23 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
   }
   const { exchange } = request;
   const body = await requestBodyOf(exchange, route.maxBodyBytes);
+  const { target, rawPath, methodMissing } = named;
   const response = await route.invoker.invoke({
-    ...named,
+    target,
+    rawPath,
+    methodMissing,
     method: request.method,
     query: request.query,
-    headers: withoutHeaders(request.headers, (name) => isForTheSidecar(name, request)),
+    headers: headersForTheApp(request),
     trace: request.trace,
     body,
     contentLength: exchange.contentLength,
     signal: exchange.signal,
   });
-  exchange.answer({ ...response, headers: [...response.headers, ...request.traceHeaders] });
+  // The response's own list: nobody else has it.
+  const { status, statusText, headers } = response;
+  for (const part of request.traceHeaders) headers.push(part);
+  exchange.answer({ status, statusText, headers, body: response.body });
 }
 
 interface NamedTarget {
@@ -80,6 +87,8 @@ function basicAuthTarget(headers: readonly string[]): string | undefined {
 }
 
 /** Read here and gone: the target, and the API token where the sidecar asks for one (A1). */
-function isForTheSidecar(name: string, request: ApiRequest): boolean {
-  return name === APP_ID_HEADER || (request.tokenChecked && name === "dapr-api-token");
+function headersForTheApp({ headers, tokenChecked }: ApiRequest): readonly string[] {
+  const hasToken = tokenChecked && headerValue(headers, API_TOKEN_HEADER) !== undefined;
+  if (!hasToken && headerValue(headers, APP_ID_HEADER) === undefined) return headers;
+  return withoutHeaders(headers, (name) => name === APP_ID_HEADER || (tokenChecked && name === API_TOKEN_HEADER));
 }
