@@ -32,14 +32,16 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
   return {
     app: identityFrom(flags, env),
     appPort: flags.port("app-port"),
-    appChannelAddress: flags.text("app-channel-address") ?? LOOPBACK,
+    appChannelAddress: unbracketed(flags.text("app-channel-address") ?? LOOPBACK),
     appStartPatienceMs: forRun ? APP_START_PATIENCE_MS : 0,
     appMaxConcurrency: flags.count("app-max-concurrency") ?? -1,
     httpPort: flags.port("dapr-http-port") ?? (forRun ? 0 : DAPRD_HTTP_PORT),
     grpcPort: flags.port("dapr-grpc-port") ?? (forRun ? 0 : DAPRD_GRPC_PORT),
     internalPort: flags.port("dapr-internal-grpc-port") ?? 0,
     listenAddresses: listenAddresses(flags, forRun),
-    internalListenAddress: flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
+    internalListenAddress: unbracketed(
+      flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
+    ),
     maxBodyBytes: flags.size("max-body-size"),
     readBufferBytes: readBufferBytes(flags),
     gracefulShutdownMs: (graceSeconds < 0 ? DEFAULT_GRACE_SECONDS : graceSeconds) * 1000,
@@ -67,10 +69,15 @@ function identityFrom(flags: FlagValues, env: NodeJS.ProcessEnv): SidecarSetting
 
 function listenAddresses(flags: FlagValues, forRun: boolean): readonly string[] {
   const text = flags.text("dapr-listen-addresses") ?? (forRun ? LOOPBACK : everywhere());
-  const addresses = text.split(",").map((address) => address.trim().replace(/^\[(.*)\]$/, "$1"));
+  const addresses = text.split(",").map((address) => unbracketed(address.trim()));
   const named = addresses.filter((address) => address !== "");
   if (named.length === 0) throw new CliError("--dapr-listen-addresses names no address");
   return named;
+}
+
+/** An IPv6 address as sockets want it; people write it as URLs do. */
+function unbracketed(address: string): string {
+  return address.replace(/^\[(.*)\]$/, "$1");
 }
 
 // Node refuses to parse with less than a request line needs, and counts in 32 bits.

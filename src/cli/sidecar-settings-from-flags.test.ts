@@ -1,0 +1,18 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
+import { FlagValues, type TypedFlags } from "./flag-values.ts";
+import type { CommandName } from "./flags.ts";
+import { settingsFrom } from "./sidecar-settings-from-flags.ts";
+
+function settings(typed: TypedFlags, command: CommandName = "run"): SidecarSettings {
+  const flags = new FlagValues({ "app-id": ["math"], ...typed });
+  const configuration = { preservePath: false, withoutEffect: [] };
+  return settingsFrom({ command, flags, env: {}, configuration, appCommand: "" });
+}
+
+test("an IPv6 address may stand in brackets, as in a URL", () => {
+  assert.equal(settings({ "app-channel-address": ["[::1]"] }).appChannelAddress, "::1");
+  assert.equal(settings({ "dapr-internal-grpc-listen-address": ["[::1]"] }).internalListenAddress, "::1");
+  assert.deepEqual(settings({ "dapr-listen-addresses": ["[::1],127.0.0.1"] }).listenAddresses, ["::1", "127.0.0.1"]);
+});
