@@ -16,3 +16,8 @@ test("an IPv6 address may stand in brackets, as in a URL", () => {
   assert.equal(settings({ "dapr-internal-grpc-listen-address": ["[::1]"] }).internalListenAddress, "::1");
   assert.deepEqual(settings({ "dapr-listen-addresses": ["[::1],127.0.0.1"] }).listenAddresses, ["::1", "127.0.0.1"]);
 });
+
+test("an address to listen on that is named twice is listened on once", () => {
+  const { listenAddresses } = settings({ "dapr-listen-addresses": ["127.0.0.1,[::1], 127.0.0.1,::1"] });
+  assert.deepEqual(listenAddresses, ["127.0.0.1", "::1"]);
+});

@@ -70,9 +70,10 @@ function identityFrom(flags: FlagValues, env: NodeJS.ProcessEnv): SidecarSetting
 function listenAddresses(flags: FlagValues, forRun: boolean): readonly string[] {
   const text = flags.text("dapr-listen-addresses") ?? (forRun ? LOOPBACK : everywhere());
   const addresses = text.split(",").map((address) => unbracketed(address.trim()));
-  const named = addresses.filter((address) => address !== "");
-  if (named.length === 0) throw new CliError("--dapr-listen-addresses names no address");
-  return named;
+  // A port is bound once on each address; an address that is named twice is still one.
+  const named = new Set(addresses.filter((address) => address !== ""));
+  if (named.size === 0) throw new CliError("--dapr-listen-addresses names no address");
+  return [...named];
 }
 
 /** An IPv6 address as sockets want it; people write it as URLs do. */
