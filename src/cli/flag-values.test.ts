@@ -140,6 +140,12 @@ test("a flag that asks for what is not there stops the start, unless it asks for
   assert.deepEqual(judgeFlags({ "app-protocol": ["http"], "enable-mtls": ["false"], mode: ["standalone"] }), []);
 });
 
+test("what holds anyway may be said in any way the flag can be read", () => {
+  assert.deepEqual(judgeFlags({ "app-protocol": ["HTTP"], "enable-mtls": ["0"], mode: ["Standalone"] }), []);
+  assert.deepEqual(judgeFlags({ "enable-mtls": ["F"], "app-ssl": ["False"], "enable-app-health-check": ["0"] }), []);
+  assert.throws(() => judgeFlags({ "enable-mtls": ["1"] }), { name: "CliError", message: /^--enable-mtls 1 is not/ });
+});
+
 test("the last value of a flag is the one that is judged", () => {
   assert.deepEqual(judgeFlags({ "enable-mtls": ["true", "false"] }), []);
   assert.throws(() => judgeFlags({ "enable-mtls": ["false", "true"] }), { name: "CliError" });

@@ -27,10 +27,7 @@ export class FlagValues {
   /** @throws {CliError} where it is neither true nor false. */
   switch(name: FlagName, fallback = false): boolean {
     const text = this.text(name);
-    if (text === undefined) return fallback;
-    if (/^(?:true|t|1)$/i.test(text)) return true;
-    if (/^(?:false|f|0)$/i.test(text)) return false;
-    throw new CliError(`--${name} is "${text}"; give true or false`);
+    return text === undefined ? fallback : readSwitch(name, text);
   }
 
   /** @throws {CliError} where it is not a whole number. */
@@ -62,6 +59,12 @@ export class FlagValues {
   }
 }
 
+function readSwitch(name: string, text: string): boolean {
+  if (/^(?:true|t|1)$/i.test(text)) return true;
+  if (/^(?:false|f|0)$/i.test(text)) return false;
+  throw new CliError(`--${name} is "${text}"; give true or false`);
+}
+
 // Kubernetes' quantities, which daprd reads these flags as.
 const UNITS: Readonly<Record<string, number>> = {
   k: 1e3,
@@ -86,12 +89,19 @@ export function judgeFlags(typed: TypedFlags): string[] {
     const flag = (FLAGS as readonly Flag[]).find((candidate) => candidate.name === name);
     if (flag === undefined || flag.state === "works" || flag.state === "ignored") continue;
     const value = values?.at(-1) ?? "";
-    if (value === (flag.harmless ?? flag.default)) continue;
+    if (value === flag.default || asksForNothing(flag, value)) continue;
     if (flag.state === "refused")
       throw new CliError(`--${name} ${value} is not supported by this version of Outrigger${only(flag)}`);
     warnings.push(`--${name} is accepted and has no effect in this version of Outrigger`);
   }
   return warnings;
+}
+
+/** Compared as what they mean: `0` is `false` to Go's flags, and daprd does not mind the case of a protocol. */
+function asksForNothing({ name, kind, harmless }: Flag, value: string): boolean {
+  if (harmless === undefined) return false;
+  if (kind === "switch") return readSwitch(name, value) === readSwitch(name, harmless);
+  return value.toLowerCase() === harmless.toLowerCase();
 }
 
 function only(flag: Flag): string {
