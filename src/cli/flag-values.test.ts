@@ -117,6 +117,20 @@ for (const text of ["", "4 Mi", "4MB", "4mi", "Mi", "1e6", ".5Mi", "4Mi "]) {
   });
 }
 
+for (const [name, text, advice] of [
+  ["metrics-port", "abc", 'is "abc"; give a whole number'],
+  ["app-health-threshold", "x", 'is "x"; give a whole number'],
+  ["profile-port", "65536", "is 65536; ports end at 65535"],
+  ["enable-metrics", "maybe", 'is "maybe"; give true or false'],
+  ["scheduler-job-streams", "many", 'is "many"; give a whole number'],
+  ["dapr-http-max-request-size", "4Mi", 'is "4Mi"; give a whole number'],
+] as const) {
+  test(`--${name} ${text} is refused, though nothing asks for its value`, () => {
+    assert.throws(() => new FlagValues({ [name]: [text] }), { name: "CliError", message: `--${name} ${advice}` });
+    assert.throws(() => new FlagValues({ [name]: [text, "1"] }), { name: "CliError" }, "a later one hides it");
+  });
+}
+
 test("flags that work, and Dapr's that mean nothing here, are taken without a word", () => {
   assert.deepEqual(judgeFlags({ "app-id": ["math"], "placement-host-address": ["localhost:50005"] }), []);
 });

@@ -1,5 +1,5 @@
 import { CliError } from "./cli-error.ts";
-import { FLAGS, type Flag, type FlagName } from "./flags.ts";
+import { FLAGS, type Flag, type FlagKind, type FlagName } from "./flags.ts";
 
 /** What was typed, by flag: every value, in order. A switch without a value is typed as "true". */
 export type TypedFlags = Readonly<Partial<Record<string, readonly string[]>>>;
@@ -8,7 +8,11 @@ export type TypedFlags = Readonly<Partial<Record<string, readonly string[]>>>;
 export class FlagValues {
   readonly #typed: TypedFlags;
 
+  /** @throws {CliError} where a value is not of its flag's kind, whether or not anything asks for it. */
   constructor(typed: TypedFlags) {
+    for (const { name, kind } of FLAGS as readonly Flag[]) {
+      for (const value of typed[name] ?? []) READERS[kind](name, value);
+    }
     this.#typed = typed;
   }
 
@@ -24,45 +28,60 @@ export class FlagValues {
     return this.#typed[name] ?? [];
   }
 
-  /** @throws {CliError} where it is neither true nor false. */
   switch(name: FlagName, fallback = false): boolean {
     const text = this.text(name);
     return text === undefined ? fallback : readSwitch(name, text);
   }
 
-  /** @throws {CliError} where it is not a whole number. */
   count(name: FlagName): number | undefined {
     const text = this.text(name);
-    if (text === undefined) return undefined;
-    if (!/^-?\d{1,9}$/.test(text)) throw new CliError(`--${name} is "${text}"; give a whole number`);
-    return Number(text);
+    return text === undefined ? undefined : readCount(name, text);
   }
 
-  /** Undefined where none was given; in Dapr, 0 and -1 say so too. @throws {CliError} */
+  /** Undefined where none was given; in Dapr, 0 and -1 say so too. */
   port(name: FlagName): number | undefined {
-    const port = this.count(name);
-    if (port === undefined || port <= 0) return undefined;
-    if (port > 65_535) throw new CliError(`--${name} is ${port}; ports end at 65535`);
-    return port;
+    const text = this.text(name);
+    return text === undefined ? undefined : readPort(name, text);
   }
 
-  /** Bytes; the default for 0 or less, as in daprd. @throws {CliError} */
+  /** Bytes; the default for 0 or less, as in daprd. */
   size(name: FlagName): number {
-    const bytes = this.#bytes(name, this.text(name) ?? "");
-    return bytes > 0 ? bytes : this.#bytes(name, flagNamed(name).default ?? "");
-  }
-
-  #bytes(name: FlagName, text: string): number {
-    const match = /^(-?\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|K|M|G|T)?$/.exec(text);
-    if (match === null) throw new CliError(`--${name} is "${text}"; give bytes, or a size as 4Ki, 4Mi or 100M`);
-    return Math.floor(Number(match[1]) * (UNITS[match[2] ?? ""] ?? 1));
+    const bytes = readBytes(name, this.text(name) ?? "");
+    return bytes > 0 ? bytes : readBytes(name, flagNamed(name).default ?? "");
   }
 }
+
+const READERS: Readonly<Record<FlagKind, (name: string, text: string) => unknown>> = {
+  text: (_, text) => text,
+  list: (_, text) => text,
+  switch: readSwitch,
+  count: readCount,
+  port: readPort,
+  size: readBytes,
+};
 
 function readSwitch(name: string, text: string): boolean {
   if (/^(?:true|t|1)$/i.test(text)) return true;
   if (/^(?:false|f|0)$/i.test(text)) return false;
   throw new CliError(`--${name} is "${text}"; give true or false`);
+}
+
+function readCount(name: string, text: string): number {
+  if (!/^-?\d{1,9}$/.test(text)) throw new CliError(`--${name} is "${text}"; give a whole number`);
+  return Number(text);
+}
+
+function readPort(name: string, text: string): number | undefined {
+  const port = readCount(name, text);
+  if (port <= 0) return undefined;
+  if (port > 65_535) throw new CliError(`--${name} is ${port}; ports end at 65535`);
+  return port;
+}
+
+function readBytes(name: string, text: string): number {
+  const match = /^(-?\d+(?:\.\d+)?)(Ki|Mi|Gi|Ti|k|K|M|G|T)?$/.exec(text);
+  if (match === null) throw new CliError(`--${name} is "${text}"; give bytes, or a size as 4Ki, 4Mi or 100M`);
+  return Math.floor(Number(match[1]) * (UNITS[match[2] ?? ""] ?? 1));
 }
 
 // Kubernetes' quantities, which daprd reads these flags as.

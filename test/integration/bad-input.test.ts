@@ -352,6 +352,9 @@ const BAD_STARTS: readonly BadStart[] = [
   badValue("--app-port", "70000", /65535/),
   badValue("--app-max-concurrency", "1.5", /whole number/),
   badValue("--max-body-size", "4Xi", /4Mi/),
+  badValue("--metrics-port", "abc", /whole number/),
+  badValue("--app-health-threshold", "x", /whole number/),
+  badValue("--dapr-http-max-request-size", "junk", /whole number/),
   badValue("--log-level", "loud", /debug, info, warn, error/),
   {
     name: "a switch is neither true nor false",
