@@ -61,6 +61,8 @@ export const FLAGS = [
 
   { name: "max-body-size", short: "B", kind: "size", default: "4Mi", group: "Limits", state: "works", help: "the largest request body, as 4Mi, 100M or bytes; 0 or less for the default" },
   { name: "read-buffer-size", kind: "size", default: "4Ki", group: "Limits", state: "works", help: "the largest request header block; 4 KiB more are accepted, as in daprd" },
+  { name: "dapr-http-max-request-size", kind: "count", group: "Limits", state: "works", help: "the older --max-body-size, in MiB; that one wins" },
+  { name: "dapr-http-read-buffer-size", kind: "count", group: "Limits", state: "works", help: "the older --read-buffer-size, in KiB; that one wins" },
 
   { name: "resources-path", short: "d", kind: "list", group: "Resources", state: "works", help: "a directory of resources; may be given several times" },
   { name: "components-path", kind: "list", group: "Resources", state: "works", help: "the older name of --resources-path" },
@@ -100,8 +102,6 @@ export const FLAGS = [
   { name: "actors-disseminate-timeout", kind: "text", group: "Other", state: "ignored", help: "there are no actors here" },
   { name: "disable-builtin-k8s-secret-store", kind: "switch", group: "Other", state: "ignored", help: "there is no such store here" },
   { name: "app-ssl", kind: "switch", group: "Other", state: "refused", harmless: "false", help: "the older way to say --app-protocol https" },
-  { name: "dapr-http-max-request-size", kind: "count", group: "Other", state: "ignored", help: "the older --max-body-size" },
-  { name: "dapr-http-read-buffer-size", kind: "count", group: "Other", state: "ignored", help: "the older --read-buffer-size" },
   { name: "image-pull-policy", kind: "text", only: "run", group: "Other", state: "ignored", help: "there are no images here" },
   { name: "runtime-path", kind: "text", only: "run", group: "Other", state: "ignored", help: "where Dapr's runtime is; there is none here" },
 ] as const satisfies readonly Flag[];

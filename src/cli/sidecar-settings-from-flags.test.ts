@@ -21,3 +21,13 @@ test("an address to listen on that is named twice is listened on once", () => {
   const { listenAddresses } = settings({ "dapr-listen-addresses": ["127.0.0.1,[::1], 127.0.0.1,::1"] });
   assert.deepEqual(listenAddresses, ["127.0.0.1", "::1"]);
 });
+
+test("the older flags for sizes count in MiB and KiB, and hold where the newer ones are not given", () => {
+  const older = { "dapr-http-max-request-size": ["16"], "dapr-http-read-buffer-size": ["8"] };
+  const { maxBodyBytes, readBufferBytes } = settings(older);
+  assert.deepEqual([maxBodyBytes, readBufferBytes], [16 * 1024 ** 2, 8 * 1024]);
+  const both = settings({ ...older, "max-body-size": ["1Mi"], "read-buffer-size": ["2Ki"] });
+  assert.deepEqual([both.maxBodyBytes, both.readBufferBytes], [1024 ** 2, 2 * 1024]);
+  const none = settings({ "dapr-http-max-request-size": ["-1"], "dapr-http-read-buffer-size": ["0"] });
+  assert.deepEqual([none.maxBodyBytes, none.readBufferBytes], [4 * 1024 ** 2, 4 * 1024]);
+});

@@ -5,7 +5,7 @@ import type { Configuration } from "../resources/configuration.ts";
 import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
 import { CliError } from "./cli-error.ts";
 import type { FlagValues } from "./flag-values.ts";
-import type { CommandName } from "./flags.ts";
+import type { CommandName, FlagName } from "./flags.ts";
 
 export interface SettingsSource {
   readonly command: CommandName;
@@ -42,7 +42,7 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     internalListenAddress: unbracketed(
       flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
     ),
-    maxBodyBytes: flags.size("max-body-size"),
+    maxBodyBytes: sizeOf(flags, "max-body-size", "dapr-http-max-request-size", 2 ** 20),
     readBufferBytes: readBufferBytes(flags),
     gracefulShutdownMs: (graceSeconds < 0 ? DEFAULT_GRACE_SECONDS : graceSeconds) * 1000,
     apiTokens: [env["DAPR_API_TOKEN"], env["DAPR_API_TOKEN_PREVIOUS"]],
@@ -86,7 +86,14 @@ const MIN_READ_BUFFER = 1024;
 const MAX_READ_BUFFER = 2 ** 30;
 
 function readBufferBytes(flags: FlagValues): number {
-  return Math.min(Math.max(flags.size("read-buffer-size"), MIN_READ_BUFFER), MAX_READ_BUFFER);
+  const bytes = sizeOf(flags, "read-buffer-size", "dapr-http-read-buffer-size", 2 ** 10);
+  return Math.min(Math.max(bytes, MIN_READ_BUFFER), MAX_READ_BUFFER);
+}
+
+/** Bytes, as `name` says; where only its older form was given, as that does, which counts in `olderUnit` bytes. */
+function sizeOf(flags: FlagValues, name: FlagName, older: FlagName, olderUnit: number): number {
+  const units = flags.has(name) ? 0 : (flags.count(older) ?? 0);
+  return units > 0 ? units * olderUnit : flags.size(name);
 }
 
 /** Every address of this host: both families through one socket, where it has IPv6 at all. */

@@ -54,6 +54,29 @@ test("an app without a command is started by somebody else", () => {
   assert.deepEqual(readOne("version: 1\napps:\n  - appDirPath: .\n    appPort: 5001\n").command, []);
 });
 
+test("keys have older names, and an app's own wins over what is in common by whichever name", () => {
+  const sizes = "daprMaxBodySize: 1Mi, daprReadBufferSize: 8Ki, daprHTTPMaxRequestSize: 2, daprHTTPReadBufferSize: 16";
+  assert.deepEqual(readOne(`version: 1\napps:\n  - { appDirPath: ., ${sizes} }\n`).flags, {
+    "max-body-size": ["1Mi"],
+    "read-buffer-size": ["8Ki"],
+    "dapr-http-max-request-size": ["2"],
+    "dapr-http-read-buffer-size": ["16"],
+    config: [],
+    "resources-path": [],
+  });
+  const apps = read(`version: 1
+common: { maxBodySize: 4Mi }
+apps:
+  - { appID: a, appDirPath: ., daprMaxBodySize: 1Mi }
+  - { appID: b, appDirPath: ., daprMaxBodySize: 1Mi, maxBodySize: 2Mi }
+  - { appID: c, appDirPath: . }
+`);
+  assert.deepEqual(
+    apps.map(({ flags }) => flags["max-body-size"]),
+    [["1Mi"], ["2Mi"], ["4Mi"]],
+  );
+});
+
 test("keys of Dapr's run file are flags under another name", () => {
   const { flags } = readOne(`
 version: 1

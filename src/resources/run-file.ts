@@ -41,6 +41,8 @@ const shared = {
   appSSL: flag,
   maxBodySize: size,
   readBufferSize: size,
+  daprMaxBodySize: size,
+  daprReadBufferSize: size,
   daprHTTPMaxRequestSize: size,
   daprHTTPReadBufferSize: size,
   enableAppHealthCheck: flag,
@@ -92,6 +94,9 @@ const FLAG_OF_KEY = {
   placementHostAddress: "placement-host-address",
   schedulerHostAddress: "scheduler-host-address",
   appSSL: "app-ssl",
+  // Of two names for one flag, the one that stands later here wins.
+  daprMaxBodySize: "max-body-size",
+  daprReadBufferSize: "read-buffer-size",
   maxBodySize: "max-body-size",
   readBufferSize: "read-buffer-size",
   daprHTTPMaxRequestSize: "dapr-http-max-request-size",
@@ -174,13 +179,12 @@ function portOf(app: RunFileApp, flag: string): number | undefined {
 function toRunFileApp(common: Partial<App>, app: App, folder: string): RunFileApp {
   const merged: App = { ...common, ...app };
   const appDirPath = resolve(folder, app.appDirPath);
-  const flags: Record<string, string[]> = {};
-  for (const [key, name] of Object.entries(FLAG_OF_KEY)) {
-    const value = merged[key as keyof typeof FLAG_OF_KEY];
-    if (value !== undefined) flags[name] = [String(value)];
-  }
-  flags["config"] = configPath(common, app, folder, appDirPath);
-  flags["resources-path"] = resourcePaths(common, app, folder, appDirPath);
+  const flags = {
+    ...flagsIn(common),
+    ...flagsIn(app),
+    config: configPath(common, app, folder, appDirPath),
+    "resources-path": resourcePaths(common, app, folder, appDirPath),
+  };
   const variables = Object.entries({ ...common.env, ...app.env });
   return {
     appId: app.appID ?? basename(appDirPath),
@@ -190,6 +194,15 @@ function toRunFileApp(common: Partial<App>, app: App, folder: string): RunFileAp
     flags,
     withoutEffect: WITHOUT_EFFECT.filter((key) => merged[key] !== undefined),
   };
+}
+
+function flagsIn(keys: Partial<App>): Record<string, string[]> {
+  const flags: Record<string, string[]> = {};
+  for (const [key, name] of Object.entries(FLAG_OF_KEY)) {
+    const value = keys[key as keyof typeof FLAG_OF_KEY];
+    if (value !== undefined) flags[name] = [String(value)];
+  }
+  return flags;
 }
 
 /**

@@ -257,6 +257,19 @@ apps:
     assert.equal((await fetch(url, { method: "POST", body: "0123456789+" })).status, 413);
   });
 
+  test("the older keys for sizes hold too", async (t) => {
+    const home = ownHome(t);
+    const app = (id: string, port: number, key: string): string =>
+      `  - {appID: ${id}, appDirPath: ., appPort: ${port}, ${key}, command: ${COMMAND}}\n`;
+    const text = `version: 1\napps:\n${app("counted", await ownPort(), "daprHTTPMaxRequestSize: 1")}${app("told", await ownPort(), "daprMaxBodySize: 1Mi")}`;
+    const { apps } = await startFile(t, home, text, ["counted", "told"]);
+    for (const [id, { httpPort }] of apps) {
+      const url = `http://127.0.0.1:${httpPort}/v1.0/invoke/${id}/method/x`;
+      assert.equal((await fetch(url, { method: "POST", body: "a".repeat(2 ** 20) })).status, 200);
+      assert.equal((await fetch(url, { method: "POST", body: "a".repeat(2 ** 20 + 1) })).status, 413);
+    }
+  });
+
   test("an app without appID is called by its directory's name, one without a command is somebody else's to start", async (t) => {
     const home = ownHome(t);
     const text = `version: 1\napps:\n  - {appDirPath: ./by-folder}\n`;
