@@ -135,12 +135,20 @@ test("flags that work, and Dapr's that mean nothing here, are taken without a wo
   assert.deepEqual(judgeFlags({ "app-id": ["math"], "placement-host-address": ["localhost:50005"] }), []);
 });
 
-test("a flag that does nothing yet is told of, unless it says what holds anyway", () => {
-  assert.deepEqual(judgeFlags({ "metrics-port": ["9091"] }), [
-    "--metrics-port is accepted and has no effect in this version of Outrigger",
-  ]);
-  assert.deepEqual(judgeFlags({ "metrics-port": ["9090"], "enable-metrics": ["true"] }), []);
-});
+for (const [name, value] of [
+  ["metrics-port", "9091"],
+  ["metrics-port", "9090"],
+  ["enable-metrics", "true"],
+  ["app-health-threshold", "3"],
+  ["sentry-address", "localhost:50003"],
+  ["control-plane-trust-domain", "localhost"],
+] as const) {
+  test(`--${name} ${value} is told of: it does nothing yet, its default no more than another value`, () => {
+    assert.deepEqual(judgeFlags({ [name]: [value] }), [
+      `--${name} is accepted and has no effect in this version of Outrigger`,
+    ]);
+  });
+}
 
 test("a flag that asks for what is not there stops the start, unless it asks for what holds anyway", () => {
   assert.throws(() => judgeFlags({ "app-protocol": ["grpc"] }), {

@@ -108,9 +108,11 @@ export function judgeFlags(typed: TypedFlags): string[] {
     const flag = (FLAGS as readonly Flag[]).find((candidate) => candidate.name === name);
     if (flag === undefined || flag.state === "works" || flag.state === "ignored") continue;
     const value = values?.at(-1) ?? "";
-    if (value === flag.default || asksForNothing(flag, value)) continue;
-    if (flag.state === "refused")
+    if (flag.state === "refused") {
+      if (asksForNothing(flag, value)) continue;
       throw new CliError(`--${name} ${value} is not supported by this version of Outrigger${only(flag)}`);
+    }
+    // Also where it is given its default: who types it counts on it.
     warnings.push(`--${name} is accepted and has no effect in this version of Outrigger`);
   }
   return warnings;

@@ -85,10 +85,10 @@ export const FLAGS = [
   { name: "app-health-threshold", kind: "count", default: "3", group: "Health", state: "later", help: "failed probes before the app counts as unhealthy" },
 
   { name: "enable-mtls", kind: "switch", group: "Security", state: "refused", harmless: "false", help: "speak TLS between sidecars" },
-  { name: "sentry-address", kind: "text", group: "Security", state: "ignored", help: "the certificate authority" },
-  { name: "control-plane-trust-domain", kind: "text", default: "localhost", group: "Security", state: "ignored", help: "the trust domain of the control plane" },
-  { name: "control-plane-namespace", kind: "text", default: "default", group: "Security", state: "ignored", help: "the namespace of the control plane" },
-  { name: "control-plane-address", kind: "text", group: "Security", state: "ignored", help: "the address of the control plane" },
+  { name: "sentry-address", kind: "text", group: "Security", state: "later", help: "the certificate authority" },
+  { name: "control-plane-trust-domain", kind: "text", default: "localhost", group: "Security", state: "later", help: "the trust domain of the control plane" },
+  { name: "control-plane-namespace", kind: "text", default: "default", group: "Security", state: "later", help: "the namespace of the control plane" },
+  { name: "control-plane-address", kind: "text", group: "Security", state: "later", help: "the address of the control plane" },
   { name: "allowed-origins", kind: "text", group: "Security", state: "later", help: "origins that browsers may call the API from" },
   { name: "sentry-request-jwt-audiences", kind: "text", group: "Security", state: "ignored", help: "audiences of the identity token" },
 
