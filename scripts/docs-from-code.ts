@@ -24,7 +24,8 @@ function flagsPage(): string {
   });
   return page("Flags", [
     "Names and defaults are those of daprd and `dapr run` (Dapr 1.18). Long names may be written with one dash, values",
-    "with `=` or as the next word, and a switch takes `=false`. Unknown names are refused with the nearest known one.",
+    "with `=` or as the next word, to a letter also attached (`-p5001`), and a switch takes `=false`. Unknown names are",
+    "refused with the nearest known one.",
     "",
     "| flag | commands | default | state | what it does |",
     "|---|---|---|---|---|",

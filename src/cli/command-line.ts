@@ -1,4 +1,5 @@
 import { Command, Option } from "commander";
+import { nearestName } from "../core/nearest-name.ts";
 import type { TypedFlags } from "./flag-values.ts";
 import { type CommandName, type Flag, flagsOf } from "./flags.ts";
 
@@ -44,6 +45,11 @@ export function normaliseArguments(args: readonly string[], name: CommandName): 
     if (arg === "--" || !arg.startsWith("-") || arg === "-") return [...out, ...args.slice(i)];
     const [, dashes = "", long = "", inline] = /^(--?)([^=]*)(=.*)?$/s.exec(arg) ?? [];
     const flag = flags.get(long) ?? (dashes === "-" ? shorts.get(long) : undefined);
+    const holder = flag === undefined && dashes === "-" ? shorts.get(arg.charAt(1)) : undefined;
+    if (holder !== undefined && isAttachedValue(holder, long, flags.keys())) {
+      out.push(`--${holder.name}`, arg.slice(2));
+      continue;
+    }
     if (flag === undefined) {
       out.push(dashes === "-" && long.length > 1 ? `-${arg}` : arg);
       continue;
@@ -56,6 +62,16 @@ export function normaliseArguments(args: readonly string[], name: CommandName): 
     }
   }
   return out;
+}
+
+/**
+ * Whether `word` is a short flag with its value, as pflag takes them (`-p5001`), rather than a long flag behind one dash
+ * that is not known: taking `-app-prot` for the id `pp-prot` would be worse than refusing an id.
+ */
+function isAttachedValue({ kind }: Flag, word: string, known: Iterable<string>): boolean {
+  if (kind === "port" || kind === "size") return /^.-?\d/.test(word);
+  const looksLikeName = /^[a-z\d]+(?:-[a-z\d]+)+$/.test(word);
+  return word.length > 1 && !looksLikeName && nearestName(word, known) === undefined;
 }
 
 function describe(flag: Flag): string {
