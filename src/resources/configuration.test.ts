@@ -35,6 +35,14 @@ test("a Configuration without a spec changes nothing", () => {
   assert.deepEqual(read(""), { preservePath: false, withoutEffect: [] });
 });
 
+test("a spec or a section without a value is as good as none", () => {
+  assert.deepEqual(read("spec:\n"), { preservePath: false, withoutEffect: [] });
+  const sections = "spec:\n  invocation:\n  tracing:\n  accessControl: ~\n  mtls: null\n";
+  assert.deepEqual(read(sections), { preservePath: false, withoutEffect: [] });
+  const kept = read("spec: { invocation: { preservePath: true } }\n", "spec: { invocation: { preservePath: } }\n");
+  assert.equal(kept.preservePath, true);
+});
+
 test("paths can be preserved", () => {
   assert.equal(read("spec: { invocation: { preservePath: true } }\n").preservePath, true);
 });

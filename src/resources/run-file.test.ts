@@ -54,6 +54,36 @@ test("an app without a command is started by somebody else", () => {
   assert.deepEqual(readOne("version: 1\napps:\n  - appDirPath: .\n    appPort: 5001\n").command, []);
 });
 
+test("a key without a value is as good as none, and a variable without one is empty", () => {
+  const { command, env, flags, withoutEffect } = readOne(`
+version: 1
+name:
+common:
+apps:
+  - appDirPath: .
+    appPort:
+    logLevel: ~
+    resourcesPaths:
+    runtimePath:
+    command:
+    env: { EMPTY: , TEXT: x }
+`);
+  assert.deepEqual([command, env, withoutEffect], [[], { EMPTY: "", TEXT: "x" }, []]);
+  assert.deepEqual(flags, { config: [], "resources-path": [] });
+});
+
+test("a key without a value leaves what is in common", () => {
+  const text = "version: 1\ncommon: { logLevel: debug }\napps:\n  - { appDirPath: ., logLevel: }\n";
+  assert.deepEqual(readOne(text).flags["log-level"], ["debug"]);
+});
+
+test("an app without its directory is refused where the key stands, though it has no value", () => {
+  assert.throws(() => read("version: 1\napps:\n  - appID: a\n    appDirPath:\n"), {
+    name: "ResourceError",
+    message: /dapr\.yaml:4: apps\.0\.appDirPath: .*expected string/,
+  });
+});
+
 test("keys have older names, and an app's own wins over what is in common by whichever name", () => {
   const sizes = "daprMaxBodySize: 1Mi, daprReadBufferSize: 8Ki, daprHTTPMaxRequestSize: 2, daprHTTPReadBufferSize: 16";
   assert.deepEqual(readOne(`version: 1\napps:\n  - { appDirPath: ., ${sizes} }\n`).flags, {

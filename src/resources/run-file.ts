@@ -23,7 +23,7 @@ const texts = z.array(z.string()).optional();
 const flag = z.boolean().optional();
 const count = z.int().optional();
 const size = z.union([z.string(), z.int()]).optional();
-const env = z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).optional();
+const env = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])).optional();
 const logDestination = z.enum(["console", "file", "fileAndConsole"]).optional();
 
 // Dapr CLI, pkg/standalone/run.go: SharedRunConfig and RunConfig.
@@ -190,7 +190,7 @@ function toRunFileApp(common: Partial<App>, app: App, folder: string): RunFileAp
     appId: app.appID ?? basename(appDirPath),
     appDirPath,
     command: app.command ?? [],
-    env: Object.fromEntries(variables.map(([name, value]) => [name, String(value)])),
+    env: Object.fromEntries(variables.map(([name, value]) => [name, String(value ?? "")])),
     flags,
     withoutEffect: WITHOUT_EFFECT.filter((key) => merged[key] !== undefined),
   };

@@ -81,13 +81,14 @@ function valueOf(document: Document.Parsed, file: string, lines: LineCounter): u
 }
 
 /**
- * The document as `schema` understands it.
+ * The document as `schema` understands it. A known field without a value (YAML's null) is taken for absent, as Go's
+ * decoders do; a commented-out section leaves one behind.
  *
  * @throws {ResourceError} for the first thing that is wrong: file, line, path of the field, and for an unknown field the
  *   nearest known one.
  */
 export function checkDocument<Schema extends z.ZodType>(document: YamlDocument, schema: Schema): z.output<Schema> {
-  const result = schema.safeParse(document.value);
+  const result = schema.safeParse(withoutNulls(document.value, schema as SchemaNode));
   if (result.success) return result.data;
   // A required field that is misspelled is unknown and missing; the first is what helps.
   const issue = result.error.issues.find(({ code }) => code === "unrecognized_keys") ?? result.error.issues[0];
@@ -100,6 +101,15 @@ export function checkDocument<Schema extends z.ZodType>(document: YamlDocument, 
     throw new ResourceError(`${place(document, path)}: unknown field "${pathText(path)}"${hint}`);
   }
   throw new ResourceError(`${place(document, issue.path)}: ${pathText(issue.path)}: ${issue.message}`);
+}
+
+/** Without the fields of `node` that are null. What the schema knows no fields of stays as it is. */
+function withoutNulls(value: unknown, node: SchemaNode | undefined): unknown {
+  const { shape, element } = bare(node) ?? {};
+  if (Array.isArray(value)) return value.map((item) => withoutNulls(item, element));
+  if (shape === undefined || typeof value !== "object" || value === null) return value;
+  const fields = Object.entries(value).filter(([name, field]) => field !== null || !Object.hasOwn(shape, name));
+  return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field, shape[name])]));
 }
 
 function place(document: YamlDocument, path: readonly PropertyKey[]): string {
