@@ -41,7 +41,7 @@ export const FLAGS = [
   { name: "app-protocol", short: "P", kind: "text", default: "http", group: "App", state: "refused", harmless: "http", help: "how the app is spoken to; this version knows http" },
   { name: "app-channel-address", kind: "text", default: "127.0.0.1", group: "App", state: "works", help: "the address the app listens on" },
   { name: "app-max-concurrency", kind: "count", default: "-1", group: "App", state: "works", help: "calls the app gets at once; further ones wait; -1 for no limit" },
-  { name: "run-file", short: "f", kind: "text", only: "run", group: "App", state: "works", help: "start the apps of a Dapr multi-app run file" },
+  { name: "run-file", short: "f", kind: "text", only: "run", group: "App", state: "works", help: "start the apps of a Dapr multi-app run file, or of the dapr.yaml in a directory" },
   { name: "isolated", kind: "switch", only: "run", group: "App", state: "works", help: "with -f: one Outrigger process for each app" },
   { name: "only-app", kind: "text", only: "run", group: "App", state: "works", help: "with -f: start this app of the file alone" },
   { name: "once", kind: "switch", only: "run", group: "Life cycle", state: "works", help: "end after the first call that was answered" },

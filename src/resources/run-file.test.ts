@@ -84,6 +84,17 @@ test("an app without its directory is refused where the key stands, though it ha
   });
 });
 
+test("a directory stands for its dapr.yaml, and paths count from there", () => {
+  writeFileSync(file, "version: 1\napps:\n  - { appDirPath: ./math }\n");
+  assert.equal(readRunFile(folder)[0]?.appDirPath, join(folder, "math"));
+  const empty = join(folder, "empty");
+  mkdirSync(empty);
+  assert.throws(() => readRunFile(empty), {
+    name: "ResourceError",
+    message: /^cannot read \/.*\/empty\/dapr\.yaml: .*no such file/,
+  });
+});
+
 test("keys have older names, and an app's own wins over what is in common by whichever name", () => {
   const sizes = "daprMaxBodySize: 1Mi, daprReadBufferSize: 8Ki, daprHTTPMaxRequestSize: 2, daprHTTPReadBufferSize: 16";
   assert.deepEqual(readOne(`version: 1\napps:\n  - { appDirPath: ., ${sizes} }\n`).flags, {

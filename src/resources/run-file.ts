@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename, dirname, isAbsolute, join, resolve } from "node:path";
 import * as z from "zod";
 import { checkDocument, ResourceError, readYamlFile } from "./yaml-file.ts";
@@ -127,8 +127,17 @@ const WITHOUT_EFFECT = [
   "appLogDestination",
 ] as const satisfies readonly (keyof App)[];
 
-/** @throws {ResourceError} naming file, line and field, or the two apps that share an id or a port. */
-export function readRunFile(file: string): RunFileApp[] {
+// What Dapr's CLI looks for in a directory (cmd/run.go).
+const NAME_IN_DIRECTORY = "dapr.yaml";
+
+/**
+ * The apps of the run file at `path`, or in the directory there.
+ *
+ * @throws {ResourceError} naming file, line and field, or the two apps that share an id or a port.
+ */
+export function readRunFile(path: string): RunFileApp[] {
+  const isDirectory = existsSync(path) && statSync(path).isDirectory();
+  const file = isDirectory ? join(path, NAME_IN_DIRECTORY) : path;
   const [document, second] = readYamlFile(file);
   if (document === undefined) throw new ResourceError(`${file}: the file is empty`);
   if (second !== undefined) throw new ResourceError(`${file}: a run file is one YAML document, this has several`);

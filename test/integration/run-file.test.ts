@@ -257,6 +257,19 @@ apps:
     assert.equal((await fetch(url, { method: "POST", body: "0123456789+" })).status, 413);
   });
 
+  test("-f takes a directory that has a dapr.yaml, also with --isolated", async (t) => {
+    const home = ownHome(t);
+    const app = (id: string): string =>
+      `  - {appID: ${id}, appDirPath: ., command: ["${NODE}", -e, "console.log('${id} ran')"]}\n`;
+    const folder = folderWith(t, { "dapr.yaml": `version: 1\napps:\n${app("one")}${app("two")}` });
+    for (const flags of [[], ["--isolated"]]) {
+      const run = await runToEnd(t, ["run", "-f", ".", ...flags], { home, cwd: folder });
+      assert.equal(run.code, 0, run.stderr);
+      assert.match(run.stdout, /one ran/);
+      assert.match(run.stdout, /two ran/);
+    }
+  });
+
   test("the older keys for sizes hold too", async (t) => {
     const home = ownHome(t);
     const app = (id: string, port: number, key: string): string =>
