@@ -528,6 +528,50 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
     assert.match(run.stderr, /^teapot answered 418 /);
   });
 
+  test("invoke sends a method with spaces and other letters percent-encoded, and all else as it was typed", async (t) => {
+    const home = ownHome(t);
+    const app = await startInTestApp(t);
+    await startBeside(t, "spaced", app.port, { home });
+    const run = await runToEnd(t, ["invoke", "-a", "spaced", "-m", "a b/ü%20c?q=d e", "-v", "get"], { home });
+    assert.deepEqual([run.code, run.stdout, run.stderr], [0, "ok", ""]);
+    assert.deepEqual(app.begun, ["GET /a%20b/%C3%BC%20c?q=d%20e"]);
+  });
+
+  const BAD_VERBS: [verb: string, says: RegExp][] = [
+    ["G T", /^outrigger: --verb is "G T"; give an HTTP verb, as GET or POST\n$/],
+    ["", /^outrigger: --verb is ""; give an HTTP verb/],
+    ["connect", /^outrigger: --verb CONNECT asks for a tunnel, which no method is\n$/],
+  ];
+
+  test("invoke refuses a verb that is none, or that asks for something else, in one line", async (t) => {
+    const home = ownHome(t);
+    await startBeside(t, "idle", undefined, { home });
+    for (const [verb, says] of BAD_VERBS) {
+      const run = await runToEnd(t, ["invoke", "-a", "idle", "-m", "x", "--verb", verb], { home });
+      assert.deepEqual([run.code, run.stdout], [1, ""]);
+      assert.match(run.stderr, says);
+    }
+  });
+
+  test("invoke prints what came of an answer that breaks off, says so in one line, and exits with 1", async (t) => {
+    const home = ownHome(t);
+    const app = await startInTestApp(t, (_request, response) => {
+      response.writeHead(200, { "content-length": 100 }).write("half of ", () => response.destroy());
+    });
+    await startBeside(t, "breaking", app.port, { home });
+    const run = await runToEnd(t, ["invoke", "-a", "breaking", "-m", "x"], { home });
+    assert.deepEqual([run.code, run.stdout], [1, "half of "]);
+    assert.match(run.stderr, /^outrigger: the answer of breaking broke off before its end: .*\n$/);
+  });
+
+  test("invoke says in one line that DAPR_API_TOKEN cannot be sent", async (t) => {
+    const home = ownHome(t);
+    await startBeside(t, "idle", undefined, { home });
+    const run = await runToEnd(t, ["invoke", "-a", "idle", "-m", "x"], { home, env: { DAPR_API_TOKEN: "a\nb" } });
+    assert.equal(run.code, 1);
+    assert.match(run.stderr, /^outrigger: .*\["dapr-api-token"\]\n$/);
+  });
+
   test("invoke refuses --data together with --data-file, and a file that is not there", async (t) => {
     const home = ownHome(t);
     await startBeside(t, "idle", undefined, { home });

@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import http, { type IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
@@ -6,6 +5,7 @@ import { messageOf } from "../../core/errors.ts";
 import { CliError } from "../cli-error.ts";
 import type { CommandContext } from "../prepare-app.ts";
 import { apiUrlOf, instancesOf } from "../running-apps.ts";
+import type { Terminal } from "../terminal.ts";
 
 export interface InvokeOptions {
   readonly appId: string;
@@ -21,7 +21,7 @@ export async function invoke(options: InvokeOptions, context: CommandContext): P
   const [entry] = await instancesOf(options.appId, context);
   if (entry === undefined) throw new CliError(`no app "${options.appId}" is running`);
   const response = await send(apiUrlOf(entry), options, env["DAPR_API_TOKEN"]);
-  await pipeline(response, out.sink(), { end: false });
+  await print(response, out, options.appId);
   const { statusCode = 0, statusMessage = "" } = response;
   if (out.isTerminal) out.line("");
   if (statusCode < 400) return 0;
@@ -29,27 +29,62 @@ export async function invoke(options: InvokeOptions, context: CommandContext): P
   return 1;
 }
 
+/** @throws {CliError} where the answer breaks off. */
+async function print(response: IncomingMessage, out: Terminal, appId: string): Promise<void> {
+  try {
+    await pipeline(response, out.sink(), { end: false });
+  } catch (cause) {
+    // A reader that leaves (`outrigger invoke … | head`) is no reason to fail.
+    if ((cause as NodeJS.ErrnoException).code === "EPIPE") return;
+    throw new CliError(`the answer of ${appId} broke off before its end: ${messageOf(cause)}`, 1, { cause });
+  }
+}
+
 /** The path goes out as it was typed: a URL parser would resolve its dots, and lead elsewhere. */
 async function send(api: string, options: InvokeOptions, token: string | undefined): Promise<IncomingMessage> {
   const body = bodyOf(options);
   const { hostname, port } = new URL(api);
-  const request = http.request({
+  const request = {
     host: hostname.replace(/^\[(.*)\]$/, "$1"),
     port,
-    method: options.verb.toUpperCase(),
-    path: `/v1.0/invoke/${options.appId}/method/${options.method.replace(/^\//, "")}`,
+    method: verbOf(options),
+    path: `/v1.0/invoke/${options.appId}/method/${sendable(options.method.replace(/^\//, ""))}`,
     headers: {
       ...(body === undefined ? {} : { "content-type": "application/json", "content-length": body.length }),
       ...(token === undefined || token === "" ? {} : { "dapr-api-token": token }),
     },
-  });
-  request.end(body);
+  };
   try {
-    const [response] = (await once(request, "response")) as [IncomingMessage];
-    return response;
+    return await answerTo(request, body);
   } catch (cause) {
     throw new CliError(`cannot reach the sidecar of ${options.appId} at ${api}: ${messageOf(cause)}`, 1, { cause });
   }
+}
+
+function answerTo(options: http.RequestOptions, body: Buffer | undefined): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const request = http.request(options);
+    request.once("response", resolve).once("error", reject);
+    // The last that happens to any request: where it was neither of the above, nobody would hear.
+    request.once("close", () => {
+      reject(new Error("it closed the connection without an answer"));
+    });
+    request.end(body);
+  });
+}
+
+// RFC 9110, 5.6.2: what a method may be made of.
+const TOKEN = /^[!#$%&'*+.^_`|~\w-]+$/;
+
+function verbOf({ verb }: InvokeOptions): string {
+  if (!TOKEN.test(verb)) throw new CliError(`--verb is "${verb}"; give an HTTP verb, as GET or POST`);
+  if (verb.toUpperCase() === "CONNECT") throw new CliError("--verb CONNECT asks for a tunnel, which no method is");
+  return verb.toUpperCase();
+}
+
+/** Percent-encodes what cannot stand in a request line, and leaves all else, `%` and `?` included, as it was typed. */
+function sendable(path: string): string {
+  return path.replace(/[^\x21-\x7e]/gu, encodeURIComponent);
 }
 
 function bodyOf({ data, dataFile }: InvokeOptions): Buffer | undefined {
