@@ -36,7 +36,7 @@ export interface Flag {
 
 // biome-ignore format: a flag a line, so that it reads as the table it is.
 export const FLAGS = [
-  { name: "app-id", short: "a", kind: "text", group: "App", state: "works", help: "the id other apps call this one by" },
+  { name: "app-id", short: "a", kind: "text", group: "App", state: "works", help: "the id other apps call this one by; run makes one up where none is given" },
   { name: "app-port", short: "p", kind: "port", group: "App", state: "works", help: "the port the app listens on" },
   { name: "app-protocol", short: "P", kind: "text", default: "http", group: "App", state: "refused", harmless: "http", help: "how the app is spoken to; this version knows http" },
   { name: "app-channel-address", kind: "text", default: "127.0.0.1", group: "App", state: "works", help: "the address the app listens on" },

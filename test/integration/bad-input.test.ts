@@ -361,7 +361,7 @@ const BAD_STARTS: readonly BadStart[] = [
     args: () => [...RUN_X, "--story=maybe", ...APP_THAT_STAYS],
     says: [/--story is "maybe"; give true or false/],
   },
-  { name: "--app-id is missing", args: () => ["run", ...APP_THAT_STAYS], says: [/--app-id is missing/] },
+  { name: "sidecar has no --app-id", args: () => ["sidecar"], says: [/--app-id is missing/] },
   {
     name: "--app-id has a dot",
     args: () => ["run", "--app-id", "a.b", ...APP_THAT_STAYS],

@@ -81,6 +81,19 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
     assert.match(run.stdout, /APP_PORT is undefined and APP_ID is quiet/);
   });
 
+  test("an app without --app-id gets an id of its own, which the banner, the list and the app are told", async (t) => {
+    const home = ownHome(t);
+    const script = "console.log('I am', process.env.APP_ID); setInterval(() => {}, 1000)";
+    const outrigger = startOutrigger(t, ["run", "--", NODE, "-e", script], { home });
+    const [, id] = await outrigger.waitForOutput(/I am ([a-z]+-[a-z]+-\d{4})$/m);
+    assert.match(outrigger.stdout, new RegExp(`^ {2}${id} {2}http://`, "m"));
+    assert.deepEqual(
+      (await listApps(home)).map(({ appId }) => appId),
+      [id],
+    );
+    assert.equal(await outrigger.stop(), 0);
+  });
+
   test("an app's lines stand under its name, each in its own stream, without colours in a pipe", async (t) => {
     const home = ownHome(t);
     const script = "console.log('to stdout'); console.error('to stderr'); process.stdout.write('no newline')";

@@ -16,7 +16,8 @@ export async function run(typed: TypedFlags, argv: readonly string[], context: C
   const file = flags.text("run-file");
   if (file === undefined) {
     refuseRunFileFlags(typed);
-    return start(flags, [await prepareOne(typed, argv, context.env)], context);
+    const named = flags.has("app-id") ? typed : { ...typed, "app-id": [await unusedAppId(context)] };
+    return start(flags, [await prepareOne(named, argv, context.env)], context);
   }
   refuseAppFlags(typed, argv);
   // What reads YAML is loaded by those who have some.
@@ -46,6 +47,16 @@ function start(flags: FlagValues, prepared: readonly PreparedApp[], context: Com
     warnings: prepared.flatMap(({ warnings }) => warnings),
   };
   return runApps(options, new TerminalDisplay(out, err, ids), out, err);
+}
+
+/** Most name their app, and do without what is loaded for those who do not. */
+async function unusedAppId(context: CommandContext): Promise<string> {
+  const [{ generateAppId }, { runningApps }] = await Promise.all([
+    import("../generated-app-id.ts"),
+    import("../running-apps.ts"),
+  ]);
+  const running = await runningApps(context);
+  return generateAppId(new Set(running.map(({ instance }) => instance.app.id)));
 }
 
 function prepareOne(typed: TypedFlags, argv: readonly string[], env: NodeJS.ProcessEnv): Promise<PreparedApp> {
