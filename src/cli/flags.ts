@@ -75,7 +75,7 @@ export const FLAGS = [
   { name: "disable-init-endpoints", kind: "text", group: "Life cycle", state: "ignored", help: "which of config and subscribe not to ask the app for; none is asked for yet" },
 
   { name: "log-level", kind: "text", default: "info", group: "Logs", state: "works", help: "debug, info, warn, error or fatal" },
-  { name: "log-as-json", kind: "switch", group: "Logs", state: "works", help: "one JSON object for each log line" },
+  { name: "log-as-json", kind: "switch", group: "Logs", state: "works", help: "one JSON object a line for all that is printed: logs, calls, and in run what the apps print (scope app)" },
   { name: "enable-api-logging", kind: "switch", group: "Logs", state: "later", help: "log each call of the API" },
 
   { name: "enable-app-health-check", kind: "switch", group: "Health", state: "refused", harmless: "false", help: "probe the app and stop calling it while it is unhealthy" },

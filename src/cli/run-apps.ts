@@ -1,5 +1,6 @@
 import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import type { Logger } from "../core/logger.ts";
+import { CallLog } from "../observability/call-log.ts";
 import { CallStory } from "../observability/call-story.ts";
 import { createLogger, type LogLevel } from "../observability/log.ts";
 import { openHome } from "../runtime/home.ts";
@@ -7,6 +8,7 @@ import { Host } from "../runtime/host.ts";
 import { HostedApp, type HostedAppEvents, type HostedAppSpec } from "../runtime/hosted-app.ts";
 import { systemClock } from "../runtime/system-clock.ts";
 import { httpCodecFrom } from "./http-codec.ts";
+import { jsonRecords } from "./json-records.ts";
 import type { Terminal } from "./terminal.ts";
 
 export interface RunOptions {
@@ -55,14 +57,7 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
       },
     });
   for (const warning of options.warnings) logFor().warn(warning);
-  const story = options.story
-    ? new CallStory({
-        colour: out.colour,
-        write: (line) => {
-          out.write(line);
-        },
-      })
-    : undefined;
+  const story = options.story ? storyOn(out, options.logAsJson) : undefined;
   const observer = new RunObserver(story);
   const host = new Host({
     home: openHome(options.env),
@@ -101,6 +96,14 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
     signals.close();
     await host.close();
   }
+}
+
+function storyOn(out: Terminal, asJson: boolean): CallObserver {
+  if (asJson) return new CallLog(jsonRecords(out));
+  const write = (line: string): void => {
+    out.write(line);
+  };
+  return new CallStory({ colour: out.colour, write });
 }
 
 /** Waits for all; the code that counts is that of the first app to end with one that is not 0. */

@@ -3,17 +3,16 @@ import type { HostedApp } from "../runtime/hosted-app.ts";
 import { outriggerVersion } from "../runtime/version.ts";
 import type { RunDisplay } from "./run-apps.ts";
 import { type Terminal, table } from "./terminal.ts";
-
-// People wonder after about two seconds, and again after ten more.
-const FIRST_NOTICE_MS = 2000;
-const NEXT_NOTICE_MS = 10_000;
+import { WaitNotices } from "./wait-notices.ts";
 
 /** What `outrigger run` shows: where everything is, the apps' own lines under their names, and what happens to them. */
 export class TerminalDisplay implements RunDisplay {
   readonly #out: Terminal;
   readonly #err: Terminal;
   readonly #positions = new Map<string, number>();
-  readonly #notices = new Map<string, NodeJS.Timeout>();
+  readonly #notices = new WaitNotices((app, text) => {
+    this.#note(app, "yellow", text);
+  });
   #nameWidth = 0;
 
   constructor(out: Terminal, err: Terminal, appIds: readonly string[]) {
@@ -43,11 +42,11 @@ export class TerminalDisplay implements RunDisplay {
   }
 
   started(app: HostedApp): void {
-    if (app.spec.settings.appPort !== undefined) this.#noticeLater(app, FIRST_NOTICE_MS);
+    this.#notices.begin(app);
   }
 
   ready(app: HostedApp): void {
-    this.#forgetNotice(app);
+    this.#notices.end(app);
     const { appPort } = app.spec.settings;
     if (appPort !== undefined) this.#note(app, "green", `answers on port ${appPort}`);
   }
@@ -58,29 +57,13 @@ export class TerminalDisplay implements RunDisplay {
   }
 
   exited(app: HostedApp, code: number): void {
-    this.#forgetNotice(app);
+    this.#notices.end(app);
     this.#note(app, code === 0 ? "green" : "red", `the app ended with exit code ${code}`);
   }
 
   stopping(reason: string): void {
-    for (const notice of this.#notices.values()) clearTimeout(notice);
-    this.#notices.clear();
+    this.#notices.endAll();
     this.#out.line(this.#out.paint("dim", `Ending: ${reason}.`));
-  }
-
-  #noticeLater(app: HostedApp, ms: number): void {
-    const notice = setTimeout(() => {
-      const { appPort, appChannelAddress } = app.spec.settings;
-      this.#note(app, "yellow", `waiting for ${appChannelAddress}:${appPort} to answer; is --app-port right?`);
-      this.#noticeLater(app, NEXT_NOTICE_MS);
-    }, ms);
-    notice.unref();
-    this.#notices.set(app.id, notice);
-  }
-
-  #forgetNotice(app: HostedApp): void {
-    clearTimeout(this.#notices.get(app.id));
-    this.#notices.delete(app.id);
   }
 
   #note(app: HostedApp, style: "green" | "yellow" | "red", text: string): void {

@@ -11,13 +11,16 @@ import type { CommandContext } from "./prepare-app.ts";
 
 type Place = Pick<CommandContext, "env" | "err">;
 
-/** The running instances that the registry of this home knows. */
-export async function runningApps({ env, err }: Place): Promise<readonly RegistryEntry[]> {
+/** The running instances that the registry of this home knows. `warn` is told of trouble with it that has been mended. */
+export async function runningApps(
+  { env, err }: Place,
+  warn = (message: string): void => {
+    err.line(`${err.paint("yellow", "outrigger:")} ${message}`);
+  },
+): Promise<readonly RegistryEntry[]> {
   const path = registryPathIn(openHome(env));
   if (!existsSync(path)) return [];
-  const store = new RegistryStore(path, (message) => {
-    err.line(`${err.paint("yellow", "outrigger:")} ${message}`);
-  });
+  const store = new RegistryStore(path, warn);
   try {
     return store.all(Date.now());
   } finally {

@@ -4,6 +4,9 @@ import type { LogFields, Logger } from "../core/logger.ts";
 export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal";
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error", "fatal"];
 
+/** Who says it: Outrigger, or an app whose output passes through it. */
+export type LogScope = "outrigger" | "app";
+
 export interface LogOptions {
   readonly level: LogLevel;
   /** `--log-as-json`: one JSON object a line, daprd's field names. Otherwise a line for people. */
@@ -11,6 +14,7 @@ export interface LogOptions {
   readonly colour: boolean;
   /** On every line: the app the line is about. */
   readonly appId?: string | undefined;
+  readonly scope?: LogScope;
   /** Takes one finished line, newline included. */
   write(line: string): void;
 }
@@ -31,7 +35,11 @@ function jsonLogger(options: LogOptions): pino.Logger {
   return pino(
     {
       level: options.level,
-      base: { ...(options.appId === undefined ? {} : { app_id: options.appId }), scope: "outrigger", type: "log" },
+      base: {
+        ...(options.appId === undefined ? {} : { app_id: options.appId }),
+        scope: options.scope ?? "outrigger",
+        type: "log",
+      },
       messageKey: "msg",
       formatters: { level: (level) => ({ level: level === "warn" ? "warning" : level }) },
       timestamp: () => `,"time":"${new Date().toISOString()}"`,

@@ -651,6 +651,87 @@ apps:
     );
   });
 
+  type LogRecord = Readonly<Record<string, unknown>>;
+
+  /** Every line of a stream, each of which must be a log record. */
+  function recordsIn(text: string): LogRecord[] {
+    const lines = text.split("\n").filter((line) => line !== "");
+    return lines.map((line) => {
+      const record = JSON.parse(line) as LogRecord;
+      assert.equal(record["type"], "log", line);
+      return record;
+    });
+  }
+
+  for (const flags of [[], ["--isolated"]]) {
+    test(`with --log-as-json, all that run${flags.map((flag) => ` ${flag}`).join("")} prints is records: places, apps' lines, calls, ends`, async (t) => {
+      const home = ownHome(t);
+      const port = await ownPort();
+      const folder = folderWith(t, {
+        "dapr.yaml": `version: 1
+apps:
+  - {appID: callee, appDirPath: ., appPort: ${port}, metricsPort: 9090, command: ["${NODE}", "${APP}"]}
+  - {appID: caller, appDirPath: ., command: ["${NODE}", -e, "console.error('to stderr'); setInterval(() => {}, 1000)"]}
+`,
+      });
+      const outrigger = startOutrigger(t, ["run", "-f", folder, "--log-as-json", ...flags], { home });
+      await outrigger.waitForOutput(/"msg":"callee answers"/);
+      await outrigger.waitForOutput(/to stderr/);
+      const listed = (await listApps(home)).find(({ appId }) => appId === "caller");
+      const url = `http://127.0.0.1:${listed?.httpPort}/v1.0/invoke/callee/method/greet?x=1`;
+      const headers = { traceparent: TRACEPARENT };
+      assert.equal((await fetch(url, { method: "POST", headers })).status, 200);
+      await outrigger.waitForOutput(/"msg":"call sent"/);
+      assert.equal(await outrigger.stop(), 0);
+      const [out, err] = [recordsIn(outrigger.stdout), recordsIn(outrigger.stderr)];
+      const call = out.find(({ msg }) => msg === "call sent");
+      assert.ok(call, outrigger.output);
+      assert.equal(typeof call["durationMs"], "number");
+      const { caller, target, method, path, status, traceId } = call;
+      assert.deepEqual(
+        { caller, target, method, path, status, traceId },
+        { caller: "caller", target: "callee", method: "POST", path: "/greet", status: 200, traceId: TRACE_ID },
+      );
+      const place = out.find(({ msg }) => msg === "sidecar of callee is listening");
+      assert.deepEqual([place?.["app_id"], place?.["appPort"], place?.["scope"]], ["callee", port, "outrigger"]);
+      const line = out.find(({ msg }) => msg === "app got SIGTERM");
+      assert.deepEqual([line?.["app_id"], line?.["scope"], line?.["level"]], ["callee", "app", "info"]);
+      const error = err.find(({ msg }) => msg === "to stderr");
+      assert.deepEqual([error?.["app_id"], error?.["scope"]], ["caller", "app"]);
+      assert.ok(err.some(({ msg, level }) => level === "warning" && String(msg).includes("--metrics-port")));
+      assert.ok(out.some(({ msg }) => String(msg).startsWith("ending: SIGTERM")));
+    });
+  }
+
+  test("with --log-as-json, the end of an app and a start that fails are records too", async (t) => {
+    const home = ownHome(t);
+    const exits = await runToEnd(t, ["run", "-a", "x", "--log-as-json", "--", NODE, "-e", "process.exit(3)"], { home });
+    assert.equal(exits.code, 3);
+    const end = recordsIn(exits.stdout).find(({ exitCode }) => exitCode !== undefined);
+    assert.deepEqual([end?.["app_id"], end?.["exitCode"], end?.["level"]], ["x", 3, "error"]);
+    for (const command of ["run", "sidecar"]) {
+      const fails = await runToEnd(t, [command, "--log-as-json", "--app-id", "a.b"], { home });
+      assert.deepEqual([fails.code, fails.stdout], [1, ""]);
+      const [mistake, ...others] = recordsIn(fails.stderr);
+      assert.deepEqual(others, []);
+      assert.match(String(mistake?.["msg"]), /"a\.b" is not a valid app id/);
+    }
+  });
+
+  test("sidecar --story --log-as-json tells calls as records", async (t) => {
+    const home = ownHome(t);
+    const flags = [...(await sidecarFlags("told")), "--story", "--log-as-json"];
+    const outrigger = startOutrigger(t, ["sidecar", ...flags], { home });
+    const api = await outrigger.api("told");
+    assert.equal((await fetch(`${api}/v1.0/invoke/absent/method/x`)).status, 500);
+    await outrigger.waitForOutput(/"msg":"call sent"/);
+    assert.equal(await outrigger.stop(), 0);
+    const [call] = recordsIn(outrigger.stdout);
+    assert.deepEqual([call?.["caller"], call?.["target"], call?.["status"]], ["told", "absent", 500]);
+    assert.match(String(call?.["error"]), /^failed to invoke/);
+    recordsIn(outrigger.stderr);
+  });
+
   test("the story of a call cannot be forged by the one who calls", async (t) => {
     const home = ownHome(t);
     const { api, outrigger } = await startBeside(t, "victim", undefined, { home });

@@ -6,17 +6,23 @@ import type { HostedCommand } from "../../runtime/hosted-app.ts";
 import { CliError } from "../cli-error.ts";
 import { FlagValues, type TypedFlags } from "../flag-values.ts";
 import { FLAGS } from "../flags.ts";
+import { JsonDisplay } from "../json-display.ts";
+import { jsonRecords, tellingMistakesAsAsked } from "../json-records.ts";
 import { type CommandContext, logLevelOf, type PreparedApp, prepareApp, withoutEffect } from "../prepare-app.ts";
 import { runApps } from "../run-apps.ts";
 import { TerminalDisplay } from "../run-display.ts";
 
 /** `outrigger run`: apps and their sidecars, started together. @returns the exit code. @throws {SetupError} */
-export async function run(typed: TypedFlags, argv: readonly string[], context: CommandContext): Promise<number> {
+export function run(typed: TypedFlags, argv: readonly string[], context: CommandContext): Promise<number> {
+  return tellingMistakesAsAsked(typed, context.err, () => runAsAsked(typed, argv, context));
+}
+
+async function runAsAsked(typed: TypedFlags, argv: readonly string[], context: CommandContext): Promise<number> {
   const flags = new FlagValues(typed);
   const file = flags.text("run-file");
   if (file === undefined) {
     refuseRunFileFlags(typed);
-    const named = flags.has("app-id") ? typed : { ...typed, "app-id": [await unusedAppId(context)] };
+    const named = flags.has("app-id") ? typed : { ...typed, "app-id": [await unusedAppId(flags, context)] };
     return start(flags, [await prepareOne(named, argv, context.env)], context);
   }
   refuseAppFlags(typed, argv);
@@ -36,26 +42,31 @@ function start(flags: FlagValues, prepared: readonly PreparedApp[], context: Com
   const { env, out, err } = context;
   const specs = prepared.map(({ spec }) => spec);
   const ids = specs.map((spec) => spec.settings.app.id);
+  const logAsJson = flags.switch("log-as-json");
   const options = {
     specs,
     env,
     logLevel: logLevelOf(flags),
     appLogLevels: new Map(prepared.map(({ spec, logLevel }) => [spec.settings.app.id, logLevel])),
-    logAsJson: flags.switch("log-as-json"),
+    logAsJson,
     story: flags.switch("story", true),
     once: flags.switch("once"),
     warnings: prepared.flatMap(({ warnings }) => warnings),
   };
-  return runApps(options, new TerminalDisplay(out, err, ids), out, err);
+  const display = logAsJson ? new JsonDisplay(out, err) : new TerminalDisplay(out, err, ids);
+  return runApps(options, display, out, err);
 }
 
 /** Most name their app, and do without what is loaded for those who do not. */
-async function unusedAppId(context: CommandContext): Promise<string> {
+async function unusedAppId(flags: FlagValues, context: CommandContext): Promise<string> {
   const [{ generateAppId }, { runningApps }] = await Promise.all([
     import("../generated-app-id.ts"),
     import("../running-apps.ts"),
   ]);
-  const running = await runningApps(context);
+  const warn = (message: string): void => {
+    jsonRecords(context.err).warn(message);
+  };
+  const running = await runningApps(context, flags.switch("log-as-json") ? warn : undefined);
   return generateAppId(new Set(running.map(({ instance }) => instance.app.id)));
 }
 

@@ -1,6 +1,7 @@
 import { systemClock } from "../../runtime/system-clock.ts";
 import { CliError } from "../cli-error.ts";
 import { FlagValues, type TypedFlags } from "../flag-values.ts";
+import { tellingMistakesAsAsked } from "../json-records.ts";
 import { LogDisplay } from "../log-display.ts";
 import { type CommandContext, prepareApp } from "../prepare-app.ts";
 import { runApps } from "../run-apps.ts";
@@ -9,7 +10,11 @@ import { runApps } from "../run-apps.ts";
 const NOTHING = { configs: [], resourcePaths: [] };
 
 /** `outrigger sidecar`: one app that somebody else starts, told by daprd's flags alone. @returns the exit code. */
-export async function sidecar(typed: TypedFlags, { env, out, err }: CommandContext): Promise<number> {
+export function sidecar(typed: TypedFlags, context: CommandContext): Promise<number> {
+  return tellingMistakesAsAsked(typed, context.err, () => serve(typed, context));
+}
+
+async function serve(typed: TypedFlags, { env, out, err }: CommandContext): Promise<number> {
   const flags = new FlagValues(typed);
   if (flags.switch("wait")) return waitUntilReady(flags);
   const { spec, logLevel, warnings } = await prepareApp({
