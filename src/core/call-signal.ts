@@ -44,3 +44,8 @@ export class CallAbort implements CallSignal {
     if (place !== -1) this.#listeners.splice(place, 1);
   }
 }
+
+/** What to fail with where `signal` has fired. */
+export function abortReason(signal: CallSignal | undefined): Error {
+  return signal?.reason instanceof Error ? signal.reason : new Error("nobody waits for the call any more");
+}

@@ -1,4 +1,4 @@
-import type { CallSignal } from "../core/call-signal.ts";
+import { abortReason, type CallSignal } from "../core/call-signal.ts";
 
 /** Slots for calls to one app (`--app-max-concurrency`), handed out in the order they were asked for. */
 export class ConcurrencyLimit {
@@ -34,10 +34,10 @@ export class ConcurrencyLimit {
       };
       const leave = (): void => {
         this.#waiting.splice(this.#waiting.indexOf(admit), 1);
-        reject(signal.reason);
+        reject(abortReason(signal));
       };
       if (signal.aborted) {
-        reject(signal.reason);
+        reject(abortReason(signal));
         return;
       }
       const listener = { handleEvent: leave };

@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { AppInstance, NameResolver } from "../components/contract/name-resolver.ts";
 import { type AppIdentity, parseAppId, parseNamespace } from "../core/app-id.ts";
 import type { CallRecord } from "../core/call-observer.ts";
+import { abortReason } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, OutriggerError } from "../core/errors.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
@@ -43,7 +44,7 @@ function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, 
     now: () => 0,
     monotonic: () => 1000 + seen.slept.reduce((sum, ms) => sum + ms, 0),
     sleep: (ms, signal) => {
-      if (signal?.aborted === true) return Promise.reject(signal.reason);
+      if (signal?.aborted === true) return Promise.reject(abortReason(signal));
       seen.slept.push(ms);
       return Promise.resolve();
     },

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
-import type { CallSignal } from "../core/call-signal.ts";
+import { abortReason, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError } from "../core/errors.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
@@ -271,7 +271,7 @@ async function microtasks(): Promise<void> {
 function rejectionOf(signal: CallSignal | undefined): Promise<void> {
   return new Promise((_, reject) => {
     const leave = (): void => {
-      reject(signal?.reason);
+      reject(abortReason(signal));
     };
     if (signal?.aborted === true) leave();
     else signal?.addEventListener("abort", { handleEvent: leave });

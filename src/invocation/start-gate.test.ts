@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CallSignal } from "../core/call-signal.ts";
+import { abortReason, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { StartGate } from "./start-gate.ts";
 
@@ -22,7 +22,7 @@ class ManualClock implements Clock {
   sleep(ms: number, signal?: CallSignal): Promise<void> {
     return new Promise((resolve, reject) => {
       const leave = (): void => {
-        reject(signal?.reason);
+        reject(abortReason(signal));
       };
       if (signal?.aborted === true) leave();
       signal?.addEventListener("abort", { handleEvent: leave });

@@ -1,4 +1,4 @@
-import { CallAbort, type CallSignal } from "../core/call-signal.ts";
+import { abortReason, CallAbort, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 
 /**
@@ -40,7 +40,7 @@ export class StartGate {
     try {
       await this.#clock.sleep(this.#patienceMs, waiting);
     } catch {
-      if (signal.aborted) throw signal.reason;
+      if (signal.aborted) throw abortReason(signal);
     } finally {
       for (const each of ends) each.removeEventListener("abort", end);
     }

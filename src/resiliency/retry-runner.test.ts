@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CallSignal } from "../core/call-signal.ts";
+import { abortReason, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { BUILT_IN_SERVICE_RETRIES, type RetriedWork, RetriesExhausted, runWithRetries } from "./retry-runner.ts";
 
@@ -20,7 +20,7 @@ class SkippingClock implements Clock {
   }
 
   sleep(ms: number, signal?: CallSignal): Promise<void> {
-    if (signal?.aborted === true) return Promise.reject(signal.reason);
+    if (signal?.aborted === true) return Promise.reject(abortReason(signal));
     this.slept.push(ms);
     return Promise.resolve();
   }

@@ -1,3 +1,4 @@
+import { abortReason } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 
 export const systemClock: Clock = {
@@ -6,7 +7,7 @@ export const systemClock: Clock = {
   sleep: (ms, signal) =>
     new Promise((resolve, reject) => {
       if (signal?.aborted === true) {
-        reject(signal.reason);
+        reject(abortReason(signal));
         return;
       }
       const timer = setTimeout(() => {
@@ -16,7 +17,7 @@ export const systemClock: Clock = {
       const listener = {
         handleEvent: () => {
           clearTimeout(timer);
-          reject(signal?.reason);
+          reject(abortReason(signal));
         },
       };
       signal?.addEventListener("abort", listener);

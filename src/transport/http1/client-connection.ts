@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import { Readable } from "node:stream";
+import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { hasNoBody } from "../http/http-exchange.ts";
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink, UntilCloseDecoder } from "./body-decoder.ts";
@@ -129,7 +130,7 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
 
   /** The signal of the request has fired: nobody waits for its answer. */
   handleEvent(): void {
-    this.#fail(this.#exchange?.request.signal.reason as Error);
+    if (this.#exchange !== undefined) this.#fail(abortReason(this.#exchange.request.signal));
   }
 
   destroy(): void {

@@ -1,5 +1,6 @@
 import net from "node:net";
 import { Readable } from "node:stream";
+import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { ClientConnection, type ClientConnectionOwner, type ClientExchange } from "../http1/client-connection.ts";
 import { headerLine } from "../http1/message-writer.ts";
@@ -64,7 +65,7 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   dispatch(exchange: Exchange, options: { readonly fresh: boolean }): void {
     const { signal } = exchange.request;
     if (this.#destroyed || signal.aborted) {
-      exchange.failed(this.#destroyed ? new Error("the sidecar is ending") : (signal.reason as Error));
+      exchange.failed(this.#destroyed ? new Error("the sidecar is ending") : abortReason(signal));
       return;
     }
     if (options.fresh && this.#isFull()) this.#idle[0]?.destroy();
@@ -180,7 +181,7 @@ class Exchange implements ClientExchange {
 
   handleEvent(): void {
     this.#queue?.leaveQueue(this);
-    this.#reject(this.request.signal.reason as Error);
+    this.#reject(abortReason(this.request.signal));
   }
 
   begin(connection: ClientConnection): void {

@@ -1,5 +1,6 @@
 import http from "node:http";
 import { Readable } from "node:stream";
+import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import {
   authorityOf,
@@ -62,7 +63,7 @@ export class NodeUpstream implements Upstream {
       agent: request.body instanceof Readable ? false : this.#agent,
       method: request.method,
       path: request.query === undefined ? request.path : `${request.path}?${request.query}`,
-      headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request)],
+      headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request), ...KEPT],
       maxHeaderSize: maxHeaderBytes,
     });
     // Node drops headers beyond a count without a word; the limit in bytes is enough.
@@ -70,6 +71,9 @@ export class NodeUpstream implements Upstream {
     return outgoing;
   }
 }
+
+// Else Node asks the origin to close a connection that is not its agent's.
+const KEPT = ["Connection", "keep-alive"];
 
 function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage): Promise<ResponseMessage> {
   return new Promise((resolve, reject) => {
@@ -81,7 +85,7 @@ function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage
       outgoing.destroy();
     };
     const onAbort = (): void => {
-      fail(signal.reason as Error);
+      fail(abortReason(signal));
     };
     const listener = { handleEvent: onAbort };
     signal.addEventListener("abort", listener);

@@ -1,3 +1,4 @@
+import { abortReason } from "../../core/call-signal.ts";
 import { CallError } from "../../core/errors.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import type { RawHeaders } from "../../core/raw-headers.ts";
@@ -80,7 +81,7 @@ export function mayBeSentAgain({ method, body, signal }: RequestMessage, error: 
 /** What `send` throws for an exchange that failed with `error` before its answer began. */
 export function explainFailure(origin: string, request: RequestMessage, error: unknown): unknown {
   // Not the origin's doing: the caller has gone, or the request's own body failed while it was sent.
-  if (request.signal.aborted) return request.signal.reason;
+  if (request.signal.aborted) return abortReason(request.signal);
   if (error instanceof CallError) return error;
   return new UpstreamError(`${origin}: ${reasonOf(error as NodeJS.ErrnoException)}`, { cause: error });
 }
