@@ -156,6 +156,9 @@ class Client {
         this.isReusable = false;
       },
     });
+    this.socket.on("data", (bytes: Buffer) => {
+      connection.receive(bytes);
+    });
     const { signal } = new AbortController();
     const request: RequestMessage = {
       ...{ method, path: "/", query: undefined, headers: [], body: undefined, contentLength: undefined, signal },

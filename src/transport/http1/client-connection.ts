@@ -52,7 +52,7 @@ const LF = 10;
 const CR = 13;
 
 /** The client's side of one HTTP/1.1 connection: one exchange at a time. */
-export class ClientConnection implements BodySource, OutgoingBodyOwner {
+export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwner {
   /** True once an exchange on it has succeeded: its origin may have closed it meanwhile. */
   isReused = false;
   /** When it became idle, in milliseconds of the pool's clock. */
@@ -85,9 +85,6 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
     this.#socket.once("connect", () => {
       clearTimeout(this.#connectTimer);
       this.#outgoing?.start();
-    });
-    this.#socket.on("data", (bytes: Buffer) => {
-      this.#onData(bytes);
     });
     this.#socket.on("drain", () => this.#outgoing?.drained());
     this.#socket.on("end", () => {
@@ -157,6 +154,12 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
     this.#fail(closedEarly());
   }
 
+  // PieceSink: what has arrived of the body.
+
+  addPiece(piece: Buffer): void {
+    this.#body?.addPiece(Buffer.from(piece));
+  }
+
   // OutgoingBodyOwner: how the request's body ended.
 
   bodySent(): void {
@@ -169,7 +172,8 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
     this.#fail(error);
   }
 
-  #onData(bytes: Buffer): void {
+  /** Takes what has arrived. The bytes are the caller's again when this returns. */
+  receive(bytes: Buffer): void {
     if (this.#over) return;
     if (this.#exchange === undefined) {
       // An answer to nothing: whatever it is, the next request must not get it.
@@ -179,6 +183,7 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
     this.#answerBegun = true;
     this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes]);
     this.#advance();
+    if (this.#unread.length > 0) this.#unread = Buffer.from(this.#unread);
   }
 
   #onEnd(): void {
@@ -208,7 +213,7 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
   #step(): boolean {
     if (this.#exchange === undefined || this.#unread.length === 0 || this.#bodyPaused) return false;
     if (this.#decoder === undefined || this.#body === undefined) return this.#readHead(this.#exchange);
-    const at = this.#decoder.decode(this.#unread, 0, this.#body);
+    const at = this.#decoder.decode(this.#unread, 0, this);
     if (this.#isOver()) return false;
     this.#unread = this.#unread.subarray(at);
     if (this.#decoder.done) this.#answerComplete();
@@ -250,7 +255,7 @@ export class ClientConnection implements BodySource, OutgoingBodyOwner {
     this.#keepAlive = minorVersion === 1 ? !section.close : section.keepAlive && !section.close;
     const length = hasNoBody(exchange.request.method, status) ? 0 : lengthOf(head);
     if (length !== undefined && length <= this.#unread.length) {
-      const body = length === 0 ? undefined : this.#unread.subarray(0, length);
+      const body = length === 0 ? undefined : Buffer.from(this.#unread.subarray(0, length));
       this.#unread = this.#unread.subarray(length);
       this.#answerComplete();
       exchange.answered({ status, statusText, headers, body });
@@ -325,7 +330,7 @@ class PieceList implements PieceSink {
   readonly pieces: Buffer[] = [];
 
   addPiece(piece: Buffer): void {
-    this.pieces.push(piece);
+    this.pieces.push(Buffer.from(piece));
   }
 }
 

@@ -16,6 +16,10 @@ import {
   type UpstreamOptions,
 } from "./upstream.ts";
 
+// Every connection's next bytes, for as long as it takes to act on them: a read that allocates costs more than the copy
+// of what has to be kept.
+const ARRIVING = Buffer.allocUnsafeSlow(64 * 1024);
+
 /** An origin behind our own HTTP/1.1 codec (`http1/`). */
 export class LeanUpstream implements Upstream, ClientConnectionOwner {
   readonly origin: string;
@@ -120,7 +124,14 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   #connect(): ClientConnection | undefined {
     const { host, port } = this.#options;
     if (this.#isFull()) return undefined;
-    const connection = new ClientConnection(net.connect({ host, port, noDelay: true }), this);
+    const onread = {
+      buffer: ARRIVING,
+      callback: (length: number): true => {
+        connection.receive(ARRIVING.subarray(0, length));
+        return true;
+      },
+    };
+    const connection: ClientConnection = new ClientConnection(net.connect({ host, port, noDelay: true, onread }), this);
     this.#connections.add(connection);
     return connection;
   }
