@@ -35,7 +35,8 @@ export interface HttpExchange {
    * Answers, once. The body is framed as its type and `Content-Length` demand; where a stream breaks, so does the
    * connection, for the client must never see an end that looks like one.
    *
-   * @throws {Error} where a header cannot be written or the body has broken already; nothing has been sent then.
+   * @throws {BrokenAnswer} where the body has broken already.
+   * @throws {Error} where a header cannot be written. In both cases nothing has been sent.
    */
   answer(answer: HttpAnswer): void;
   /** Breaks the connection. */
@@ -49,6 +50,15 @@ export interface HttpAnswer {
   /** End-to-end headers only. */
   readonly headers: RawHeaders;
   readonly body: Body;
+}
+
+/** What was to be answered had broken before it could begin: whoever handles the request can still say so. */
+export class BrokenAnswer extends Error {
+  override readonly name = "BrokenAnswer";
+
+  constructor(cause: Error) {
+    super(`the answer broke off: ${cause.message}`, { cause });
+  }
 }
 
 /** RFC 9110 6.4.1: answers that have no body whatever their headers say. */

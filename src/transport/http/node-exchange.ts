@@ -4,7 +4,7 @@ import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
 import { withoutHeaders } from "../../core/raw-headers.ts";
 import { limited } from "../body-limit.ts";
 import { reasonPhrase } from "../http1/status-line.ts";
-import { HALF_CLOSED_PATIENCE_MS, type HttpAnswer, type HttpExchange, hasNoBody, LINGER_MS } from "./http-exchange.ts";
+import { BrokenAnswer, HALF_CLOSED_PATIENCE_MS, type HttpAnswer, type HttpExchange, hasNoBody, LINGER_MS } from "./http-exchange.ts";
 
 /** What a listener lends to each exchange. */
 export interface NodeExchangeOwner {
@@ -73,7 +73,7 @@ export class NodeExchange implements HttpExchange {
 
   answer({ status, statusText, headers, body }: HttpAnswer): void {
     const response = this.#response;
-    if (body instanceof Readable && body.errored !== null) throw body.errored;
+    if (body instanceof Readable && body.errored !== null) throw new BrokenAnswer(body.errored);
     this.#lingerAfter();
     // HTTP/1.1 takes it for granted, and our own codec does not say it either.
     if (this.#request.httpVersion === "1.1") response.removeHeader("Connection");

@@ -2,6 +2,7 @@ import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { CallAbort } from "../../core/call-signal.ts";
 import {
+  BrokenAnswer,
   HALF_CLOSED_PATIENCE_MS,
   type HttpAnswer,
   type HttpExchange,
@@ -128,7 +129,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   }
 
   answer(exchange: Exchange, { status, statusText, headers, body }: HttpAnswer): void {
-    if (body instanceof Readable && body.errored !== null) throw body.errored;
+    if (body instanceof Readable && body.errored !== null) throw new BrokenAnswer(body.errored);
     const isLast = exchange.isLast || (this.#clientEnded && this.#unread.length === 0);
     // A client that waited to be invited may send its body or not: what comes next could be either.
     const isUnclear = exchange.expectsContinue && this.#decoder !== undefined;

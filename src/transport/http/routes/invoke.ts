@@ -2,6 +2,7 @@ import { OutriggerError } from "../../../core/errors.ts";
 import { headerValue, withoutHeaders } from "../../../core/raw-headers.ts";
 import type { Invoker } from "../../../invocation/invoker.ts";
 import type { ApiRequest } from "../api-request.ts";
+import { BrokenAnswer } from "../http-exchange.ts";
 import { requestBodyOf } from "../request-body.ts";
 
 /** Service invocation (seed 000), in all the forms in which a request can name its target (A2). */
@@ -41,7 +42,13 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
   // The response's own list: nobody else has it.
   const { status, statusText, headers } = response;
   for (const part of request.traceHeaders) headers.push(part);
-  exchange.answer({ status, statusText, headers, body: response.body });
+  try {
+    exchange.answer({ status, statusText, headers, body: response.body });
+  } catch (cause) {
+    if (!(cause instanceof BrokenAnswer)) throw cause;
+    const what = `failed to invoke, id: ${named.target}, err: ${cause.message}`;
+    throw new OutriggerError("invocationFailed", what, { cause });
+  }
 }
 
 interface NamedTarget {
