@@ -40,7 +40,8 @@ export class Host implements Neighbours {
 
   constructor(parts: HostParts) {
     this.#parts = parts;
-    this.#peers = new PeerClient(parts.clock, upstreamFactory(parts.codec));
+    const { clock, codec } = parts;
+    this.#peers = new PeerClient(clock, upstreamFactory({ codec, clock, log: parts.logFor() }));
   }
 
   /** @throws {Error} where the name resolver cannot start. */

@@ -18,7 +18,7 @@ import { ApiServer } from "../transport/http/api-server.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
-import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
+import { type UpstreamSurroundings, upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { apiHost } from "./api-host.ts";
 import { ListenError } from "./listen-error.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
@@ -79,7 +79,7 @@ export class Sidecar {
     this.settings = settings;
     this.#surroundings = surroundings;
     this.#appReady = settings.appPort === undefined;
-    this.#channel = channelTo(settings, surroundings.codec);
+    this.#channel = channelTo(settings, surroundings);
     this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
     this.#receiver = new Receiver({
       channel: this.#channel,
@@ -323,10 +323,10 @@ export class Sidecar {
   }
 }
 
-function channelTo(settings: SidecarSettings, codec: HttpCodec): HttpAppChannel | undefined {
+function channelTo(settings: SidecarSettings, surroundings: UpstreamSurroundings): HttpAppChannel | undefined {
   const { appPort, appChannelAddress, appToken } = settings;
   if (appPort === undefined) return undefined;
-  return new HttpAppChannel({ address: appChannelAddress, port: appPort, appToken }, upstreamFactory(codec));
+  return new HttpAppChannel({ address: appChannelAddress, port: appPort, appToken }, upstreamFactory(surroundings));
 }
 
 /** Who listens on every address is reached, by its neighbours on this machine, over loopback. */

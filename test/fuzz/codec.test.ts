@@ -152,6 +152,7 @@ class Client {
       becameIdle: () => {
         this.isReusable = true;
       },
+      malformed: () => undefined,
       closed: () => {
         this.isReusable = false;
       },

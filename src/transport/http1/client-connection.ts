@@ -27,6 +27,8 @@ export interface ClientConnectionOwner {
   readonly maxHeadBytes: number;
   /** The exchange is over and the connection can carry another. */
   becameIdle(connection: ClientConnection): void;
+  /** The origin broke the rules of HTTP. */
+  malformed(reason: string): void;
   /** The connection is of no more use. Called once. */
   closed(connection: ClientConnection): void;
 }
@@ -44,7 +46,7 @@ export interface ClientExchange {
 
 const CONNECT_TIMEOUT_MS = 5000;
 // An origin may say that it is still there; one that says nothing else is cut off.
-const MAX_INTERIM_ANSWERS = 100;
+export const MAX_INTERIM_ANSWERS = 100;
 
 const EMPTY = Buffer.alloc(0);
 const HEAD_END = Buffer.from("\r\n\r\n");
@@ -224,8 +226,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     const bytes = this.#unread;
     const end = bytes.indexOf(HEAD_END);
     if ((end === -1 ? bytes.length : end) > this.#owner.maxHeadBytes) {
-      this.#fail(new ConnectionFailure("HPE_HEADER_OVERFLOW", "the answer's headers are too large"));
-      return false;
+      throw new MalformedMessage("the answer's headers are too large");
     }
     if (end === -1) {
       refuseBareLf(bytes);
@@ -285,8 +286,9 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     const outgoing = this.#outgoing;
     this.#outgoing = undefined;
     body?.complete();
-    // An origin that has answered and not read the whole request will not read the rest; and what follows a complete
-    // answer is an answer to nothing.
+    // What follows a complete answer is an answer to nothing.
+    if (this.#unread.length > 0) this.#owner.malformed("the origin sent more than its answer");
+    // An origin that has answered and not read the whole request will not read the rest.
     if (!this.#keepAlive || untilClose || !this.#requestSent || this.#unread.length > 0) {
       outgoing?.stop();
       this.#close();
@@ -315,6 +317,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     else body?.destroy(error);
     // A body that nothing was read of can still go elsewhere.
     if (outgoing?.hasBegun === true) outgoing.stop();
+    if (error instanceof MalformedMessage) this.#owner.malformed(error.message);
   }
 
   #close(): void {

@@ -4,6 +4,7 @@ import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { ClientConnection, type ClientConnectionOwner, type ClientExchange } from "../http1/client-connection.ts";
 import { headerLine } from "../http1/message-writer.ts";
+import type { MalformedAnswers } from "./malformed-answers.ts";
 import {
   authorityOf,
   explainFailure,
@@ -25,6 +26,7 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   readonly origin: string;
   readonly maxHeadBytes: number;
   readonly #options: UpstreamOptions;
+  readonly #malformed: MalformedAnswers;
   readonly #hostLine: string;
   readonly #connections = new Set<ClientConnection>();
   /** The connection used last is the least likely to have been closed by the origin: a stack. */
@@ -34,8 +36,9 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   #sweep: NodeJS.Timeout | undefined;
   #destroyed = false;
 
-  constructor(options: UpstreamOptions) {
+  constructor(options: UpstreamOptions, malformed: MalformedAnswers) {
     this.#options = options;
+    this.#malformed = malformed;
     this.origin = originOf(options);
     this.maxHeadBytes = options.maxHeaderBytes;
     this.#hostLine = headerLine("Host", authorityOf(options));
@@ -98,6 +101,10 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
         this.#closeUnused();
       }, IDLE_CONNECTION_MS / 4).unref();
     }
+  }
+
+  malformed(reason: string): void {
+    this.#malformed.note(reason);
   }
 
   closed(connection: ClientConnection): void {

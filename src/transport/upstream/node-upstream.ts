@@ -1,7 +1,11 @@
 import http from "node:http";
+import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
+import { MAX_INTERIM_ANSWERS } from "../http1/client-connection.ts";
+import { MalformedMessage } from "../http1/message-head.ts";
+import type { MalformedAnswers } from "./malformed-answers.ts";
 import {
   authorityOf,
   CONNECT_TIMEOUT_MS,
@@ -15,14 +19,21 @@ import {
   type UpstreamOptions,
 } from "./upstream.ts";
 
-/** An origin behind Node's own HTTP client: what our own codec is compared with, and what `OUTRIGGER_HTTP_CODEC=node` falls back to. */
+/**
+ * An origin behind Node's own HTTP client: what our own codec is compared with, and what `OUTRIGGER_HTTP_CODEC=node`
+ * falls back to. A second answer that comes together with the first is cut off by Node without a word, and not counted.
+ */
 export class NodeUpstream implements Upstream {
   readonly origin: string;
   readonly #options: UpstreamOptions;
   readonly #agent: http.Agent;
+  readonly #malformed: MalformedAnswers;
+  /** Idle connections, each with what listens for an answer to nothing. */
+  readonly #idle = new WeakMap<Socket, () => void>();
 
-  constructor(options: UpstreamOptions) {
+  constructor(options: UpstreamOptions, malformed: MalformedAnswers) {
     this.#options = options;
+    this.#malformed = malformed;
     this.origin = originOf(options);
     this.#agent = new http.Agent({
       keepAlive: true,
@@ -34,17 +45,20 @@ export class NodeUpstream implements Upstream {
       // The connection used last is the least likely to have been closed by the origin.
       scheduling: "lifo",
     });
+    this.#agent.on("free", (socket: Socket) => {
+      this.#watchIdle(socket);
+    });
   }
 
   async send(request: RequestMessage): Promise<ResponseMessage> {
     const first = this.#open(request);
     try {
-      return await answerTo(first, request);
+      return await answerTo(first, request, this.#malformed);
     } catch (error) {
       if (!first.reusedSocket || !mayBeSentAgain(request, error)) throw explainFailure(this.origin, request, error);
     }
     try {
-      return await answerTo(this.#open(request), request);
+      return await answerTo(this.#open(request), request, this.#malformed);
     } catch (error) {
       throw explainFailure(this.origin, request, error);
     }
@@ -52,6 +66,22 @@ export class NodeUpstream implements Upstream {
 
   destroy(): void {
     this.#agent.destroy();
+  }
+
+  /** Node throws away what an idle connection receives, and goes on to use it: the next request might get the rest. */
+  #watchIdle(socket: Socket): void {
+    const refuse = (): void => {
+      this.#malformed.note("the origin sent an answer that nobody asked for");
+      socket.destroy();
+    };
+    this.#idle.set(socket, refuse);
+    socket.once("data", refuse);
+  }
+
+  #stopWatching(socket: Socket): void {
+    const refuse = this.#idle.get(socket);
+    if (refuse !== undefined) socket.off("data", refuse);
+    this.#idle.delete(socket);
   }
 
   #open(request: RequestMessage): http.ClientRequest {
@@ -68,6 +98,9 @@ export class NodeUpstream implements Upstream {
     });
     // Node drops headers beyond a count without a word; the limit in bytes is enough.
     outgoing.maxHeadersCount = 0;
+    outgoing.once("socket", (socket) => {
+      this.#stopWatching(socket);
+    });
     return outgoing;
   }
 }
@@ -75,10 +108,17 @@ export class NodeUpstream implements Upstream {
 // Else Node asks the origin to close a connection that is not its agent's.
 const KEPT = ["Connection", "keep-alive"];
 
-function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage): Promise<ResponseMessage> {
+function answerTo(
+  outgoing: http.ClientRequest,
+  { body, signal }: RequestMessage,
+  malformed: MalformedAnswers,
+): Promise<ResponseMessage> {
   return new Promise((resolve, reject) => {
     let answer: http.IncomingMessage | undefined;
-    const fail = (error: Error): void => {
+    let failed = false;
+    const fail = (error: NodeJS.ErrnoException): void => {
+      if (!failed && isMalformed(error)) malformed.note(error.message);
+      failed = true;
       reject(error);
       // Also where the answer seems complete: one that ends with its connection has not ended if that was reset.
       answer?.destroy(error);
@@ -91,9 +131,18 @@ function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage
     signal.addEventListener("abort", listener);
     if (signal.aborted) onAbort();
     outgoing.on("error", fail);
+    let interimAnswers = 0;
+    outgoing.on("information", () => {
+      if (++interimAnswers > MAX_INTERIM_ANSWERS) {
+        fail(new MalformedMessage("the origin sent nothing but interim answers"));
+      }
+    });
+    outgoing.once("upgrade", (_, socket) => {
+      socket.destroy();
+      fail(new MalformedMessage("the origin switched protocols, which nobody asked for"));
+    });
     outgoing.once("close", () => {
       signal.removeEventListener("abort", listener);
-      // An answer that switches protocols, which nobody asked for, is told by nothing but this.
       if (answer === undefined) fail(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
     });
     outgoing.once("response", (response) => {
@@ -105,12 +154,27 @@ function answerTo(outgoing: http.ClientRequest, { body, signal }: RequestMessage
         if (!outgoing.writableFinished) outgoing.destroy();
       });
       const { statusCode: status = 0, statusMessage: statusText = "", rawHeaders: headers } = response;
-      if (status < 200) fail(new Error(`the answer has the status ${status}`));
+      const reason = whyRefused(response);
+      if (reason !== undefined) fail(new MalformedMessage(reason));
       resolve({ status, statusText, headers, body: response });
     });
     limitConnecting(outgoing, fail);
     send(body, outgoing, fail);
   });
+}
+
+/** What Node's parser lets pass although two parsers could read it differently. */
+function whyRefused({ httpVersion, statusCode = 0, headers }: http.IncomingMessage): string | undefined {
+  if (httpVersion !== "1.1" && httpVersion !== "1.0") return `the answer is in HTTP/${httpVersion}`;
+  if (statusCode < 200) return `the answer has the status ${statusCode}`;
+  const coding = headers["transfer-encoding"];
+  if (coding === undefined) return undefined;
+  if (httpVersion === "1.0") return "HTTP/1.0 has no Transfer-Encoding";
+  return coding.trim().toLowerCase() === "chunked" ? undefined : `the transfer coding "${coding}" is not supported`;
+}
+
+function isMalformed(error: NodeJS.ErrnoException): boolean {
+  return error instanceof MalformedMessage || error.code?.startsWith("HPE_") === true;
 }
 
 function send(body: RequestMessage["body"], outgoing: http.ClientRequest, fail: (error: Error) => void): void {
