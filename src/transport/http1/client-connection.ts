@@ -50,6 +50,7 @@ export const MAX_INTERIM_ANSWERS = 100;
 
 const EMPTY = Buffer.alloc(0);
 const HEAD_END = Buffer.from("\r\n\r\n");
+const ANSWER_BEGINS = "HTTP/1.";
 const LF = 10;
 const CR = 13;
 
@@ -229,7 +230,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
       throw new MalformedMessage("the answer's headers are too large");
     }
     if (end === -1) {
-      refuseBareLf(bytes);
+      refuseWhatIsNoHead(bytes);
       return false;
     }
     const head = parseResponseHead(bytes.toString("latin1", 0, end + HEAD_END.length));
@@ -346,8 +347,11 @@ function decoderFor({ section }: ResponseHead, length: number | undefined): Body
   return length === undefined ? new UntilCloseDecoder() : new LengthDecoder(length);
 }
 
-/** A head with bare line ends would never come to the end that is waited for. */
-function refuseBareLf(bytes: Buffer): void {
+/** What is no head, or one with bare line ends, would never come to the end that is waited for. */
+function refuseWhatIsNoHead(bytes: Buffer): void {
+  if (!ANSWER_BEGINS.startsWith(bytes.toString("latin1", 0, ANSWER_BEGINS.length))) {
+    throw new MalformedMessage("the status line is malformed");
+  }
   for (let lf = bytes.indexOf(LF); lf !== -1; lf = bytes.indexOf(LF, lf + 1)) {
     if (bytes[lf - 1] !== CR) throw new MalformedMessage("a line ends with a bare LF");
   }
