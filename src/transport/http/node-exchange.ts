@@ -4,7 +4,14 @@ import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
 import { withoutHeaders } from "../../core/raw-headers.ts";
 import { limited } from "../body-limit.ts";
 import { reasonPhrase } from "../http1/status-line.ts";
-import { BrokenAnswer, HALF_CLOSED_PATIENCE_MS, type HttpAnswer, type HttpExchange, hasNoBody, LINGER_MS } from "./http-exchange.ts";
+import {
+  BrokenAnswer,
+  HALF_CLOSED_PATIENCE_MS,
+  type HttpAnswer,
+  type HttpExchange,
+  hasNoBody,
+  LINGER_MS,
+} from "./http-exchange.ts";
 
 /** What a listener lends to each exchange. */
 export interface NodeExchangeOwner {
@@ -105,7 +112,9 @@ export class NodeExchange implements HttpExchange {
       all.push("Content-Length", `${body?.byteLength ?? 0}`);
     }
     // A client that waited to be invited may send its body or not: what comes next could be either.
-    if (this.#owner.isClosing || this.#expectsContinue) all.push("Connection", "close");
+    // And one that has closed its half will send no other request.
+    const isLast = this.#expectsContinue || this.#request.socket.readableEnded;
+    if (this.#owner.isClosing || isLast) all.push("Connection", "close");
     return all;
   }
 
@@ -141,12 +150,24 @@ export class NodeExchange implements HttpExchange {
   /** A client that writes all before it reads gets to see the answer; one that goes on for ever is cut off. */
   #lingerAfter(): void {
     const request = this.#request;
+    const response = this.#response;
     if (request.complete) return;
-    this.#response.once("finish", () => {
-      if (request.complete) return;
-      const tooLong = setTimeout(() => request.socket.destroy(), LINGER_MS);
+    const isLast = !response.shouldKeepAlive;
+    // Node would close a last connection as soon as it is answered, and a client that still sends would lose the answer.
+    if (request.httpVersion === "1.1") response.shouldKeepAlive = true;
+    response.once("finish", () => {
+      const { socket } = request;
+      const end = (): void => {
+        if (isLast) socket.destroySoon();
+      };
+      if (request.complete) {
+        end();
+        return;
+      }
+      const tooLong = setTimeout(() => socket.destroy(), LINGER_MS);
       request.once("close", () => {
         clearTimeout(tooLong);
+        end();
       });
       request.unpipe();
       request.on("data", () => undefined);
