@@ -36,6 +36,11 @@ export class RawConnection {
     this.#socket.write(text, "latin1");
   }
 
+  /** Sends no more, and goes on reading. */
+  end(): void {
+    this.#socket.end();
+  }
+
   /** Reads no further until {@link resume}, as a slow client does. */
   pause(): void {
     this.#socket.pause();
