@@ -1,10 +1,28 @@
-// `npm test`: finds or installs what the tests need, checks, builds, and runs every test. `--long` runs the longer forms.
+// `npm test`: finds or installs what the tests need, checks, builds, and runs every test, then shows the quick bench. `--long`
+// runs the longer forms. The last line is the sum: `N passed, N failed`.
 import { execFileSync, spawnSync } from "node:child_process";
-import { readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 // What the tests start besides Node, and the Debian package that has it.
 const PROGRAMS = { python3: "python3", go: "golang-go" };
+
+// What goes over HTTP must go the same way through Node's own, which our codec hands uncommon connections to.
+const TWICE = [
+  "test/golden/observed.test.ts",
+  ...[
+    "balancing",
+    "hostile-answers",
+    "http-strictness",
+    "limits",
+    "polyglot",
+    "sdk",
+    "signals",
+    "streaming",
+    "tokens",
+  ].map((name) => `test/integration/${name}.test.ts`),
+];
 
 const long = process.argv.includes("--long");
 // A developer may name test files; everything else is then left out.
@@ -15,10 +33,35 @@ if (named.length === 0) run("npm", ["run", "--silent", "check"]);
 run("npm", ["run", "--silent", "build"]);
 const files = named.length > 0 ? named : [...testFilesIn("src"), ...testFilesIn("test")];
 if (files.length === 0) fail("there are no tests; something is wrong with this checkout");
-run(process.execPath, ["--import", "tsx", "--test", "--test-reporter=spec", "--test-timeout=600000", ...files], {
-  ...process.env,
-  ...(long ? { OUTRIGGER_TEST_LONG: "1" } : {}),
-});
+const folder = mkdtempSync(join(tmpdir(), "outrigger-tally-"));
+process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+const tallies = [runTests(files, long ? { OUTRIGGER_TEST_LONG: "1" } : {})];
+if (named.length === 0) {
+  console.log("\nThe tests of HTTP once more, with OUTRIGGER_HTTP_CODEC=node:");
+  tallies.push(runTests(TWICE, { OUTRIGGER_HTTP_CODEC: "node" }));
+  // Shown, never judged.
+  spawnSync("npm", ["run", "--silent", "bench:quick"], { stdio: "inherit" });
+}
+const [passed, failed] = tallies.reduce((sum, tally) => [sum[0] + tally[0], sum[1] + tally[1]]);
+console.log(`${passed} passed, ${failed} failed`);
+process.exitCode = tallies.every(([, , isGood]) => isGood) ? 0 : 1;
+
+/** @returns how many tests passed and failed, and whether all is well. */
+function runTests(files, env) {
+  const tally = join(folder, "tally");
+  const reporters = ["spec", "./scripts/test-tally.mjs"].map((reporter) => `--test-reporter=${reporter}`);
+  const destinations = ["stdout", tally].map((destination) => `--test-reporter-destination=${destination}`);
+  const options = ["--import", "tsx", "--test", "--test-timeout=600000", ...reporters, ...destinations];
+  rmSync(tally, { force: true });
+  const { status, signal } = spawnSync(process.execPath, [...options, ...files], {
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
+  // Ctrl-C ends everything, and what was counted until then is no result.
+  if (signal !== null) process.exit(128);
+  const [passed, failed] = readFileSync(tally, "utf8").split(" ").map(Number);
+  return [passed, failed, status === 0];
+}
 
 function installMissing() {
   const missing = Object.keys(PROGRAMS).filter((program) => !isInstalled(program));
@@ -50,8 +93,8 @@ function testFilesIn(folder) {
   });
 }
 
-function run(program, args, env = process.env) {
-  const { status, signal } = spawnSync(program, args, { stdio: "inherit", env });
+function run(program, args) {
+  const { status, signal } = spawnSync(program, args, { stdio: "inherit" });
   if (status !== 0) process.exit(status ?? (signal === null ? 1 : 128));
 }
 
