@@ -150,6 +150,7 @@ export class ChunkedDecoder implements BodyDecoder {
       this.#trailers = found;
       return at + found.length - before;
     }
+    this.#count(end - before);
     checkTrailers(found.slice(0, end));
     this.#state = "done";
     return at + end - before;
