@@ -33,6 +33,8 @@ interface Parser {
   initialize(type: number, resource: object, maxHeaderBytes: number, lenient: number): void;
   execute(bytes: Buffer): number | Error;
   finish(): unknown;
+  /** Without it the parser is never freed. */
+  close(): void;
 }
 
 interface ParserClass {
@@ -99,9 +101,13 @@ function parse(type: number, pieces: readonly Buffer[], skipsBody: (status: numb
     early = [];
     earlyUrl = "";
   };
-  for (const piece of pieces) {
-    const result = parser.execute(piece);
-    if (typeof result !== "number" || result < piece.length) return { messages, refused: true };
+  try {
+    for (const piece of pieces) {
+      const result = parser.execute(piece);
+      if (typeof result !== "number" || result < piece.length) return { messages, refused: true };
+    }
+    return { messages, refused: parser.finish() instanceof Error };
+  } finally {
+    parser.close();
   }
-  return { messages, refused: parser.finish() instanceof Error };
 }
