@@ -236,6 +236,33 @@ test("an answer that comes before the request has been sent ends the request, an
   assert.deepEqual([client.idle, client.closes, body.destroyed], [0, 1, true]);
 });
 
+test("a connection whose last reader was behind carries the next exchange", async () => {
+  const client = new Client();
+  const slow: (ResponseMessage | undefined)[] = [];
+  const { signal } = { signal: new CallAbort() };
+  client.connection.send({
+    request: {
+      ...{ method: "GET", path: "/", query: undefined, headers: [], body: undefined },
+      contentLength: undefined,
+      signal,
+    },
+    head: "GET / HTTP/1.1\r\n\r\n",
+    answered: (response) => slow.push(response),
+    failed: (error) => assert.fail(error),
+  });
+  // Nothing of it is read until all has come.
+  await client.receive(`HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n${"a".repeat(50_000)}`);
+  await client.receive("a".repeat(50_000));
+  assert.equal(client.idle, 1);
+  assert.equal(client.socket.isPaused(), false);
+  const next = client.send();
+  await client.receive("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nnext");
+  assert.equal(next.body, "next");
+  const first = new Call();
+  await first.read(slow[0]?.body);
+  assert.equal(first.body.length, 100_000);
+});
+
 test("a caller that leaves closes the connection, before the answer and within it", async () => {
   for (const text of ["", "HTTP/1.1 200 OK\r\nX: a", `${CHUNKED}3\r\nabc\r\n`]) {
     const client = new Client();

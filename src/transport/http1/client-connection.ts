@@ -44,7 +44,7 @@ export interface ClientExchange {
   failed(error: Error): void;
 }
 
-const CONNECT_TIMEOUT_MS = 5000;
+export const CONNECT_TIMEOUT_MS = 5000;
 // An origin may say that it is still there; one that says nothing else is cut off.
 export const MAX_INTERIM_ANSWERS = 100;
 
@@ -282,6 +282,8 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     const untilClose = this.#decoder instanceof UntilCloseDecoder;
     this.#decoder = undefined;
     this.#body = undefined;
+    // Its reader may be behind by all of the last piece, and says nothing to a connection that is done with it.
+    if (this.#bodyPaused) this.#socket.resume();
     this.#bodyPaused = false;
     this.#endExchange();
     const outgoing = this.#outgoing;
@@ -290,7 +292,8 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     // What follows a complete answer is an answer to nothing.
     if (this.#unread.length > 0) this.#owner.malformed("the origin sent more than its answer");
     // An origin that has answered and not read the whole request will not read the rest.
-    if (!this.#keepAlive || untilClose || !this.#requestSent || this.#unread.length > 0) {
+    const isUnsent = !this.#requestSent || this.#socket.writableLength > 0;
+    if (!this.#keepAlive || untilClose || isUnsent || this.#unread.length > 0) {
       outgoing?.stop();
       this.#close();
       return;

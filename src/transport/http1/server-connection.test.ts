@@ -343,6 +343,45 @@ test("what a client sends behind a request that is not answered yet is bounded",
   assert.ok(server.socket.isPaused());
 });
 
+test("what is handed over flows, however much of it waited behind another request", async () => {
+  const server = new Server();
+  await server.receive(get("/"));
+  const uncommon = `PROPFIND / HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n${"a".repeat(100_000)}`;
+  await server.receive(uncommon);
+  assert.ok(server.socket.isPaused());
+  server.begun.at(0)?.answer(ok(""));
+  await settled();
+  assert.equal(server.handedOver, uncommon);
+  assert.equal(server.socket.isPaused(), false);
+});
+
+test("a request that is cut off while it waits behind another one is given up with its connection", async () => {
+  const server = new Server((exchange) => {
+    if (exchange.target === "/cut") void (async () => exchange.readBody())().catch(() => undefined);
+  });
+  server.socket.feed(Buffer.from(`${get("/")}POST /cut HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc`));
+  server.socket.feedEnd();
+  await settled();
+  server.begun.at(0)?.answer(ok("first"));
+  await settled();
+  assert.match(server.written, /first$/);
+  assert.ok(server.isClosed && server.begun.at(1)?.signal.aborted === true);
+  assert.equal(server.ends, 2);
+});
+
+test("an early answer reaches a client that first sends all of a body that nobody will read", async () => {
+  const server = new Server((exchange) => {
+    // As a call does that fails before anybody looks at the body.
+    exchange.streamBody(1e9);
+    exchange.answer(ok("early"));
+  });
+  const body = "a".repeat(300_000);
+  await server.receive(post("/", body).slice(0, 100_000));
+  assert.equal(server.socket.isPaused(), false);
+  await server.receive(post("/", body).slice(100_000) + get("/next"));
+  assert.equal(server.written, OK("early") + OK("early"));
+});
+
 test("while the server closes, each answer ends its connection", async () => {
   const server = new Server(answerWithPath);
   server.isClosing = true;

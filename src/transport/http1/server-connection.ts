@@ -35,7 +35,7 @@ export interface ConnectionOwner {
   ended(): void;
   /** Gives the connection to a codec that knows more forms. Nothing of `unread` has been acted on. */
   handOver(socket: Socket, unread: Buffer): void;
-  /** The whole answer to a request that is refused, or undefined for none. */
+  /** The whole answer to a request that is refused. */
   refusal(status: RefusalStatus, reason: string): string;
   closed(connection: ServerConnection): void;
 }
@@ -195,7 +195,8 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   }
 
   readonly #answerSent = (): void => {
-    if (this.#over || this.#exchange === undefined) return;
+    // Called with an error, too, where the connection broke.
+    if (this.#over || this.#exchange === undefined || this.#socket.destroyed) return;
     this.#countAsEnded(this.#exchange);
     if (this.#decoder === undefined) this.#nextExchange();
     else this.#linger();
@@ -223,8 +224,11 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   /** A client that writes all before it reads gets to see the answer; one that goes on for ever is cut off. */
   #linger(): void {
     this.#timer = setTimeout(() => this.#socket.destroy(), LINGER_MS);
-    this.#sink ??= NOBODY;
+    const sink = this.#sink;
+    this.#sink = NOBODY;
     this.#bodyPaused = false;
+    // Whoever was to read it may have failed before the first byte, and never will.
+    if (sink instanceof IncomingBody) sink.destroy();
     this.#advance();
   }
 
@@ -241,14 +245,15 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   readonly #onEnd = (): void => {
     if (this.#over) return;
     this.#clientEnded = true;
-    if (this.#exchange === undefined) {
-      this.#advance();
-    } else if (this.#decoder !== undefined) {
-      this.#socket.destroy();
-    } else if (!this.#exchange.isAnswered) {
-      this.#timer = setTimeout(() => this.#socket.destroy(), HALF_CLOSED_PATIENCE_MS);
-    }
+    if (this.#exchange === undefined || this.#decoder !== undefined) this.#advance();
+    else this.#limitPatience(this.#exchange);
   };
+
+  /** The client sends no more, and may be gone. */
+  #limitPatience(exchange: Exchange): void {
+    if (exchange.isAnswered) return;
+    this.#timer = setTimeout(() => this.#socket.destroy(), HALF_CLOSED_PATIENCE_MS);
+  }
 
   readonly #onClose = (): void => {
     this.#over = true;
@@ -296,8 +301,13 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   /** True where there may be more to do at once. */
   #step(): boolean {
     if (this.#exchange === undefined) return this.#readHead();
-    if (this.#decoder === undefined || this.#sink === undefined) return false;
-    if (this.#bodyPaused || this.#unread.length === 0) return false;
+    if (this.#decoder === undefined) return false;
+    if (this.#unread.length === 0 && this.#clientEnded) {
+      // What is missing of the body will not come.
+      this.#socket.destroy();
+      return false;
+    }
+    if (this.#sink === undefined || this.#bodyPaused || this.#unread.length === 0) return false;
     const at = this.#decoder.decode(this.#unread, 0, this.#sink);
     // The sink may have ended the connection.
     if (this.#isOver()) return false;
@@ -373,6 +383,8 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     const exchange = new Exchange(this, head);
     this.#exchange = exchange;
     this.#owner.begin(exchange);
+    // What came before its connection's end may have been waiting behind another request.
+    if (this.#clientEnded && this.#decoder === undefined) this.#limitPatience(exchange);
   }
 
   #handOver(start: number): false {
@@ -386,6 +398,8 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     socket.off("close", this.#onClose);
     socket.off("drain", this.#onDrain);
     this.#owner.closed(this);
+    // Node does not resume what somebody else has paused.
+    if (socket.isPaused()) socket.resume();
     this.#owner.handOver(socket, this.#unread.subarray(start));
     return false;
   }
@@ -476,7 +490,8 @@ class Exchange implements HttpExchange {
 
   readBody(): Promise<Uint8Array> | Uint8Array {
     if (this.signal.reason !== undefined) return Promise.reject(this.signal.reason);
-    return this.#connection.readBody(this.contentLength ?? 0);
+    if (this.contentLength === undefined) throw new Error("a body of unknown length is streamed, not gathered");
+    return this.#connection.readBody(this.contentLength);
   }
 
   streamBody(maxBytes: number): Readable {

@@ -3,12 +3,11 @@ import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
-import { MAX_INTERIM_ANSWERS } from "../http1/client-connection.ts";
+import { CONNECT_TIMEOUT_MS, MAX_INTERIM_ANSWERS } from "../http1/client-connection.ts";
 import { MalformedMessage } from "../http1/message-head.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
 import {
   authorityOf,
-  CONNECT_TIMEOUT_MS,
   explainFailure,
   framingOf,
   IDLE_CONNECTION_MS,

@@ -43,7 +43,6 @@ export class UpstreamError extends Error {
 // Shorter than the 2 s after which gunicorn closes an idle connection without a word, so that we are the first to let go.
 export const IDLE_CONNECTION_MS = 1500;
 export const MAX_IDLE_CONNECTIONS = 256;
-export const CONNECT_TIMEOUT_MS = 5000;
 
 export function originOf({ host, port }: UpstreamOptions): string {
   return `http://${authorityOf({ host, port })}`;
