@@ -243,6 +243,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
   #passOver(head: ResponseHead): void {
     const { close, chunked, contentLength } = head.section;
     if (head.status === 101) throw new MalformedMessage("the origin switched protocols, which nobody asked for");
+    if (head.minorVersion === 0) throw new MalformedMessage("HTTP/1.0 has no interim answers");
     // Either it is the last on its connection, or it has a body: it cannot be an interim answer then.
     if (close || chunked || contentLength !== undefined)
       throw new MalformedMessage("an interim answer has a body or ends the connection");
