@@ -50,6 +50,7 @@ function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, 
     },
   };
   const resolver: NameResolver = {
+    staleMs: 0,
     description: "the registry at HOME",
     start: () => Promise.resolve(),
     announce: () => Promise.reject(new Error("nobody was to be announced")),

@@ -25,6 +25,9 @@ import { SidecarMetadata } from "./sidecar-metadata.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 import { stableInternalPort } from "./stable-port.ts";
 
+// What a caller may take from finding an instance to being connected with it.
+const CONNECT_MARGIN_MS = 100;
+
 /** What the process lends to each of its Sidecars. */
 export interface SidecarSurroundings {
   readonly resolver: NameResolver;
@@ -136,9 +139,13 @@ export class Sidecar {
 
   /** Lets the calls to the app finish; no new ones come from other processes. The app may call out as ever. */
   async finishInbound(): Promise<void> {
+    // The grace begins now.
+    this.#graceLeft();
     await this.#announcement?.withdraw();
-    this.#peer.listener.stopAccepting();
+    this.#peer.listener.announceClosing();
     this.#api.listener.announceClosing();
+    await this.#untilForgotten();
+    this.#peer.listener.stopAccepting();
     await this.#within(this.#graceLeft(), this.#inboundIdle());
   }
 
@@ -169,6 +176,16 @@ export class Sidecar {
     this.#peer.listener.destroy();
     this.#grpc.destroy();
     this.#channel?.close();
+  }
+
+  /**
+   * Callers elsewhere may have looked for this instance just before it was withdrawn. They are served, for what they have
+   * begun to send they may not be able to send again. Where none is connected, none is waited for.
+   */
+  async #untilForgotten(): Promise<void> {
+    if (!this.#peer.listener.hasConnections) return;
+    const { clock, resolver } = this.#surroundings;
+    await clock.sleep(Math.min(this.#graceLeft(), resolver.staleMs + CONNECT_MARGIN_MS));
   }
 
   async #inboundIdle(): Promise<void> {

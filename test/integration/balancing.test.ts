@@ -4,6 +4,7 @@ import { after, test } from "node:test";
 import { buildApps, type RunningCallee, startCallee, startCaller } from "../support/apps.ts";
 import { answerTo, begin, textOf } from "../support/apps-client.ts";
 import type { TestScope } from "../support/cleanup.ts";
+import { Load } from "../support/load.ts";
 import { kill, ownHome } from "../support/processes.ts";
 
 const apps = await buildApps({ after });
@@ -62,6 +63,37 @@ test("an instance that was killed is skipped at once, and no call fails for it",
     [...after.keys()].sort((a, b) => a - b),
     left.map(({ appPid }) => appPid).sort((a, b) => a - b),
   );
+});
+
+// Too long to be kept for a second try: they go on as they come.
+const STREAMED = { callers: 20, bodyBytes: 100 * 1024 };
+
+test("an instance that ends in peace loses no call, not even one whose body streams", async (t) => {
+  const home = ownHome(t);
+  const [ended, left] = await startInstances(t, home, 2);
+  assert.ok(ended !== undefined && left !== undefined);
+  const { api } = await startCaller(t, { home, appId: "caller" });
+  const load = new Load(t, { api, target: "callee", ...STREAMED });
+  await load.everyCaller("right", 8);
+  await ended.outrigger.stop();
+  await load.everyCaller("right", 8);
+  await load.stop();
+  for (const kind of ["wrong", "broken", "refused"] as const) assert.equal(load.count(kind), 0, load.messages(kind));
+  assert.deepEqual([...load.answeredBy.keys()].sort(), [ended, left].map(({ appPid }) => `go:${appPid}`).sort());
+});
+
+test("an instance that is killed costs the calls it had at most, and each of them is told", async (t) => {
+  const home = ownHome(t);
+  const [killed, left] = await startInstances(t, home, 2);
+  assert.ok(killed !== undefined && left !== undefined);
+  const { api } = await startCaller(t, { home, appId: "caller" });
+  const load = new Load(t, { api, target: "callee", ...STREAMED });
+  await load.everyCaller("right", 8);
+  kill(killed.outrigger.pid, "SIGKILL");
+  await load.everyCaller("right", 8);
+  await load.stop();
+  for (const kind of ["wrong", "broken"] as const) assert.equal(load.count(kind), 0, load.messages(kind));
+  assert.ok(load.count("refused") <= STREAMED.callers, load.messages("refused"));
 });
 
 test("an instance in another namespace is never used, except by its full name", async (t) => {

@@ -14,6 +14,8 @@ export interface LoadOptions {
   readonly api: string;
   readonly target: string;
   readonly callers: number;
+  /** Every call is a POST with a body of so many bytes or a few more, instead of calls of all kinds. */
+  readonly bodyBytes?: number;
 }
 
 export type Verdict =
@@ -109,7 +111,8 @@ export class Load {
   }
 
   async #call(id: string, number: number, turn: number): Promise<Verdict> {
-    const call = callFor(id, number, turn);
+    const { bodyBytes } = this.#options;
+    const call = bodyBytes === undefined ? callFor(id, number, turn) : echoOf(id, bodyBytes);
     let answer: Dispatcher.ResponseData;
     let text: string;
     try {
@@ -157,10 +160,14 @@ function callFor(id: string, number: number, turn: number): Call {
       return { method: "GET", path: `/echo/${id}?id=${id}`, body: undefined, isAnsweredBy: echoes("GET", id, "") };
     default: {
       // Sometimes more than fits into one write, and of a length that few others have.
-      const body = id.repeat(1 + ((turn * 7 + number) % 500));
-      return { method: "POST", path: `/echo/${id}?id=${id}`, body, isAnsweredBy: echoes("POST", id, body) };
+      return echoOf(id, id.length * (1 + ((turn * 7 + number) % 500)));
     }
   }
+}
+
+function echoOf(id: string, bytes: number): Call {
+  const body = id.repeat(Math.ceil(bytes / id.length));
+  return { method: "POST", path: `/echo/${id}?id=${id}`, body, isAnsweredBy: echoes("POST", id, body) };
 }
 
 function echoes(method: string, id: string, body: string): (text: string) => boolean {

@@ -42,6 +42,8 @@ export interface InstanceDetails {
 export interface NameResolver {
   /** Where this resolver looks, for error texts: "the registry at /home/me/.outrigger/registry". */
   readonly description: string;
+  /** For how long callers elsewhere may still be given an instance that has been withdrawn. */
+  readonly staleMs: number;
   start(): Promise<void>;
   /** Makes an instance findable until the returned function is called. */
   announce(instance: AppInstance, details: InstanceDetails): Promise<Announcement>;

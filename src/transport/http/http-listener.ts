@@ -88,6 +88,10 @@ export class HttpListener implements ConnectionOwner, NodeExchangeOwner {
     return bound;
   }
 
+  get hasConnections(): boolean {
+    return this.#sockets.size > 0;
+  }
+
   /** From now on each answer ends its connection, so that few are left when the listener closes. New ones are still taken. */
   announceClosing(): void {
     this.#closing = true;

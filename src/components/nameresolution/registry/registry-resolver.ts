@@ -26,6 +26,7 @@ interface CachedAnswer {
 /** Finds the apps of every Outrigger process that shares this home directory. No server, no multicast. */
 export class RegistryResolver implements NameResolver {
   readonly description: string;
+  readonly staleMs = CACHE_MS;
   readonly #context: NameResolverContext;
   readonly #own = new Map<string, RegistryEntry>();
   readonly #cache = new Map<string, CachedAnswer>();
