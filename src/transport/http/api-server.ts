@@ -59,6 +59,7 @@ export class ApiServer {
       readBufferBytes: parts.readBufferBytes,
       log: parts.log,
       handle: (exchange) => this.#handle(exchange),
+      http2: async (owner) => new (await import("./http2-server.ts")).Http2Server(owner),
     });
   }
 

@@ -9,12 +9,15 @@ import { type ConnectionOwner, type RefusalStatus, ServerConnection } from "../h
 import { reasonPhrase } from "../http1/status-line.ts";
 import { listen } from "../listen.ts";
 import type { HttpExchange } from "./http-exchange.ts";
+import { type Beginning, isHttp2Preface, peekAtPreface } from "./http2-preface.ts";
 import { NodeExchange, type NodeExchangeOwner } from "./node-exchange.ts";
 
 /**
  * Strict HTTP/1.1 servers: one set of refusals for the API port and the peer port. Connections begin with our own codec
  * (`http1/`), which hands the uncommon ones to Node's parser. That already refuses bare LF, obs-fold, a space before
  * the colon, two lengths, and length with chunked; what it lets pass and we do not is in `whyRefused`.
+ *
+ * Connections that begin with HTTP/2's preface go to whom the listener was given for them.
  */
 
 /** Which code reads and writes HTTP/1.1: our own, which is lean, or Node's, with which it is compared. */
@@ -31,23 +34,46 @@ export interface HttpListenerOptions {
   readonly log: Logger;
   /** Answers the exchange. Where it rejects, the connection is cut. */
   handle(exchange: HttpExchange): Promise<void>;
+  /** Called with the first connection that begins with HTTP/2's preface; without it, such connections are refused. */
+  readonly http2?: (owner: HttpConnectionsOwner) => Promise<Http2Connections>;
+}
+
+/** Reads and writes HTTP/2 connections. */
+export interface Http2Connections {
+  /** @param socket paused, with the preface unread. */
+  accept(socket: Socket): void;
+  /** Ends each connection after the last of the streams that it has now. */
+  stopAccepting(): void;
+}
+
+/** What a listener lends to whoever reads connections for it. */
+export interface HttpConnectionsOwner extends NodeExchangeOwner {
+  /** Bytes of a request's head. */
+  readonly maxHeadBytes: number;
+  /** A request has arrived. Answers it through the exchange, which tells by `ended` when it is over. */
+  begin(exchange: HttpExchange): void;
+  /** A request was not served. */
+  noteRefusal(reason: string): void;
 }
 
 // Go adds this to the limit it is told, and daprd's users have measured their headers against the sum (design.md).
 const GO_HEADER_SLOP_BYTES = 4096;
 // daprd's ReadHeaderTimeout (A1).
-const HEADERS_TIMEOUT_S = 10;
+export const HEADERS_TIMEOUT_S = 10;
 // How late that may be noticed.
 const TIMEOUT_CHECK_MS = 1000;
 // Go keeps idle connections for ever. Three minutes outlast any client's pool, so that the client is the first to close.
-const IDLE_CONNECTION_S = 180;
+export const IDLE_CONNECTION_S = 180;
 
-export class HttpListener implements ConnectionOwner, NodeExchangeOwner {
+export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
   readonly maxHeadBytes: number;
   readonly #options: HttpListenerOptions;
   readonly #listeners: net.Server[] = [];
   /** Never listens itself: it is given connections. */
   readonly #node: http.Server;
+  /** Begins with the first connection that needs it. */
+  #http2: Promise<Http2Connections> | undefined;
+  #http2Connections: Http2Connections | undefined;
   readonly #sockets = new Set<Socket>();
   readonly #lean = new Set<ServerConnection>();
   readonly #inFlight = new InFlight();
@@ -105,6 +131,7 @@ export class HttpListener implements ConnectionOwner, NodeExchangeOwner {
       if (connection.isIdle) connection.destroy();
     }
     this.#node.closeIdleConnections();
+    this.#http2Connections?.stopAccepting();
   }
 
   /** Resolves once no request is being answered. */
@@ -127,7 +154,37 @@ export class HttpListener implements ConnectionOwner, NodeExchangeOwner {
       this.#sockets.delete(socket);
     });
     if (this.#options.codec === "lean") this.#lean.add(new ServerConnection(socket, this));
-    else this.#node.emit("connection", socket);
+    else if (this.#options.http2 === undefined) this.#node.emit("connection", socket);
+    else this.#peek(socket);
+  }
+
+  /** Node's HTTP/1 server can tell nobody of a preface that it meets. */
+  #peek(socket: Socket): void {
+    socket.on("error", ignore);
+    peekAtPreface(socket, HEADERS_TIMEOUT_S * 1000, (beginning: Beginning) => {
+      socket.off("error", ignore);
+      if (beginning === "http/2") void this.#handToHttp2(socket);
+      else if (beginning === "late") this.#cutWith(socket, 408, "the request's headers did not arrive in time");
+      else if (beginning === "ended") socket.destroy();
+      else {
+        this.#node.emit("connection", socket);
+        socket.resume();
+      }
+    });
+  }
+
+  async #handToHttp2(socket: Socket): Promise<void> {
+    socket.on("error", ignore);
+    // What arrives meanwhile must not be lost.
+    socket.pause();
+    try {
+      this.#http2 ??= this.#options.http2?.(this);
+      this.#http2Connections = await this.#http2;
+      if (!socket.destroyed) this.#http2Connections?.accept(socket);
+    } catch (error) {
+      this.#options.log.error("HTTP/2 cannot be spoken", { listener: this.#options.name, error: messageOf(error) });
+      socket.destroy();
+    }
   }
 
   #tick(): void {
@@ -158,8 +215,12 @@ export class HttpListener implements ConnectionOwner, NodeExchangeOwner {
   }
 
   handOver(socket: Socket, unread: Buffer): void {
+    // The preface is one only where nothing came before it; what it lacks at its end is HTTP/2's to judge.
+    const isFirst = socket.bytesRead === unread.length;
     socket.unshift(unread);
-    this.#node.emit("connection", socket);
+    if (this.#options.http2 !== undefined && isFirst && isHttp2Preface(unread) !== false) {
+      void this.#handToHttp2(socket);
+    } else this.#node.emit("connection", socket);
   }
 
   closed(connection: ServerConnection): void {
@@ -236,9 +297,13 @@ export class HttpListener implements ConnectionOwner, NodeExchangeOwner {
     });
   }
 
-  refusal(status: RefusalStatus, reason: string): string {
+  noteRefusal(reason: string): void {
     this.#refused++;
     this.#options.log.debug("refused a request", { listener: this.#options.name, reason });
+  }
+
+  refusal(status: RefusalStatus, reason: string): string {
+    this.noteRefusal(reason);
     const body = `${reason.replaceAll(/[^\x20-\x7e]/g, "?")}\n`;
     const headers = ["Content-Type", "text/plain; charset=utf-8", "Content-Length", `${body.length}`];
     headers.push("Connection", "close", ...(this.#options.refusalHeaders ?? []));
@@ -279,4 +344,8 @@ function countOf(rawHeaders: readonly string[], name: string): number {
 function isOwedAnotherAnswer(socket: Duplex): boolean {
   const answering = (socket as Duplex & { _httpMessage?: http.ServerResponse | null })._httpMessage;
   return answering != null && (answering.headersSent || answering.req.complete);
+}
+
+function ignore(): void {
+  // Intentionally nothing.
 }
