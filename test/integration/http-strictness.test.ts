@@ -199,7 +199,7 @@ const REFUSED_AT_THE_HEAD: readonly Case[] = [
   edited("HTTP/1.10", "HTTP/1.1", "HTTP/1.10"),
   edited("HTTP/2.0", "HTTP/1.1", "HTTP/2.0"),
   edited("http/1.1", "HTTP/1.1", "http/1.1"),
-  ["HTTP/2's preface", () => "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
+  ["HTTP/2's preface behind an empty line", () => "\r\nPRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
   ["CONNECT", (door) => `CONNECT example.org:443 HTTP/1.1\r\nHost: example.org:443\r\n${door.headers}\r\n`],
   // Node's parser passes over the second blank.
   ...(CODEC === "lean" ? TWO_BLANKS : []),
