@@ -5,7 +5,7 @@ import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { hasNoBody } from "../http/http-exchange.ts";
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink, UntilCloseDecoder } from "./body-decoder.ts";
 import { type BodySource, IncomingBody } from "./incoming-body.ts";
-import { MalformedMessage, parseResponseHead, type ResponseHead } from "./message-head.ts";
+import { MalformedMessage, parseResponseHead, type ResponseHead, refuseBareLf } from "./message-head.ts";
 import { OutgoingBody, type OutgoingBodyOwner, writeWhole } from "./message-writer.ts";
 
 /** Why a connection gave no answer, or not all of it; `code` as Node has it where Node said so. */
@@ -51,8 +51,6 @@ export const MAX_INTERIM_ANSWERS = 100;
 const EMPTY = Buffer.alloc(0);
 const HEAD_END = Buffer.from("\r\n\r\n");
 const ANSWER_BEGINS = "HTTP/1.";
-const LF = 10;
-const CR = 13;
 
 /** The client's side of one HTTP/1.1 connection: one exchange at a time. */
 export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwner {
@@ -356,9 +354,7 @@ function refuseWhatIsNoHead(bytes: Buffer): void {
   if (!ANSWER_BEGINS.startsWith(bytes.toString("latin1", 0, ANSWER_BEGINS.length))) {
     throw new MalformedMessage("the status line is malformed");
   }
-  for (let lf = bytes.indexOf(LF); lf !== -1; lf = bytes.indexOf(LF, lf + 1)) {
-    if (bytes[lf - 1] !== CR) throw new MalformedMessage("a line ends with a bare LF");
-  }
+  refuseBareLf(bytes, 0);
 }
 
 function closedEarly(): ConnectionFailure {

@@ -67,6 +67,17 @@ export function mayBeginMessage(byte: number): boolean {
 }
 
 /**
+ * Looks through a head that has not come to its end. With bare line ends it never would, however long one waited.
+ *
+ * @throws {MalformedMessage}
+ */
+export function refuseBareLf(bytes: Buffer, start: number): void {
+  for (let lf = bytes.indexOf(LF, start); lf !== -1; lf = bytes.indexOf(LF, lf + 1)) {
+    if (bytes[lf - 1] !== CR) throw new MalformedMessage("a line ends with a bare LF");
+  }
+}
+
+/**
  * True where the request line is one that is served here; any other goes, as it is, to who knows more methods, versions
  * and forms of target.
  *

@@ -17,6 +17,7 @@ import {
   mayBeginMessage,
   parseRequestHead,
   type RequestHead,
+  refuseBareLf,
 } from "./message-head.ts";
 import { headerLine, OutgoingBody, type OutgoingBodyOwner, writeWhole } from "./message-writer.ts";
 import { httpDate, reasonPhrase } from "./status-line.ts";
@@ -365,10 +366,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     if (!mayBeginMessage(bytes[start] ?? 0) && bytes[start] !== CR) {
       throw new MalformedMessage("this is no HTTP/1.1");
     }
-    // It would never come to the end that is waited for.
-    for (let lf = bytes.indexOf(LF, start); lf !== -1; lf = bytes.indexOf(LF, lf + 1)) {
-      if (bytes[lf - 1] !== CR) throw new MalformedMessage("a line ends with a bare LF");
-    }
+    refuseBareLf(bytes, start);
     if (this.#clientEnded) throw new MalformedMessage("the connection ended within a request's headers");
     if (!this.#headBegun) {
       this.#headBegun = true;
