@@ -22,7 +22,7 @@ export interface RequestMessage {
   readonly query: string | undefined;
   readonly headers: RawHeaders;
   readonly body: Body;
-  /** Bytes of the body where the sender said so; undefined means chunked. */
+  /** Bytes of the body where the sender said so; undefined means chunked, for the receiver too, though all of it be here. */
   readonly contentLength: number | undefined;
   /** Fires when nobody waits for the answer any more. Whoever does work for this message stops then. */
   readonly signal: CallSignal;

@@ -43,6 +43,12 @@ for (const [what, body] of [
   });
 }
 
+test("bytes that came in chunks are refused as a stream is, and let through where they fit", () => {
+  assert.throws(() => bodyLimit(MAX)(requestWith(Buffer.alloc(MAX + 1), undefined)), tooLarge);
+  const short = requestWith(Buffer.alloc(MAX), undefined);
+  assert.equal(bodyLimit(MAX)(short), short);
+});
+
 test("without a limit nothing is refused", async () => {
   const known = requestWith(Buffer.alloc(1), Number.MAX_SAFE_INTEGER);
   assert.equal(bodyLimit(Number.POSITIVE_INFINITY)(known), known);

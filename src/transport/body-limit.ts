@@ -10,8 +10,10 @@ export function bodyLimit(maxBytes: number): BodyLimit {
       const message = `the request body has ${contentLength} bytes, more than --max-body-size of the callee allows (${maxBytes})`;
       throw new CallError("ResourceExhausted", message);
     }
-    if (contentLength !== undefined || !(body instanceof Readable)) return request;
-    return { ...request, body: limited(body, maxBytes) };
+    if (contentLength !== undefined || body === undefined) return request;
+    if (body instanceof Readable) return { ...request, body: limited(body, maxBytes) };
+    if (body.byteLength > maxBytes) throw streamTooLarge();
+    return request;
   };
 }
 
@@ -23,6 +25,11 @@ export function limited(body: Readable, maxBytes: number): Readable {
     if (error != null) limit.destroy(error);
   });
   return body.pipe(limit);
+}
+
+/** As daprd calls a body that did not say how long it is. */
+function streamTooLarge(): CallError {
+  return new CallError(undefined, "stream too large");
 }
 
 class LimitedBody extends Transform {
@@ -37,7 +44,7 @@ class LimitedBody extends Transform {
 
   override _transform(chunk: Buffer, _encoding: BufferEncoding, callback: TransformCallback): void {
     this.#left -= chunk.length;
-    if (this.#left < 0) callback(new CallError(undefined, "stream too large"));
+    if (this.#left < 0) callback(streamTooLarge());
     else callback(null, chunk);
   }
 }

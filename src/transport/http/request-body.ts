@@ -1,5 +1,6 @@
 import { OutriggerError } from "../../core/errors.ts";
 import type { Body } from "../../core/message.ts";
+import { gatheredBody } from "./gathered-body.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 
 // Up to here a body is read before the call begins: it goes out in one write, and a retry can send it again. Above, it
@@ -14,7 +15,7 @@ const BUFFERED_BYTES = 64 * 1024;
 export async function requestBodyOf(exchange: HttpExchange, maxBytes: number): Promise<Body> {
   const { contentLength } = exchange;
   if (contentLength === 0) return undefined;
-  if (contentLength === undefined) return exchange.streamBody(maxBytes);
+  if (contentLength === undefined) return gatheredBody(exchange.streamBody(maxBytes), BUFFERED_BYTES);
   if (contentLength > maxBytes) throw tooLarge(contentLength, maxBytes);
   return contentLength > BUFFERED_BYTES ? exchange.streamBody(maxBytes) : exchange.readBody();
 }

@@ -6,7 +6,7 @@ import { hasNoBody } from "../http/http-exchange.ts";
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink, UntilCloseDecoder } from "./body-decoder.ts";
 import { type BodySource, IncomingBody } from "./incoming-body.ts";
 import { MalformedMessage, parseResponseHead, type ResponseHead, refuseBareLf } from "./message-head.ts";
-import { OutgoingBody, type OutgoingBodyOwner, writeWhole } from "./message-writer.ts";
+import { OutgoingBody, type OutgoingBodyOwner, writeWhole, writeWholeChunked } from "./message-writer.ts";
 
 /** Why a connection gave no answer, or not all of it; `code` as Node has it where Node said so. */
 class ConnectionFailure extends Error {
@@ -122,7 +122,9 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
       if (!this.#socket.connecting) this.#outgoing.start();
     } else {
       this.#requestSent = true;
-      writeWhole(this.#socket, head, request.body);
+      const { body, contentLength } = request;
+      if (body === undefined || contentLength !== undefined) writeWhole(this.#socket, head, body);
+      else writeWholeChunked(this.#socket, head, body);
     }
   }
 

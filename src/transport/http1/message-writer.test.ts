@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { FakeSocket, settled } from "../../../test/support/fake-socket.ts";
 import { ChunkedDecoder } from "./body-decoder.ts";
-import { headerLine, OutgoingBody, writeWhole } from "./message-writer.ts";
+import { headerLine, OutgoingBody, writeWhole, writeWholeChunked } from "./message-writer.ts";
 
 test("a header line is one line, or is not written", () => {
   fc.assert(
@@ -43,6 +43,21 @@ test("a whole message goes out byte for byte, whatever its length", () => {
     const body = Buffer.from(Array.from({ length: bytes }, (_, i) => i % 256));
     writeWhole(socket.asSocket(), "head\r\n\r\n", body);
     assert.equal(socket.written, `head\r\n\r\n${body.toString("latin1")}`);
+  }
+});
+
+test("so does one in chunks", () => {
+  for (const bytes of [0, 1, 255, 8 * 1024, 8 * 1024 + 1, 64 * 1024]) {
+    const socket = new FakeSocket();
+    const body = Buffer.from(Array.from({ length: bytes }, (_, i) => i % 256));
+    writeWholeChunked(socket.asSocket(), "head\r\n\r\n", body);
+    const decoder = new ChunkedDecoder();
+    const pieces: Buffer[] = [];
+    assert.ok(socket.written.startsWith("head\r\n\r\n"));
+    const framed = Buffer.from(socket.written, "latin1").subarray("head\r\n\r\n".length);
+    assert.equal(decoder.decode(framed, 0, { addPiece: (piece) => pieces.push(piece) }), framed.length);
+    assert.ok(decoder.done);
+    assert.deepEqual(Buffer.concat(pieces), body);
   }
 });
 

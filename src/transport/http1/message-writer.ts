@@ -31,18 +31,30 @@ function checkName(name: string): void {
 
 // Up to here a copy into one string, which the socket tries to write at once, is cheaper than two buffers.
 const ONE_STRING_BYTES = 8 * 1024;
+const LAST_CHUNK = "0\r\n\r\n";
 
-/** A head that is complete, its empty line included, and all of its body. */
+/** A head that is complete, its empty line included, and all of its body, of which the head tells the length. */
 export function writeWhole(socket: Socket, head: string, body: Uint8Array | undefined): void {
+  writeFramed(socket, head, body, "");
+}
+
+/** The same with a head that announces chunks: the body goes out as one. */
+export function writeWholeChunked(socket: Socket, head: string, body: Uint8Array): void {
+  if (body.byteLength === 0) socket.write(head + LAST_CHUNK, "latin1");
+  else writeFramed(socket, `${head}${body.byteLength.toString(16)}\r\n`, body, `\r\n${LAST_CHUNK}`);
+}
+
+function writeFramed(socket: Socket, before: string, body: Uint8Array | undefined, after: string): void {
   if (body === undefined || body.byteLength === 0) {
-    socket.write(head, "latin1");
+    socket.write(before, "latin1");
   } else if (body.byteLength <= ONE_STRING_BYTES) {
     const bytes = body instanceof Buffer ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-    socket.write(head + bytes.toString("latin1"), "latin1");
+    socket.write(before + bytes.toString("latin1") + after, "latin1");
   } else {
     socket.cork();
-    socket.write(head, "latin1");
+    socket.write(before, "latin1");
     socket.write(body);
+    if (after !== "") socket.write(after, "latin1");
     socket.uncork();
   }
 }
@@ -129,7 +141,7 @@ export class OutgoingBody {
       return;
     }
     if (!this.#end()) return;
-    if (this.#owed === undefined) this.#socket.write(`${this.#head}0\r\n\r\n`, "latin1");
+    if (this.#owed === undefined) this.#socket.write(this.#head + LAST_CHUNK, "latin1");
     else if (this.#head !== "") this.#socket.write(this.#head, "latin1");
     this.#head = "";
     this.#owner.bodySent();

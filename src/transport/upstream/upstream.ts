@@ -59,7 +59,6 @@ const METHODS_WITH_BODY = new Set(["POST", "PUT", "PATCH"]);
  * framed by what it is and not by its verb.
  */
 export function framingOf({ method, body, contentLength }: RequestMessage): RawHeaders {
-  if (body instanceof Uint8Array) return ["Content-Length", `${body.byteLength}`];
   if (body === undefined) return METHODS_WITH_BODY.has(method) ? ["Content-Length", "0"] : [];
   return contentLength === undefined ? ["Transfer-Encoding", "chunked"] : ["Content-Length", `${contentLength}`];
 }
