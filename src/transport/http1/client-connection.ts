@@ -7,6 +7,7 @@ import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink, UntilC
 import { type BodySource, IncomingBody } from "./incoming-body.ts";
 import { MalformedMessage, parseResponseHead, type ResponseHead, refuseBareLf } from "./message-head.ts";
 import { OutgoingBody, type OutgoingBodyOwner, writeWhole, writeWholeChunked } from "./message-writer.ts";
+import { SocketWriter } from "./socket-writer.ts";
 
 /** Why a connection gave no answer, or not all of it; `code` as Node has it where Node said so. */
 class ConnectionFailure extends Error {
@@ -59,6 +60,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
   /** When it became idle, in milliseconds of the pool's clock. */
   idleSince = 0;
   readonly #socket: Socket;
+  readonly #writer: SocketWriter;
   readonly #owner: ClientConnectionOwner;
   readonly #connectTimer: NodeJS.Timeout;
   #unread: Buffer = EMPTY;
@@ -80,6 +82,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
   constructor(socket: Socket, owner: ClientConnectionOwner) {
     this.#owner = owner;
     this.#socket = socket;
+    this.#writer = new SocketWriter(socket);
     this.#connectTimer = setTimeout(() => {
       this.#fail(new ConnectionFailure("ETIMEDOUT", "the connection could not be made in time"));
     }, CONNECT_TIMEOUT_MS);
@@ -117,14 +120,14 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
       return;
     }
     if (request.body instanceof Readable) {
-      this.#outgoing = new OutgoingBody(this.#socket, head, request.body, request.contentLength, this);
+      this.#outgoing = new OutgoingBody(this.#writer, head, request.body, request.contentLength, this);
       // Not before there is a connection: a body of which nothing was read can go elsewhere.
       if (!this.#socket.connecting) this.#outgoing.start();
     } else {
       this.#requestSent = true;
       const { body, contentLength } = request;
-      if (body === undefined || contentLength !== undefined) writeWhole(this.#socket, head, body);
-      else writeWholeChunked(this.#socket, head, body);
+      if (body === undefined || contentLength !== undefined) writeWhole(this.#writer, head, body);
+      else writeWholeChunked(this.#writer, head, body);
     }
   }
 
@@ -293,7 +296,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     // What follows a complete answer is an answer to nothing.
     if (this.#unread.length > 0) this.#owner.malformed("the origin sent more than its answer");
     // An origin that has answered and not read the whole request will not read the rest.
-    const isUnsent = !this.#requestSent || this.#socket.writableLength > 0;
+    const isUnsent = !this.#requestSent || this.#writer.isWaiting || this.#socket.writableLength > 0;
     if (!this.#keepAlive || untilClose || isUnsent || this.#unread.length > 0) {
       outgoing?.stop();
       this.#close();

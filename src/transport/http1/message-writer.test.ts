@@ -5,6 +5,7 @@ import fc from "fast-check";
 import { FakeSocket, settled } from "../../../test/support/fake-socket.ts";
 import { ChunkedDecoder } from "./body-decoder.ts";
 import { headerLine, OutgoingBody, writeWhole, writeWholeChunked } from "./message-writer.ts";
+import { SocketWriter } from "./socket-writer.ts";
 
 test("a header line is one line, or is not written", () => {
   fc.assert(
@@ -41,7 +42,9 @@ test("a whole message goes out byte for byte, whatever its length", () => {
   for (const bytes of [0, 1, 8 * 1024, 8 * 1024 + 1, 100_000]) {
     const socket = new FakeSocket();
     const body = Buffer.from(Array.from({ length: bytes }, (_, i) => i % 256));
-    writeWhole(socket.asSocket(), "head\r\n\r\n", body);
+    const writer = new SocketWriter(socket.asSocket());
+    writeWhole(writer, "head\r\n\r\n", body);
+    writer.flush();
     assert.equal(socket.written, `head\r\n\r\n${body.toString("latin1")}`);
   }
 });
@@ -50,7 +53,9 @@ test("so does one in chunks", () => {
   for (const bytes of [0, 1, 255, 8 * 1024, 8 * 1024 + 1, 64 * 1024]) {
     const socket = new FakeSocket();
     const body = Buffer.from(Array.from({ length: bytes }, (_, i) => i % 256));
-    writeWholeChunked(socket.asSocket(), "head\r\n\r\n", body);
+    const writer = new SocketWriter(socket.asSocket());
+    writeWholeChunked(writer, "head\r\n\r\n", body);
+    writer.flush();
     const decoder = new ChunkedDecoder();
     const pieces: Buffer[] = [];
     assert.ok(socket.written.startsWith("head\r\n\r\n"));
@@ -79,7 +84,7 @@ async function carried(body: Readable, length: number | undefined): Promise<Outc
       broke = error.message;
     },
   };
-  const outgoing = new OutgoingBody(socket.asSocket(), "head\r\n\r\n", body, length, owner);
+  const outgoing = new OutgoingBody(new SocketWriter(socket.asSocket()), "head\r\n\r\n", body, length, owner);
   socket.on("drain", () => {
     outgoing.drained();
   });

@@ -1,5 +1,5 @@
-import type { Socket } from "node:net";
 import type { Readable } from "node:stream";
+import type { SocketWriter } from "./socket-writer.ts";
 
 /** Writes HTTP/1.1 messages onto a socket: head and body in one write where they fit. */
 
@@ -34,23 +34,24 @@ const ONE_STRING_BYTES = 8 * 1024;
 const LAST_CHUNK = "0\r\n\r\n";
 
 /** A head that is complete, its empty line included, and all of its body, of which the head tells the length. */
-export function writeWhole(socket: Socket, head: string, body: Uint8Array | undefined): void {
-  writeFramed(socket, head, body, "");
+export function writeWhole(writer: SocketWriter, head: string, body: Uint8Array | undefined): void {
+  writeFramed(writer, head, body, "");
 }
 
 /** The same with a head that announces chunks: the body goes out as one. */
-export function writeWholeChunked(socket: Socket, head: string, body: Uint8Array): void {
-  if (body.byteLength === 0) socket.write(head + LAST_CHUNK, "latin1");
-  else writeFramed(socket, `${head}${body.byteLength.toString(16)}\r\n`, body, `\r\n${LAST_CHUNK}`);
+export function writeWholeChunked(writer: SocketWriter, head: string, body: Uint8Array): void {
+  if (body.byteLength === 0) writer.writeSoon(head + LAST_CHUNK);
+  else writeFramed(writer, `${head}${body.byteLength.toString(16)}\r\n`, body, `\r\n${LAST_CHUNK}`);
 }
 
-function writeFramed(socket: Socket, before: string, body: Uint8Array | undefined, after: string): void {
+function writeFramed(writer: SocketWriter, before: string, body: Uint8Array | undefined, after: string): void {
   if (body === undefined || body.byteLength === 0) {
-    socket.write(before, "latin1");
+    writer.writeSoon(before);
   } else if (body.byteLength <= ONE_STRING_BYTES) {
     const bytes = body instanceof Buffer ? body : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-    socket.write(before + bytes.toString("latin1") + after, "latin1");
+    writer.writeSoon(before + bytes.toString("latin1") + after);
   } else {
+    const socket = writer.now();
     socket.cork();
     socket.write(before, "latin1");
     socket.write(body);
@@ -72,7 +73,7 @@ export interface OutgoingBodyOwner {
  * write; where those keep the receiver waiting, alone.
  */
 export class OutgoingBody {
-  readonly #socket: Socket;
+  readonly #writer: SocketWriter;
   readonly #body: Readable;
   readonly #owner: OutgoingBodyOwner;
   /** Bytes still owed; undefined means chunked. */
@@ -82,8 +83,14 @@ export class OutgoingBody {
   #over = false;
 
   /** @param length as the head announces it; undefined means chunked. */
-  constructor(socket: Socket, head: string, body: Readable, length: number | undefined, owner: OutgoingBodyOwner) {
-    this.#socket = socket;
+  constructor(
+    writer: SocketWriter,
+    head: string,
+    body: Readable,
+    length: number | undefined,
+    owner: OutgoingBodyOwner,
+  ) {
+    this.#writer = writer;
     this.#head = head;
     this.#body = body;
     this.#owed = length;
@@ -119,7 +126,7 @@ export class OutgoingBody {
 
   readonly #flushHead = (): void => {
     if (this.#over || this.#head === "") return;
-    this.#socket.write(this.#head, "latin1");
+    this.#writer.writeSoon(this.#head);
     this.#head = "";
   };
 
@@ -141,8 +148,8 @@ export class OutgoingBody {
       return;
     }
     if (!this.#end()) return;
-    if (this.#owed === undefined) this.#socket.write(this.#head + LAST_CHUNK, "latin1");
-    else if (this.#head !== "") this.#socket.write(this.#head, "latin1");
+    if (this.#owed === undefined) this.#writer.writeSoon(this.#head + LAST_CHUNK);
+    else if (this.#head !== "") this.#writer.writeSoon(this.#head);
     this.#head = "";
     this.#owner.bodySent();
   };
@@ -156,14 +163,14 @@ export class OutgoingBody {
   };
 
   #write(piece: Buffer): boolean {
-    const socket = this.#socket;
     const head = this.#head;
     this.#head = "";
     const chunked = this.#owed === undefined;
     const before = chunked ? `${head}${piece.length.toString(16)}\r\n` : head;
     if (piece.length <= ONE_STRING_BYTES) {
-      return socket.write(before + piece.toString("latin1") + (chunked ? "\r\n" : ""), "latin1");
+      return this.#writer.writeSoon(before + piece.toString("latin1") + (chunked ? "\r\n" : ""));
     }
+    const socket = this.#writer.now();
     if (before === "") return socket.write(piece);
     socket.cork();
     socket.write(before, "latin1");

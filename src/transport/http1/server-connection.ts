@@ -20,6 +20,7 @@ import {
   refuseBareLf,
 } from "./message-head.ts";
 import { headerLine, OutgoingBody, type OutgoingBodyOwner, writeWhole } from "./message-writer.ts";
+import { SocketWriter } from "./socket-writer.ts";
 import { httpDate, reasonPhrase } from "./status-line.ts";
 
 /** What a server lends to each of its connections. */
@@ -58,6 +59,7 @@ const LF = 10;
  */
 export class ServerConnection implements BodySource, OutgoingBodyOwner {
   readonly #socket: Socket;
+  readonly #writer: SocketWriter;
   readonly #owner: ConnectionOwner;
   #unread: Buffer = EMPTY;
   #exchange: Exchange | undefined;
@@ -80,6 +82,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
 
   constructor(socket: Socket, owner: ConnectionOwner) {
     this.#socket = socket;
+    this.#writer = new SocketWriter(socket);
     this.#owner = owner;
     this.#since = owner.seconds;
     socket.on("data", this.#onData);
@@ -99,11 +102,12 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     if (this.#exchange !== undefined) return;
     const age = this.#owner.seconds - this.#since;
     if (this.#headBegun && age > headSeconds) this.#refuse(408, "the request's headers did not arrive in time");
-    else if (age > idleSeconds) this.#socket.destroy();
+    else if (age > idleSeconds) this.destroy();
   }
 
+  /** Cuts the connection. An answer that is complete still goes out. */
   destroy(): void {
-    this.#socket.destroy();
+    this.#writer.now().destroy();
   }
 
   // What the exchange does.
@@ -144,13 +148,13 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     if (noBody) {
       // Read, not cut: there is nothing in it, and its connection can be used again.
       if (body instanceof Readable) body.resume();
-      writeWhole(this.#socket, head, undefined);
+      writeWhole(this.#writer, head, undefined);
       this.bodySent();
     } else if (body instanceof Readable) {
-      this.#outgoing = new OutgoingBody(this.#socket, head, body, length, this);
+      this.#outgoing = new OutgoingBody(this.#writer, head, body, length, this);
       this.#outgoing.start();
     } else {
-      writeWhole(this.#socket, head, body);
+      writeWhole(this.#writer, head, body);
       this.bodySent();
     }
   }
@@ -184,15 +188,16 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     exchange.isOver = true;
+    // What still waits for the turn's end goes out by itself: the next request can be read.
     if (this.#socket.writableLength === 0) this.#answerSent();
-    else this.#socket.write("", this.#answerSent);
+    else this.#writer.now().write("", this.#answerSent);
   }
 
   bodyBroke(_error: Error, unsentHead: string): void {
     this.#outgoing = undefined;
     // A connection that closes without a byte would say that the request was never acted on.
-    if (unsentHead !== "") this.#socket.write(unsentHead, "latin1");
-    this.#socket.destroy();
+    if (unsentHead !== "") this.#writer.writeSoon(unsentHead);
+    this.destroy();
   }
 
   readonly #answerSent = (): void => {
@@ -219,7 +224,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   /** Everything written still goes out. */
   #endConnection(): void {
     this.#over = true;
-    this.#socket.destroySoon();
+    this.#writer.now().destroySoon();
   }
 
   /** A client that writes all before it reads gets to see the answer; one that goes on for ever is cut off. */
@@ -305,7 +310,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     if (this.#decoder === undefined) return false;
     if (this.#unread.length === 0 && this.#clientEnded) {
       // What is missing of the body will not come.
-      this.#socket.destroy();
+      this.destroy();
       return false;
     }
     if (this.#sink === undefined || this.#bodyPaused || this.#unread.length === 0) return false;
@@ -386,7 +391,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   }
 
   #handOver(start: number): false {
-    const socket = this.#socket;
+    const socket = this.#writer.now();
     // Nobody else could be told that no more will come.
     if (this.#clientEnded) throw new MalformedMessage("the connection has ended behind a request of an uncommon form");
     this.#over = true;
@@ -425,7 +430,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     const exchange = this.#exchange;
     if (exchange?.expectsContinue !== true || exchange.isAnswered || this.#unread.length > 0) return;
     exchange.expectsContinue = false;
-    this.#socket.write("HTTP/1.1 100 Continue\r\n\r\n", "latin1");
+    this.#writer.writeSoon("HTTP/1.1 100 Continue\r\n\r\n");
   }
 
   #refuse(status: RefusalStatus, reason: string): void {
@@ -433,12 +438,12 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     const text = this.#owner.refusal(status, reason);
     // Within an answer that has begun, this one would be taken for a part of it.
     if (answered) {
-      this.#socket.destroy();
+      this.destroy();
       return;
     }
     this.#over = true;
     this.#exchange?.signal.abort(new MalformedMessage(reason));
-    this.#socket.end(text, "latin1");
+    this.#writer.now().end(text, "latin1");
     this.#socket.destroySoon();
   }
 }
