@@ -58,6 +58,17 @@ for (const [text, value] of [
   });
 }
 
+for (const [text, value] of [
+  ["1", 1],
+  ["2000", 2000],
+  ["0", 1000],
+  ["-1", 1000],
+] as const) {
+  test(`"${text}" of a flag whose default is 1000 and that must be positive is ${value}`, () => {
+    assert.equal(new FlagValues({ "app-max-queue": [text] }).positive("app-max-queue"), value);
+  });
+}
+
 for (const text of ["", "1.5", "1e3", "0x10", "ten", " 1", "--1", "9999999999"]) {
   test(`"${text}" is no count`, () => {
     assert.throws(() => new FlagValues({ "app-max-concurrency": [text] }).count("app-max-concurrency"), {
@@ -139,7 +150,7 @@ for (const [name, value] of [
   ["metrics-port", "9091"],
   ["metrics-port", "9090"],
   ["enable-metrics", "true"],
-  ["app-health-threshold", "3"],
+  ["profile-port", "7777"],
   ["sentry-address", "localhost:50003"],
   ["control-plane-trust-domain", "localhost"],
 ] as const) {
@@ -164,7 +175,7 @@ test("a flag that asks for what is not there stops the start, unless it asks for
 
 test("what holds anyway may be said in any way the flag can be read", () => {
   assert.deepEqual(judgeFlags({ "app-protocol": ["HTTP"], "enable-mtls": ["0"], mode: ["Standalone"] }), []);
-  assert.deepEqual(judgeFlags({ "enable-mtls": ["F"], "app-ssl": ["False"], "enable-app-health-check": ["0"] }), []);
+  assert.deepEqual(judgeFlags({ "enable-mtls": ["F"], "app-ssl": ["False"] }), []);
   assert.throws(() => judgeFlags({ "enable-mtls": ["1"] }), { name: "CliError", message: /^--enable-mtls 1 is not/ });
 });
 

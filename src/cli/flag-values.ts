@@ -38,6 +38,12 @@ export class FlagValues {
     return text === undefined ? undefined : readCount(name, text);
   }
 
+  /** The default for 0 or less, as in daprd. For flags that have one. */
+  positive(name: FlagName): number {
+    const count = this.count(name) ?? 0;
+    return count > 0 ? count : readCount(name, flagNamed(name).default ?? "");
+  }
+
   /** Undefined where none was given; in Dapr, 0 and -1 say so too. */
   port(name: FlagName): number | undefined {
     const text = this.text(name);

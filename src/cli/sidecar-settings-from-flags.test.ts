@@ -31,3 +31,13 @@ test("the older flags for sizes count in MiB and KiB, and hold where the newer o
   const none = settings({ "dapr-http-max-request-size": ["-1"], "dapr-http-read-buffer-size": ["0"] });
   assert.deepEqual([none.maxBodyBytes, none.readBufferBytes], [4 * 1024 ** 2, 4 * 1024]);
 });
+
+test("how many calls may wait for an app that takes so many at once is bounded, said or not", () => {
+  assert.equal(settings({ "app-max-concurrency": ["4"] }).appMaxQueue, 1000);
+  assert.equal(settings({ "app-max-concurrency": ["4"], "app-max-queue": ["20"] }).appMaxQueue, 20);
+});
+
+test("an app is probed where that is asked for", () => {
+  assert.equal(settings({}).appHealth, undefined);
+  assert.equal(settings({ "enable-app-health-check": ["true"] }).appHealth?.path, "/healthz");
+});

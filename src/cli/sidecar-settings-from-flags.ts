@@ -3,6 +3,7 @@ import { DEFAULT_NAMESPACE, parseAppId, parseNamespace } from "../core/app-id.ts
 import { messageOf } from "../core/errors.ts";
 import type { Configuration } from "../resources/configuration.ts";
 import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
+import { appHealthFrom } from "./app-health-from-flags.ts";
 import { CliError } from "./cli-error.ts";
 import type { FlagValues } from "./flag-values.ts";
 import type { CommandName, FlagName } from "./flags.ts";
@@ -35,6 +36,8 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     appChannelAddress: unbracketed(flags.text("app-channel-address") ?? LOOPBACK),
     appStartPatienceMs: forRun ? APP_START_PATIENCE_MS : 0,
     appMaxConcurrency: flags.count("app-max-concurrency") ?? -1,
+    appMaxQueue: flags.positive("app-max-queue"),
+    appHealth: appHealthFrom(flags),
     httpPort: flags.port("dapr-http-port") ?? (forRun ? 0 : DAPRD_HTTP_PORT),
     grpcPort: flags.port("dapr-grpc-port") ?? (forRun ? 0 : DAPRD_GRPC_PORT),
     internalPort: flags.port("dapr-internal-grpc-port") ?? 0,

@@ -5,25 +5,12 @@ import { InFlight } from "./in-flight.ts";
 test("what has begun and not ended is counted", () => {
   const inFlight = new InFlight();
   assert.equal(inFlight.count, 0);
-  const endA = inFlight.begin();
-  const endB = inFlight.begin();
+  inFlight.enter();
+  inFlight.enter();
   assert.equal(inFlight.count, 2);
-  endA();
+  inFlight.leave();
   assert.equal(inFlight.count, 1);
-  endB();
-  assert.equal(inFlight.count, 0);
-});
-
-test("ending one of several twice ends that one alone", async () => {
-  const inFlight = new InFlight();
-  const endA = inFlight.begin();
-  const endB = inFlight.begin();
-  endA();
-  endA();
-  assert.equal(inFlight.count, 1);
-  assert.equal(await isIdle(inFlight), false);
-  endB();
-  endA();
+  inFlight.leave();
   assert.equal(inFlight.count, 0);
 });
 
@@ -33,40 +20,40 @@ test("where nothing is under way, it is idle at once", async () => {
 
 test("idle is when the last one ends, and not before, whoever waits for it", async () => {
   const inFlight = new InFlight();
-  const endA = inFlight.begin();
-  const endB = inFlight.begin();
+  inFlight.enter();
+  inFlight.enter();
   const told: string[] = [];
   const waiting = ["early", "late"].map((name) => inFlight.whenIdle().then(() => told.push(name)));
-  endA();
+  inFlight.leave();
   await microtasks();
   assert.deepEqual(told, []);
-  endB();
+  inFlight.leave();
   await Promise.all(waiting);
   assert.deepEqual(told, ["early", "late"]);
 });
 
 test("what begins while somebody waits is waited for too", async () => {
   const inFlight = new InFlight();
-  const endA = inFlight.begin();
+  inFlight.enter();
   let idle = false;
   const waiting = inFlight.whenIdle().then(() => {
     idle = true;
   });
-  const endB = inFlight.begin();
-  endA();
+  inFlight.enter();
+  inFlight.leave();
   await microtasks();
   assert.equal(idle, false);
-  endB();
+  inFlight.leave();
   await waiting;
 });
 
 test("it is idle once more after each time that something was under way", async () => {
   const inFlight = new InFlight();
   for (let round = 0; round < 2; round++) {
-    const end = inFlight.begin();
+    inFlight.enter();
     assert.equal(await isIdle(inFlight), false);
     const waiting = inFlight.whenIdle();
-    end();
+    inFlight.leave();
     await waiting;
   }
 });

@@ -7,7 +7,7 @@ export class InFlight {
     return this.#count;
   }
 
-  /** One more. Whoever enters leaves once. */
+  /** One more. Whoever enters leaves once: a function that ends it twice harmlessly would cost one for each call. */
   enter(): void {
     this.#count++;
   }
@@ -15,17 +15,6 @@ export class InFlight {
   leave(): void {
     this.#count--;
     if (this.#count === 0) this.#tellIdle();
-  }
-
-  /** One more. The returned function ends it; calling it again does nothing. */
-  begin(): () => void {
-    this.enter();
-    let over = false;
-    return () => {
-      if (over) return;
-      over = true;
-      this.leave();
-    };
   }
 
   /** Resolves at the next moment at which nothing is under way. */

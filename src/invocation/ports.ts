@@ -1,5 +1,6 @@
 import type { AppInstance } from "../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../core/app-id.ts";
+import type { CallSignal } from "../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 
 /** What invocation needs from the outside. Implemented by transport/ and runtime/. */
@@ -10,6 +11,15 @@ export interface AppChannel {
    * @throws {CallError} Internal, where the app did not answer. The returned body breaks where the app's answer breaks.
    */
   call(request: RequestMessage): Promise<ResponseMessage>;
+}
+
+/** A way to ask the app whether it is well. The code above never learns whether that is an HTTP path or a gRPC method. */
+export interface AppProbe {
+  /**
+   * @returns what is wrong, in words for the log; undefined where the app says that it is well.
+   * @throws the signal's reason when it fires first.
+   */
+  ask(signal: CallSignal): Promise<string | undefined>;
 }
 
 /** A way to reach the sidecar of another process. */

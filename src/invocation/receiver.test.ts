@@ -5,6 +5,7 @@ import { abortReason, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError } from "../core/errors.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
+import { AppHealth, appUnhealthy } from "./app-health.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type { AppChannel, BodyLimit } from "./ports.ts";
 import { Receiver, type ReceiverParts } from "./receiver.ts";
@@ -49,8 +50,15 @@ const sleepless: Clock = {
 const openGate = new StartGate(sleepless, 0);
 
 function receiverOf(parts: Partial<ReceiverParts>): Receiver {
-  const limit = new ConcurrencyLimit(0);
-  return new Receiver({ channel: undefined, limit, gate: openGate, limitBody: (same) => same, ...parts });
+  const limit = new ConcurrencyLimit(0, 1);
+  return new Receiver({
+    channel: undefined,
+    limit,
+    gate: openGate,
+    health: undefined,
+    limitBody: (same) => same,
+    ...parts,
+  });
 }
 
 test("the app gets the request, and its answer goes back without the headers of its connection", async () => {
@@ -97,7 +105,7 @@ test("another app's call that is over the limit ends there: the app is not asked
     throw error;
   };
   const app = new FakeApp([undefined]);
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const receiver = receiverOf({ channel: app, limit, limitBody });
   await assert.rejects(receiver.receive({ caller: undefined, request }), error);
   assert.deepEqual(app.received, []);
@@ -116,7 +124,7 @@ for (const [what, body] of [
   ["a body that is all there", Buffer.from("3")],
 ] as const) {
   test(`an answer with ${what} gives its slot back at once`, async () => {
-    const limit = new ConcurrencyLimit(1);
+    const limit = new ConcurrencyLimit(1, 10);
     const receiver = receiverOf({ channel: new FakeApp([body]), limit });
     await receiver.receiveOwn(request);
     await isFreeAgain(receiver, limit);
@@ -124,7 +132,7 @@ for (const [what, body] of [
 }
 
 test("an answer that streams keeps its slot until it has been read to its end", async () => {
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const app = new FakeApp([Readable.from(["1", "2"]), undefined]);
   const receiver = receiverOf({ channel: app, limit });
   const { body } = await receiver.receiveOwn(request);
@@ -152,10 +160,10 @@ test("a call is under way until its answer has been read to its end", async () =
 });
 
 test("a call is under way while it waits for its slot, and when it has one", async () => {
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const answer = Readable.from(["1"]);
   const receiver = receiverOf({ channel: new FakeApp([answer]), limit });
-  const releaseOther = await limit.acquire(request.signal);
+  await limit.acquire(request.signal);
   const waiting = receiver.receiveOwn(request);
   let idle = false;
   const whenIdle = receiver.whenIdle().then(() => {
@@ -163,7 +171,7 @@ test("a call is under way while it waits for its slot, and when it has one", asy
   });
   await microtasks();
   assert.equal(idle, false);
-  releaseOther();
+  limit.release();
   await waiting;
   await microtasks();
   assert.equal(idle, false);
@@ -172,7 +180,7 @@ test("a call is under way while it waits for its slot, and when it has one", asy
 });
 
 test("an answer that nobody wants any more gives its slot back", async () => {
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const receiver = receiverOf({ channel: new FakeApp([Readable.from(["1", "2"])]), limit });
   const { body } = await receiver.receiveOwn(request);
   assert.equal(await hasFreeSlot(limit), false);
@@ -182,7 +190,7 @@ test("an answer that nobody wants any more gives its slot back", async () => {
 });
 
 test("an answer that broke before anybody saw it gives its slot back", async () => {
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const broken = Readable.from(["1"]);
   broken.on("error", () => undefined);
   broken.destroy(new Error("broken"));
@@ -193,7 +201,7 @@ test("an answer that broke before anybody saw it gives its slot back", async () 
 });
 
 test("an app that does not answer gives its slot back, and its error goes on as it is", async () => {
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const error = new CallError("Internal", "error invoking app channel: refused");
   const receiver = receiverOf({ channel: new FakeApp([error]), limit });
   await assert.rejects(receiver.receiveOwn(request), error);
@@ -221,7 +229,7 @@ test("a call to an app that is starting reaches it once it is there", async () =
 
 test("a caller that goes away while the app starts leaves no slot taken", async () => {
   const asleep: Clock = { ...sleepless, sleep: (_, signal) => rejectionOf(signal) };
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const caller = new AbortController();
   const receiver = receiverOf({ channel: new FakeApp([]), limit, gate: new StartGate(asleep, 10_000) });
   const answered = receiver.receiveOwn({ ...request, signal: caller.signal });
@@ -231,17 +239,102 @@ test("a caller that goes away while the app starts leaves no slot taken", async 
 });
 
 test("a caller that goes away while it waits for a slot takes none", async () => {
-  const limit = new ConcurrencyLimit(1);
+  const limit = new ConcurrencyLimit(1, 10);
   const caller = new AbortController();
   const app = new FakeApp([]);
   const receiver = receiverOf({ channel: app, limit });
-  const releaseOther = await limit.acquire(request.signal);
+  await limit.acquire(request.signal);
   const answered = receiver.receiveOwn({ ...request, signal: caller.signal });
   caller.abort(new Error("gone"));
   await assert.rejects(answered, new Error("gone"));
   await receiver.whenIdle();
-  releaseOther();
+  limit.release();
   assert.deepEqual(app.received, []);
+  await isFreeAgain(receiver, limit);
+});
+
+/** An app that says how it is when `ask` is called; it has not been asked before. */
+function askedApp(): { readonly health: AppHealth; ask(answer: string | undefined): Promise<void> } {
+  let answered: ((answer: string | undefined) => void) | undefined;
+  const health = new AppHealth({
+    probe: {
+      ask: () =>
+        new Promise((resolve) => {
+          answered = resolve;
+        }),
+    },
+    clock: { ...sleepless, sleep: (ms) => (ms === 0 ? Promise.resolve() : rejectionOf(undefined)) },
+    intervalMs: 0,
+    timeoutMs: 1,
+    threshold: 1,
+  });
+  health.start();
+  return {
+    health,
+    ask: async (answer) => {
+      answered?.(answer);
+      await microtasks();
+    },
+  };
+}
+
+test("an app that is not healthy gets no calls, from nobody, and gets them again when it is", async () => {
+  const { health, ask } = askedApp();
+  const app = new FakeApp([]);
+  const limit = new ConcurrencyLimit(1, 10);
+  const receiver = receiverOf({ channel: app, limit, health });
+  const refused = new CallError("Internal", "app is not in a healthy state");
+  await assert.rejects(receiver.receive({ caller: undefined, request }), refused);
+  await ask(undefined);
+  await receiver.receive({ caller: undefined, request });
+  await receiver.receiveOwn(request);
+  await ask("bad");
+  await assert.rejects(receiver.receive({ caller: undefined, request }), refused);
+  await assert.rejects(receiver.receiveOwn(request), refused);
+  assert.equal(app.received.length, 2);
+  await isFreeAgain(receiver, limit);
+  health.stop();
+});
+
+test("when the app becomes unhealthy, calls it has go on, and those that wait for a slot wait no more", async () => {
+  const { health, ask } = askedApp();
+  const app = new FakeApp([Readable.from(["1", "2"])]);
+  const limit = new ConcurrencyLimit(1, 10);
+  const receiver = receiverOf({ channel: app, limit, health });
+  await ask(undefined);
+  const { body } = await receiver.receiveOwn(request);
+  const waiting = [receiver.receiveOwn(request), receiver.receive({ caller: undefined, request })];
+  const refused = Promise.all(waiting.map((call) => assert.rejects(call, appUnhealthy())));
+  await ask("bad");
+  await refused;
+  assert.equal(await textOf(body), "12");
+  assert.equal(app.received.length, 1);
+  await isFreeAgain(receiver, limit);
+  health.stop();
+});
+
+test("a call that has waited for an app to start is refused where it is not healthy then", async () => {
+  const { health } = askedApp();
+  const asleep: Clock = { ...sleepless, sleep: (_, signal) => rejectionOf(signal) };
+  const gate = new StartGate(asleep, 10_000);
+  const app = new FakeApp([]);
+  const receiver = receiverOf({ channel: app, gate, health });
+  const answered = receiver.receiveOwn(request);
+  gate.open();
+  await assert.rejects(answered, appUnhealthy());
+  assert.deepEqual(app.received, []);
+  await receiver.whenIdle();
+  health.stop();
+});
+
+test("where as many wait for the app as may, a call is refused, and takes nothing with it", async () => {
+  const limit = new ConcurrencyLimit(1, 1);
+  const receiver = receiverOf({ channel: new FakeApp([]), limit });
+  await limit.acquire(request.signal);
+  const waiting = receiver.receiveOwn(request);
+  await assert.rejects(receiver.receive({ caller: undefined, request }), { code: "ResourceExhausted" });
+  limit.release();
+  await waiting;
   await isFreeAgain(receiver, limit);
 });
 
@@ -254,8 +347,8 @@ async function isFreeAgain(receiver: Receiver, limit: ConcurrencyLimit): Promise
 /** Whether a call would be admitted at once: one that cannot wait is, or is turned away. */
 async function hasFreeSlot(limit: ConcurrencyLimit): Promise<boolean> {
   try {
-    const release = await limit.acquire(AbortSignal.abort());
-    release();
+    await limit.acquire(AbortSignal.abort());
+    limit.release();
     return true;
   } catch {
     return false;

@@ -1,6 +1,7 @@
 import { CallError } from "../core/errors.ts";
 import { InFlight } from "../core/in-flight.ts";
 import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
+import { type AppHealth, appUnhealthy } from "./app-health.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { responseHeadersFromApp } from "./forward-headers.ts";
 import type { AppChannel, BodyLimit, ReceivedCall } from "./ports.ts";
@@ -11,6 +12,8 @@ export interface ReceiverParts {
   readonly channel: AppChannel | undefined;
   readonly limit: ConcurrencyLimit;
   readonly gate: StartGate;
+  /** Undefined where the app is not probed, and counts as healthy. */
+  readonly health: AppHealth | undefined;
   readonly limitBody: BodyLimit;
 }
 
@@ -21,16 +24,24 @@ export interface ReceiverParts {
 export class Receiver {
   readonly #parts: ReceiverParts;
   readonly #inFlight = new InFlight();
+  /** Ends a call that has its slot. The same for all, so that a call makes no function of its own. */
+  readonly #end = (): void => {
+    this.#parts.limit.release();
+    this.#inFlight.leave();
+  };
 
   constructor(parts: ReceiverParts) {
     this.#parts = parts;
+    parts.health?.onChange(({ healthy }) => {
+      if (!healthy) parts.limit.turnAway(appUnhealthy());
+    });
   }
 
   /**
    * A call from another app.
    *
-   * @throws {CallError} Internal, where there is no app or it did not answer; ResourceExhausted, where the body is over
-   *   the limit.
+   * @throws {CallError} Internal, where there is no app, it is not healthy or did not answer; ResourceExhausted, where the
+   *   body is over the limit, or too many calls wait for the app.
    */
   async receive(call: ReceivedCall): Promise<ResponseMessage> {
     const { channel, limitBody } = this.#parts;
@@ -41,7 +52,8 @@ export class Receiver {
   /**
    * A call of the app to itself: no access rules, as in daprd (A12).
    *
-   * @throws {CallError} without a code where there is no app; Internal where it did not answer.
+   * @throws {CallError} without a code where there is no app; Internal where it is not healthy or did not answer;
+   *   ResourceExhausted where too many calls wait for it.
    */
   async receiveOwn(request: RequestMessage): Promise<ResponseMessage> {
     const { channel } = this.#parts;
@@ -57,28 +69,29 @@ export class Receiver {
   }
 
   async #deliver(channel: AppChannel, request: RequestMessage): Promise<ResponseMessage> {
-    const { gate, limit } = this.#parts;
-    const ended = this.#inFlight.begin();
-    let release: (() => void) | undefined;
+    const { gate, health, limit } = this.#parts;
+    let holdsSlot = false;
+    this.#inFlight.enter();
     try {
       if (!gate.isOpen) await gate.pass(request.signal);
-      release = await limit.acquire(request.signal);
+      if (health?.isHealthy === false) throw appUnhealthy();
+      const turn = limit.acquire(request.signal);
+      if (turn !== undefined) await turn;
+      holdsSlot = true;
       const response = await channel.call(request);
-      whenConsumed(response.body, release, ended);
-      return withHeaders(response, responseHeadersFromApp(response.headers));
+      const answer = withHeaders(response, responseHeadersFromApp(response.headers));
+      whenConsumed(response.body, this.#end);
+      return answer;
     } catch (error) {
-      release?.();
-      ended();
+      if (holdsSlot) limit.release();
+      this.#inFlight.leave();
       throw error;
     }
   }
 }
 
-/** The slot is held, and the call under way, until the answer has been read to its end (A4). */
-function whenConsumed(body: Body, ...ends: readonly (() => void)[]): void {
-  const end = (): void => {
-    for (const each of ends) each();
-  };
+/** The slot is held, and the call under way, until the answer has been read to its end (A4). @param end called once. */
+function whenConsumed(body: Body, end: () => void): void {
   if (body === undefined || body instanceof Uint8Array || body.closed) end();
   else body.once("close", end);
 }

@@ -1,5 +1,6 @@
+import { goDuration } from "../core/go-duration.ts";
 import type { MetadataSource } from "../transport/http/routes/metadata.ts";
-import type { SidecarSettings } from "./sidecar-settings.ts";
+import type { AppHealthSettings, SidecarSettings } from "./sidecar-settings.ts";
 import { DAPR_WIRE_VERSION, outriggerVersion } from "./version.ts";
 
 /** What `/v1.0/metadata` tells (A9), and what the app has added to it. */
@@ -21,7 +22,7 @@ export class SidecarMetadata implements MetadataSource {
   }
 
   describe(): Readonly<Record<string, unknown>> {
-    const { app, appPort, appChannelAddress, appMaxConcurrency } = this.#settings;
+    const { app, appPort, appChannelAddress, appHealth, appMaxConcurrency } = this.#settings;
     return {
       id: app.id,
       runtimeVersion: DAPR_WIRE_VERSION,
@@ -32,9 +33,24 @@ export class SidecarMetadata implements MetadataSource {
         protocol: "http",
         channelAddress: appChannelAddress,
         maxConcurrency: appMaxConcurrency > 0 ? appMaxConcurrency : undefined,
+        health: appHealth === undefined ? undefined : describeHealth(appHealth),
       },
       // Actors are not this project's; a client that asks is told so in daprd's words.
       actorRuntime: { runtimeStatus: "DISABLED", hostReady: false, placement: "placement: disconnected" },
     };
   }
+}
+
+function describeHealth({
+  path,
+  intervalMs,
+  timeoutMs,
+  threshold,
+}: AppHealthSettings): Readonly<Record<string, unknown>> {
+  return {
+    healthCheckPath: path,
+    healthProbeInterval: goDuration(intervalMs),
+    healthProbeTimeout: goDuration(timeoutMs),
+    healthThreshold: threshold,
+  };
 }

@@ -10,6 +10,10 @@ export interface SidecarSettings {
   readonly appStartPatienceMs: number;
   /** 0 or less: no limit. */
   readonly appMaxConcurrency: number;
+  /** Calls that may wait for others to end, where there is such a limit. */
+  readonly appMaxQueue: number;
+  /** Undefined: the app is not probed, and counts as healthy. */
+  readonly appHealth: AppHealthSettings | undefined;
   /** 0: any free port. The same holds for the other ports. */
   readonly httpPort: number;
   readonly grpcPort: number;
@@ -31,4 +35,14 @@ export interface SidecarSettings {
   readonly hostAddress: string;
   /** The app's command line, for people to read. */
   readonly command: string;
+}
+
+/** `--enable-app-health-check` and its flags. */
+export interface AppHealthSettings {
+  /** Begins with `/`; may have a query. */
+  readonly path: string;
+  readonly intervalMs: number;
+  /** No longer than the interval. */
+  readonly timeoutMs: number;
+  readonly threshold: number;
 }

@@ -20,6 +20,7 @@ import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
 import { type UpstreamSurroundings, upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { apiHost } from "./api-host.ts";
+import { AppHealthWatch } from "./app-health-watch.ts";
 import { ListenError } from "./listen-error.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
@@ -67,6 +68,8 @@ export class Sidecar {
   readonly #channel: HttpAppChannel | undefined;
   readonly #receiver: Receiver;
   readonly #gate: StartGate;
+  /** Undefined where the app is not probed. */
+  readonly #health: AppHealthWatch | undefined;
   readonly #metadata: SidecarMetadata;
   readonly #controlToken = randomBytes(16).toString("hex");
   readonly #api: ApiServer;
@@ -84,10 +87,12 @@ export class Sidecar {
     this.#appReady = settings.appPort === undefined;
     this.#channel = channelTo(settings, surroundings);
     this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
+    this.#health = this.#buildHealth();
     this.#receiver = new Receiver({
       channel: this.#channel,
-      limit: new ConcurrencyLimit(settings.appMaxConcurrency),
+      limit: new ConcurrencyLimit(settings.appMaxConcurrency, settings.appMaxQueue),
       gate: this.#gate,
+      health: this.#health?.health,
       limitBody: bodyLimit(settings.maxBodyBytes),
     });
     this.#grpc = new GrpcServer((error) => {
@@ -126,10 +131,11 @@ export class Sidecar {
     await this.#announce(this.#ports);
   }
 
-  /** The app answers on its port: calls may come. */
+  /** The app answers on its port: calls may come, once it is healthy where that is asked. */
   markAppReady(): void {
     this.#appReady = true;
-    this.#gate.open();
+    if (this.#health === undefined) this.#gate.open();
+    else this.#health.start();
   }
 
   async recordAppProcess(appPid: number): Promise<void> {
@@ -156,6 +162,8 @@ export class Sidecar {
   async finishOutbound(): Promise<void> {
     const idle = this.#api.listener.whenIdle();
     if (!(await this.#within(this.#graceLeft() / 2, idle))) await this.finishApi();
+    // The app is to end next, which is no failure of its.
+    this.#health?.close();
   }
 
   /** Then takes no calls at all, and lets finish what runs. */
@@ -175,6 +183,7 @@ export class Sidecar {
     this.#api.listener.destroy();
     this.#peer.listener.destroy();
     this.#grpc.destroy();
+    this.#health?.close();
     this.#channel?.close();
   }
 
@@ -207,6 +216,21 @@ export class Sidecar {
     const done = await Promise.race([work.then(() => true), late]);
     timer.abort();
     return done;
+  }
+
+  #buildHealth(): AppHealthWatch | undefined {
+    const { appHealth, appStartPatienceMs } = this.settings;
+    const channel = appHealth === undefined ? undefined : channelTo(this.settings, this.#surroundings);
+    if (appHealth === undefined || channel === undefined) return undefined;
+    const { clock, log } = this.#surroundings;
+    return new AppHealthWatch({
+      settings: appHealth,
+      channel,
+      gate: this.#gate,
+      startPatienceMs: appStartPatienceMs,
+      clock,
+      log,
+    });
   }
 
   #buildApi(): ApiServer {
