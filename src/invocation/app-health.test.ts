@@ -69,7 +69,9 @@ class VirtualClock implements Clock {
   }
 }
 
-type Answer = string | undefined | Error | "never";
+const NEVER = Symbol("no answer");
+
+type Answer = string | undefined | Error | typeof NEVER;
 
 /** An app that is asked, and says what it was told to say: what is wrong with it, or nothing. */
 class FakeProbe implements AppProbe {
@@ -87,7 +89,7 @@ class FakeProbe implements AppProbe {
     this.askedAt.push(this.#clock.monotonic());
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.atOnce);
     try {
-      if (this.answer === "never") await rejectionOf(signal);
+      if (this.answer === NEVER) await rejectionOf(signal);
       if (this.answer instanceof Error) throw this.answer;
       return this.answer;
     } finally {
@@ -190,7 +192,7 @@ test("an app that has never been healthy is told of once, after as many failures
 
 test("an app that does not answer in time has failed, and the probe is called off", async () => {
   const { clock, probe, health, told } = start({ threshold: 1 });
-  probe.answer = "never";
+  probe.answer = NEVER;
   health.start();
   await clock.pass(TIMEOUT_MS - 1);
   assert.equal(probe.atOnce, 1);
@@ -210,7 +212,7 @@ test("a probe that breaks has failed, with what broke it as the reason", async (
 
 test("probes never overlap, though each take all of the interval", async () => {
   const { clock, probe, health } = start({ timeoutMs: INTERVAL_MS });
-  probe.answer = "never";
+  probe.answer = NEVER;
   health.start();
   await clock.pass(4 * INTERVAL_MS - 1);
   assert.equal(probe.mostAtOnce, 1);
@@ -243,7 +245,7 @@ test("stopped, it asks no more, tells no more, leaves its state as it is, and no
 
 test("stopped while it asks, it calls that off, and takes it for no failure", async () => {
   const { clock, probe, health, told } = start({ threshold: 1 });
-  probe.answer = "never";
+  probe.answer = NEVER;
   health.start();
   await clock.pass(1);
   health.stop();

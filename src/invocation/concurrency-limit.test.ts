@@ -115,7 +115,7 @@ test("when as many wait as may, the next is refused at once, and told which flag
   await Promise.all([take(limit), take(limit)]);
   const waiting = [take(limit), take(limit), take(limit)];
   const text =
-    "the app has 2 calls under way, as --app-max-concurrency says, and 3 more wait, which is all that --app-max-queue allows; call again later";
+    "the app has as many calls as --app-max-concurrency allows (2), and as many wait as --app-max-queue allows (3); call again later";
   await assert.rejects(take(limit), new CallError("ResourceExhausted", text));
   limit.release();
   await waiting[0];

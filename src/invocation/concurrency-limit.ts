@@ -55,7 +55,7 @@ export class ConcurrencyLimit {
   #full(): CallError {
     return new CallError(
       "ResourceExhausted",
-      `the app has ${this.#max} calls under way, as --app-max-concurrency says, and ${this.#maxWaiting} more wait, which is all that --app-max-queue allows; call again later`,
+      `the app has as many calls as --app-max-concurrency allows (${this.#max}), and as many wait as --app-max-queue allows (${this.#maxWaiting}); call again later`,
     );
   }
 }

@@ -254,7 +254,10 @@ test("a caller that goes away while it waits for a slot takes none", async () =>
 });
 
 /** An app that says how it is when `ask` is called; it has not been asked before. */
-function askedApp(): { readonly health: AppHealth; ask(answer: string | undefined): Promise<void> } {
+function askedApp(): {
+  readonly health: AppHealth;
+  readonly ask: (answer: string | undefined) => Promise<void>;
+} {
   let answered: ((answer: string | undefined) => void) | undefined;
   const health = new AppHealth({
     probe: {
@@ -340,19 +343,25 @@ test("where as many wait for the app as may, a call is refused, and takes nothin
 
 /** The one slot of `limit` is free, and nothing is under way; a `whenIdle` that never resolves fails the test. */
 async function isFreeAgain(receiver: Receiver, limit: ConcurrencyLimit): Promise<void> {
-  assert.equal(await hasFreeSlot(limit), true);
+  assert.equal(await freeSlots(limit), 1);
   await receiver.whenIdle();
 }
 
-/** Whether a call would be admitted at once: one that cannot wait is, or is turned away. */
 async function hasFreeSlot(limit: ConcurrencyLimit): Promise<boolean> {
+  return (await freeSlots(limit)) > 0;
+}
+
+/** How many calls would be admitted at once, ten at most: one that cannot wait is, or is turned away. */
+async function freeSlots(limit: ConcurrencyLimit): Promise<number> {
+  const wouldNotWait = AbortSignal.abort();
+  let taken = 0;
   try {
-    await limit.acquire(AbortSignal.abort());
-    limit.release();
-    return true;
-  } catch {
-    return false;
+    for (; taken < 10; taken++) await limit.acquire(wouldNotWait);
+  } catch (error) {
+    assert.equal(error, wouldNotWait.reason);
   }
+  for (let i = 0; i < taken; i++) limit.release();
+  return taken;
 }
 
 /** Everything that does not wait for something outside has happened. */

@@ -127,6 +127,7 @@ apps:
     appPort: 5001
     appChannelAddress: 127.0.0.2
     appMaxConcurrency: 10
+    appMaxQueue: 20
     apiListenAddresses: "127.0.0.1,[::1]"
     daprHTTPPort: 3501
     daprGRPCPort: 50002
@@ -155,6 +156,7 @@ apps:
     "app-port": ["5001"],
     "app-channel-address": ["127.0.0.2"],
     "app-max-concurrency": ["10"],
+    "app-max-queue": ["20"],
     "dapr-listen-addresses": ["127.0.0.1,[::1]"],
     "dapr-http-port": ["3501"],
     "dapr-grpc-port": ["50002"],

@@ -34,6 +34,8 @@ const shared = {
   enableProfiling: flag,
   logLevel: text,
   appMaxConcurrency: count,
+  // Not one of Dapr's (docs/extensions.md).
+  appMaxQueue: count,
   placementHostAddress: text,
   schedulerHostAddress: text,
   resourcesPath: text,
@@ -91,6 +93,7 @@ const FLAG_OF_KEY = {
   enableProfiling: "enable-profiling",
   logLevel: "log-level",
   appMaxConcurrency: "app-max-concurrency",
+  appMaxQueue: "app-max-queue",
   placementHostAddress: "placement-host-address",
   schedulerHostAddress: "scheduler-host-address",
   appSSL: "app-ssl",

@@ -6,7 +6,7 @@ import { RawConnection } from "../support/raw-http.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
 import { waitFor } from "../support/wait.ts";
 
-/** `--app-max-concurrency`: how many calls an app is given at once. */
+/** `--app-max-concurrency`: how many calls an app is given at once; `--app-max-queue`: how many wait meanwhile. */
 
 /** A call that waits for a slot for ever fails its test instead. */
 const BOUNDED = { timeout: 60_000 };
@@ -49,9 +49,10 @@ async function startPair(
   t: TestContext,
   appPort: number,
   limit: string,
+  flags: readonly string[] = [],
 ): Promise<[callee: RunningApp, caller: RunningApp]> {
   const home = ownHome(t);
-  const callee = await startBeside(t, "callee", appPort, { home, flags: ["--app-max-concurrency", limit] });
+  const callee = await startBeside(t, "callee", appPort, { home, flags: ["--app-max-concurrency", limit, ...flags] });
   return [callee, await startBeside(t, "caller", undefined, { home })];
 }
 
@@ -159,3 +160,45 @@ test("a call that fails gives its slot back", BOUNDED, async (t) => {
     assert.equal(await (await fetch(`${api}/v1.0/invoke/callee/method/fine`)).text(), "whole");
   }
 });
+
+test(
+  "a call for which there is no place in the queue is refused at once, and those that have one get their turn",
+  BOUNDED,
+  async (t) => {
+    // The first call keeps the app until the test lets go of it; then each is answered as it comes.
+    let letGo = false;
+    const app = await startCountingApp(t, (open) => {
+      if (letGo) endAll(open);
+    });
+    const [callee, caller] = await startPair(t, app.port, "1", ["--app-max-queue", "4"]);
+    const first = fetch(`${callee.api}/v1.0/invoke/callee/method/first`);
+    await waitFor("the first call to reach the app", () => app.open.has("/first"));
+    const refused: string[] = [];
+    const calls = TWELVE.map(async (path, index) => {
+      const { api } = index % 2 === 0 ? callee : caller;
+      const response = await fetch(`${api}/v1.0/invoke/callee/method${path}`);
+      const text = await response.text();
+      if (response.status === 500) refused.push(text);
+      return response.status;
+    });
+    // None of those that wait has been answered so far, for the app is still with the first.
+    await waitFor("all that find no place to be refused", () => refused.length === 8);
+    assert.deepEqual(app.begun, ["GET /first"]);
+    const why =
+      "rpc error: code = ResourceExhausted desc = the app has as many calls as --app-max-concurrency allows (1), and as many wait as --app-max-queue allows (4); call again later";
+    const refusal = JSON.stringify({
+      errorCode: "ERR_DIRECT_INVOKE",
+      message: `failed to invoke, id: callee, err: ${why}`,
+    });
+    assert.deepEqual(new Set(refused), new Set([refusal]));
+    letGo = true;
+    endAll(app.open);
+    assert.equal((await first).status, 200);
+    assert.deepEqual((await Promise.all(calls)).sort(), [200, 200, 200, 200, ...Array.from({ length: 8 }, () => 500)]);
+    assert.equal(app.mostOpen, 1);
+    assert.equal(app.begun.length, 5);
+    // Asked once each: the caller's sidecar has tried none of them again.
+    const told = callee.outrigger.output.match(/GET \/call\/\d+ +500/g) ?? [];
+    assert.equal(told.length, 8, callee.outrigger.output);
+  },
+);
