@@ -35,7 +35,8 @@ export const ERRORS = {
   invocationFailed: {
     errorCode: "ERR_DIRECT_INVOKE",
     httpStatus: 500,
-    meaning: "anything else that keeps the app from answering: unknown app, nobody listening, an invalid method",
+    meaning:
+      "anything else that keeps the app from answering: unknown app, nobody listening, an invalid method, an app that is not healthy (`--enable-app-health-check`), too many calls that wait for it (`--app-max-queue`)",
   },
   notReady: { errorCode: "ERR_HEALTH_NOT_READY", httpStatus: 500, meaning: "`/v1.0/healthz` before all is ready" },
   outboundNotReady: {
