@@ -89,7 +89,7 @@ class FakeProbe implements AppProbe {
     this.askedAt.push(this.#clock.monotonic());
     this.mostAtOnce = Math.max(this.mostAtOnce, ++this.atOnce);
     try {
-      if (this.answer === NEVER) await rejectionOf(signal);
+      if (this.answer === NEVER) return await rejectionOf(signal);
       if (this.answer instanceof Error) throw this.answer;
       return this.answer;
     } finally {
