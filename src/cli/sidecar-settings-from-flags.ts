@@ -51,6 +51,7 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     apiTokens: [env["DAPR_API_TOKEN"], env["DAPR_API_TOKEN_PREVIOUS"]],
     appToken: env["APP_API_TOKEN"] === "" ? undefined : env["APP_API_TOKEN"],
     preservePath: configuration.preservePath,
+    accessControl: configuration.accessControl,
     hostAddress: env["DAPR_HOST_IP"] ?? ownAddress(),
     command: appCommand,
   };

@@ -8,14 +8,18 @@ import type { CallRecord } from "../core/call-observer.ts";
 import { abortReason } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, OutriggerError } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import { headerValue } from "../core/raw-headers.ts";
+import { spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { type Invocation, Invoker } from "./invoker.ts";
 import type { AppChannel, Neighbour, ReceivedCall } from "./ports.ts";
 import { Receiver } from "./receiver.ts";
 import { StartGate } from "./start-gate.ts";
 
+const ignore = (): void => undefined;
+const silent: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 const self = app("front", "prod");
 const math = app("math", "prod");
 const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
@@ -63,6 +67,7 @@ function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, 
   };
   const invoker = new Invoker({
     self,
+    identity: spiffeIdOf("public", self),
     host: { address: "10.0.0.7", hostname: "vm" },
     receiver: new Receiver({
       channel: ownApp,
@@ -70,6 +75,8 @@ function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, 
       gate: new StartGate(clock, 0),
       health: undefined,
       limitBody: (request) => request,
+      access: undefined,
+      log: silent,
     }),
     neighbours: { find: (asked) => (asked.id === math.id ? neighbour : undefined) },
     peers: {
@@ -146,6 +153,7 @@ test("an instance in the same process is called without a hop", async () => {
   const { invoke, peerCalls } = world({ neighbour });
   assert.equal((await invoke()).status, 202);
   assert.deepEqual(received[0]?.caller, self);
+  assert.equal(received[0].identity, "spiffe://public/ns/prod/front");
   assert.equal(headerValue(received[0].request.headers, "dapr-caller-app-id"), "front");
   assert.deepEqual(peerCalls, []);
 });

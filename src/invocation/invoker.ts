@@ -5,12 +5,13 @@ import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
+import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
 import { BUILT_IN_SERVICE_RETRIES, RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
 import { addCallerHeaders, addTraceHeaders, type CallerHost, requestHeadersFromApp } from "./forward-headers.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
-import type { Neighbours, PeerCaller } from "./ports.ts";
+import type { Neighbour, Neighbours, PeerCaller } from "./ports.ts";
 import type { Receiver } from "./receiver.ts";
 import { parseTarget, type Target } from "./target.ts";
 
@@ -34,6 +35,8 @@ export interface Invocation {
 
 export interface InvokerParts {
   readonly self: AppIdentity;
+  /** Who this sidecar's app is to its neighbours. */
+  readonly identity: SpiffeId;
   readonly host: CallerHost;
   /** The callee side of this sidecar's own app. */
   readonly receiver: Receiver;
@@ -131,9 +134,8 @@ export class Invoker {
   }
 
   async #callInstance(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const caller = this.#parts.self;
     const neighbour = this.#parts.neighbours.find(instance.app);
-    if (neighbour?.instanceId === instance.instanceId) return neighbour.receive({ caller, request });
+    if (neighbour?.instanceId === instance.instanceId) return this.#callNeighbour(neighbour, request);
     return this.#parts.peers.call(instance, request);
   }
 
@@ -141,7 +143,13 @@ export class Invoker {
   #callLeavingNeighbour(callee: AppIdentity, request: RequestMessage): Promise<ResponseMessage> {
     const neighbour = this.#parts.neighbours.find(callee);
     if (neighbour === undefined) throw this.#notFound(callee);
-    return neighbour.receive({ caller: this.#parts.self, request });
+    return this.#callNeighbour(neighbour, request);
+  }
+
+  /** This process has started the caller too, so that its word for who it is will do. */
+  #callNeighbour(neighbour: Neighbour, request: RequestMessage): Promise<ResponseMessage> {
+    const { self, identity } = this.#parts;
+    return neighbour.receive({ caller: self, identity, request });
   }
 
   /** None only where the app is a neighbour. @throws {CallError} naming the app and where it was looked for. */

@@ -27,6 +27,15 @@ export function normaliseMethodPath(raw: string, options: { readonly preserve: b
   return { decoded: Buffer.from(method, "latin1").toString("utf8"), wire };
 }
 
+/**
+ * The path as `raw` decodes, not cleaned: what an app sees of a preserved one.
+ *
+ * @throws {CallError} InvalidArgument, for escapes that are not hex.
+ */
+export function decodeMethodPath(raw: string): string {
+  return Buffer.from(decodePercent(raw), "latin1").toString("utf8");
+}
+
 // Segments of what RFC 3986 allows in a path, none of them empty, `.` or `..`, and no slash at the end.
 const PLAIN = /^(?:\/(?!\.{1,2}(?:\/|$))[A-Za-z0-9\-._~!$&'()*+,;=:@]+)+$/;
 

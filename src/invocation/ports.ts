@@ -2,6 +2,7 @@ import type { AppInstance } from "../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../core/app-id.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
+import type { SpiffeId } from "../core/spiffe-id.ts";
 
 /** What invocation needs from the outside. Implemented by transport/ and runtime/. */
 
@@ -45,8 +46,10 @@ export interface Neighbour {
 
 /** A call that has arrived at the callee's side. */
 export interface ReceivedCall {
-  /** Who the call comes from, as the calling sidecar said; undefined where it did not say. */
+  /** Who the call comes from, as the calling sidecar said; undefined where it did not say. For people to read. */
   readonly caller: AppIdentity | undefined;
+  /** Who the call is proved to come from; undefined where nothing proves it. Access rules believe this alone. */
+  readonly identity: SpiffeId | undefined;
   readonly request: RequestMessage;
 }
 

@@ -1,10 +1,14 @@
 import assert from "node:assert/strict";
 import { Readable } from "node:stream";
 import { test } from "node:test";
+import { parseAppId, parseNamespace } from "../core/app-id.ts";
 import { abortReason, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError } from "../core/errors.ts";
+import type { LogFields, Logger } from "../core/logger.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
+import { spiffeIdOf } from "../core/spiffe-id.ts";
+import { AccessControl } from "../security/access-control.ts";
 import { AppHealth, appUnhealthy } from "./app-health.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import type { AppChannel, BodyLimit } from "./ports.ts";
@@ -49,21 +53,52 @@ const sleepless: Clock = {
 
 const openGate = new StartGate(sleepless, 0);
 
+const fromNobody = { caller: undefined, identity: undefined };
+const shop = { id: parseAppId("shop"), namespace: parseNamespace("prod") };
+const fromShop = { caller: shop, identity: spiffeIdOf("public", shop) };
+
+/** Everything but `/admin` may be called by the shop, and nothing by others. */
+const access = new AccessControl({
+  trustDomain: "public",
+  defaultAction: "deny",
+  policies: [
+    {
+      caller: fromShop.identity,
+      defaultAction: "allow",
+      operations: [{ name: "/admin", verbs: ["*"], action: "deny" }],
+    },
+  ],
+});
+
+/** Notes its warnings. */
+class FakeLog implements Logger {
+  readonly warnings: [message: string, fields: LogFields | undefined][] = [];
+
+  warn(message: string, fields?: LogFields): void {
+    this.warnings.push([message, fields]);
+  }
+
+  debug(): void {}
+  info(): void {}
+  error(): void {}
+}
+
 function receiverOf(parts: Partial<ReceiverParts>): Receiver {
-  const limit = new ConcurrencyLimit(0, 1);
   return new Receiver({
     channel: undefined,
-    limit,
+    limit: new ConcurrencyLimit(0, 1),
     gate: openGate,
     health: undefined,
     limitBody: (same) => same,
+    access: undefined,
+    log: new FakeLog(),
     ...parts,
   });
 }
 
 test("the app gets the request, and its answer goes back without the headers of its connection", async () => {
   const app = new FakeApp([Buffer.from("3")], ["X-App", "1", "Connection", "keep-alive", "Traceparent", "zz"]);
-  const response = await receiverOf({ channel: app }).receive({ caller: undefined, request });
+  const response = await receiverOf({ channel: app }).receive({ ...fromNobody, request });
   assert.deepEqual(app.received, [request]);
   assert.deepEqual(response, { status: 200, statusText: "OK", headers: ["X-App", "1"], body: Buffer.from("3") });
 });
@@ -71,7 +106,7 @@ test("the app gets the request, and its answer goes back without the headers of 
 test("without an app, another app is told so as an internal error of the callee", async () => {
   const receiver = receiverOf({ channel: undefined });
   await assert.rejects(
-    receiver.receive({ caller: undefined, request }),
+    receiver.receive({ ...fromNobody, request }),
     new CallError("Internal", "app channel is not initialized"),
   );
   await receiver.whenIdle();
@@ -94,7 +129,7 @@ test("of another app's call, the app gets the body as it has been limited", asyn
     asked.push(whole);
     return limited;
   };
-  await receiverOf({ channel: app, limitBody }).receive({ caller: undefined, request });
+  await receiverOf({ channel: app, limitBody }).receive({ ...fromNobody, request });
   assert.deepEqual(asked, [request]);
   assert.deepEqual(app.received, [limited]);
 });
@@ -107,7 +142,7 @@ test("another app's call that is over the limit ends there: the app is not asked
   const app = new FakeApp([undefined]);
   const limit = new ConcurrencyLimit(1, 10);
   const receiver = receiverOf({ channel: app, limit, limitBody });
-  await assert.rejects(receiver.receive({ caller: undefined, request }), error);
+  await assert.rejects(receiver.receive({ ...fromNobody, request }), error);
   assert.deepEqual(app.received, []);
   await isFreeAgain(receiver, limit);
 });
@@ -117,6 +152,76 @@ test("a call to oneself has passed the limit of this very sidecar already", asyn
   const limitBody: BodyLimit = () => assert.fail("it was limited once more");
   await receiverOf({ channel: app, limitBody }).receiveOwn(request);
   assert.deepEqual(app.received, [request]);
+});
+
+test("a call that access rules allow reaches the app", async () => {
+  const app = new FakeApp([undefined]);
+  await receiverOf({ channel: app, access }).receive({ ...fromShop, request });
+  assert.deepEqual(app.received, [request]);
+});
+
+test("a call that access rules deny is told so in daprd's words, logged, and does not reach the app", async () => {
+  const app = new FakeApp([undefined]);
+  const log = new FakeLog();
+  const call = { ...fromShop, request: { ...request, path: "/Admin/%7Ex" } };
+  await assert.rejects(
+    receiverOf({ channel: app, access, log }).receive(call),
+    new CallError(
+      "PermissionDenied",
+      "access control policy has denied access to id: spiffe://public/ns/prod/shop operation: Admin/~x verb: GET",
+    ),
+  );
+  assert.deepEqual(app.received, []);
+  const fields = { caller: "spiffe://public/ns/prod/shop", claimed: "shop", operation: "Admin/~x", verb: "GET" };
+  assert.deepEqual(log.warnings, [["access control has denied a call", fields]]);
+});
+
+test("who a caller says it is does not count, only who it is proved to be", async () => {
+  const app = new FakeApp([undefined]);
+  const log = new FakeLog();
+  await assert.rejects(
+    receiverOf({ channel: app, access, log }).receive({ caller: shop, identity: undefined, request }),
+    new CallError("PermissionDenied", "access control policy has denied access to id:  operation: add verb: GET"),
+  );
+  assert.deepEqual(app.received, []);
+  assert.match(String(log.warnings[0]?.[1]?.["caller"]), /^unknown: a call from another process proves no identity/);
+});
+
+test("a call is judged before it waits for a starting app, takes a slot or has its body limited", async () => {
+  const limit = new ConcurrencyLimit(1);
+  const release = await limit.acquire(request.signal);
+  const limitBody: BodyLimit = () => assert.fail("its body was limited");
+  const gate = new StartGate({ ...sleepless, sleep: (_, signal) => rejectionOf(signal) }, 10_000);
+  const receiver = receiverOf({ channel: new FakeApp([]), access, limit, gate, limitBody });
+  await assert.rejects(receiver.receive({ ...fromNobody, request }), { code: "PermissionDenied" });
+  await receiver.whenIdle();
+  release();
+  await isFreeAgain(receiver, limit);
+});
+
+test("an app may call itself whatever its access rules say of others", async () => {
+  const app = new FakeApp([undefined]);
+  const call = { ...request, path: "/admin" };
+  await receiverOf({ channel: app, access }).receiveOwn(call);
+  assert.deepEqual(app.received, [call]);
+});
+
+test("a path with an escape that is none is refused where there are rules to judge it by", async () => {
+  const app = new FakeApp([undefined]);
+  await assert.rejects(
+    receiverOf({ channel: app, access }).receive({ ...fromShop, request: { ...request, path: "/a%zz" } }),
+    new CallError("InvalidArgument", 'invalid method: invalid URL escape "%zz"'),
+  );
+  assert.deepEqual(app.received, []);
+});
+
+test("a path that could mean ever more things is denied", async () => {
+  const app = new FakeApp([undefined]);
+  const path = `/x%${"25".repeat(200)}41`;
+  await assert.rejects(receiverOf({ channel: app, access }).receive({ ...fromShop, request: { ...request, path } }), {
+    code: "PermissionDenied",
+  });
+  assert.deepEqual(app.received, []);
 });
 
 for (const [what, body] of [

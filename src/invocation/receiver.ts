@@ -1,9 +1,12 @@
 import { CallError } from "../core/errors.ts";
 import { InFlight } from "../core/in-flight.ts";
+import type { Logger } from "../core/logger.ts";
 import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
+import type { AccessControl } from "../security/access-control.ts";
 import { type AppHealth, appUnhealthy } from "./app-health.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { responseHeadersFromApp } from "./forward-headers.ts";
+import { pathReadings } from "./path-readings.ts";
 import type { AppChannel, BodyLimit, ReceivedCall } from "./ports.ts";
 import type { StartGate } from "./start-gate.ts";
 
@@ -15,6 +18,9 @@ export interface ReceiverParts {
   /** Undefined where the app is not probed, and counts as healthy. */
   readonly health: AppHealth | undefined;
   readonly limitBody: BodyLimit;
+  /** Undefined where everybody may call everything. */
+  readonly access: AccessControl | undefined;
+  readonly log: Logger;
 }
 
 /**
@@ -40,12 +46,13 @@ export class Receiver {
   /**
    * A call from another app.
    *
-   * @throws {CallError} Internal, where there is no app, it is not healthy or did not answer; ResourceExhausted, where the
-   *   body is over the limit, or too many calls wait for the app.
+   * @throws {CallError} Internal, where there is no app, it is not healthy or did not answer; PermissionDenied, where access
+   *   rules forbid the call; ResourceExhausted, where the body is over the limit, or too many calls wait for the app.
    */
   async receive(call: ReceivedCall): Promise<ResponseMessage> {
-    const { channel, limitBody } = this.#parts;
+    const { access, channel, limitBody } = this.#parts;
     if (channel === undefined) throw new CallError("Internal", "app channel is not initialized");
+    if (access !== undefined) this.#refuseForbidden(access, call);
     return this.#deliver(channel, limitBody(call.request));
   }
 
@@ -66,6 +73,25 @@ export class Receiver {
   /** Resolves once no call is being answered any more, bodies included. */
   async whenIdle(): Promise<void> {
     await this.#inFlight.whenIdle();
+  }
+
+  /** Judges what the app would be sent, whoever has prepared it. */
+  #refuseForbidden(access: AccessControl, { caller, identity, request }: ReceivedCall): void {
+    const { method, path } = request;
+    const readings = pathReadings(path);
+    if (readings?.every((reading) => access.allows(identity, reading, method)) === true) return;
+    // daprd names a method without its leading slash, and nobody as nothing.
+    const operation = (readings?.[0] ?? path).slice(1);
+    this.#parts.log.warn("access control has denied a call", {
+      caller: identity ?? "unknown: a call from another process proves no identity without mTLS",
+      claimed: caller?.id,
+      operation,
+      verb: method,
+    });
+    throw new CallError(
+      "PermissionDenied",
+      `access control policy has denied access to id: ${identity ?? ""} operation: ${operation} verb: ${method}`,
+    );
   }
 
   async #deliver(channel: AppChannel, request: RequestMessage): Promise<ResponseMessage> {

@@ -1,4 +1,10 @@
 import * as z from "zod";
+import {
+  type AccessControlSpec,
+  accessControlSchema,
+  operationsWithoutEffect,
+  readAccessControl,
+} from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
 import { checkDocument, ResourceError, readYamlFile, type YamlDocument } from "./yaml-file.ts";
 
@@ -6,6 +12,8 @@ import { checkDocument, ResourceError, readYamlFile, type YamlDocument } from ".
 export interface Configuration {
   /** `spec.invocation.preservePath`: send paths to apps as the caller wrote them. */
   readonly preservePath: boolean;
+  /** `spec.accessControl` of the last Configuration that has one; undefined lets everybody call everything. */
+  readonly accessControl: AccessControlSpec | undefined;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
 }
@@ -20,7 +28,7 @@ const schema = z.strictObject({
   spec: z
     .strictObject({
       invocation: z.strictObject({ preservePath: z.boolean().optional() }).optional(),
-      accessControl: section,
+      accessControl: accessControlSchema.optional(),
       api: section,
       appHttpPipeline: section,
       components: section,
@@ -39,9 +47,9 @@ const schema = z.strictObject({
     .default({}),
 });
 
-// Leaving these out would open a door that the user believes shut, so they stop the start instead.
-const REFUSED = ["accessControl", "api"] as const;
-const SUPPORTED = new Set(["invocation"]);
+// Leaving this out would open a door that the user believes shut, so it stops the start instead.
+const REFUSED = ["api"] as const;
+const SUPPORTED = new Set(["invocation", "accessControl"]);
 
 /** @throws {ResourceError} naming file, line and field. */
 export function readConfigurations(files: readonly string[]): Configuration {
@@ -62,10 +70,14 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
       `${document.file}:${String(document.lineOf(["spec", "mtls"]))}: spec.mtls.enabled is not supported by this version of Outrigger; set it to false to start without`,
     );
   }
-  const unused = Object.keys(spec).filter((name) => !SUPPORTED.has(name));
+  const sections = Object.keys(spec).filter((name) => !SUPPORTED.has(name));
+  const unused = [...sections.map((name) => `spec.${name}`), ...operationsWithoutEffect(spec.accessControl ?? {})];
+  const accessControl = spec.accessControl === undefined ? undefined : readAccessControl(document, spec.accessControl);
   return Object.freeze({
     preservePath: spec.invocation?.preservePath ?? before.preservePath,
-    withoutEffect: [...before.withoutEffect, ...unused.map((name) => `spec.${name} in ${document.file}`)],
+    // A whole list, never two of them mixed: what each forbids depends on its own default.
+    accessControl: accessControl ?? before.accessControl,
+    withoutEffect: [...before.withoutEffect, ...unused.map((name) => `${name} in ${document.file}`)],
   });
 }
 

@@ -1,4 +1,8 @@
 import type { Configuration } from "./configuration.ts";
 
 /** What holds where no Configuration was given. Apart from those who read one, because they load zod and yaml for it. */
-export const DEFAULT_CONFIGURATION: Configuration = { preservePath: false, withoutEffect: [] };
+export const DEFAULT_CONFIGURATION: Configuration = {
+  preservePath: false,
+  accessControl: undefined,
+  withoutEffect: [],
+};

@@ -1,4 +1,5 @@
 import type { AppIdentity } from "../core/app-id.ts";
+import type { AccessControlSpec } from "../resources/access-control-spec.ts";
 
 /** Everything that one Sidecar must be told: flags, environment and Configuration, checked and merged by cli/. */
 export interface SidecarSettings {
@@ -31,6 +32,8 @@ export interface SidecarSettings {
   readonly appToken: string | undefined;
   /** `spec.invocation.preservePath`. */
   readonly preservePath: boolean;
+  /** `spec.accessControl`. */
+  readonly accessControl: AccessControlSpec | undefined;
   /** `DAPR_HOST_IP`, else found out: the address of this host that callees are told. */
   readonly hostAddress: string;
   /** The app's command line, for people to read. */

@@ -5,11 +5,13 @@ import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
+import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
 import { Invoker } from "../invocation/invoker.ts";
 import type { Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
 import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
+import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
 import { HttpAppChannel } from "../transport/app/http-app-channel.ts";
 import { bodyLimit } from "../transport/body-limit.ts";
@@ -90,6 +92,8 @@ export class Sidecar {
     this.#health = this.#buildHealth();
     this.#receiver = new Receiver({
       channel: this.#channel,
+      access: accessControlOf(settings),
+      log: surroundings.log,
       limit: new ConcurrencyLimit(settings.appMaxConcurrency, settings.appMaxQueue),
       gate: this.#gate,
       health: this.#health?.health,
@@ -254,11 +258,12 @@ export class Sidecar {
   }
 
   #buildInvoker(): Invoker {
-    const { app, hostAddress, preservePath } = this.settings;
+    const { accessControl, app, hostAddress, preservePath } = this.settings;
     const { neighbours, peers, resolver, observer, clock } = this.#surroundings;
     const host = { address: hostAddress, hostname: hostname() };
     return new Invoker({
       self: app,
+      identity: spiffeIdOf(accessControl?.trustDomain ?? DEFAULT_TRUST_DOMAIN, app),
       host,
       receiver: this.#receiver,
       neighbours,
@@ -368,6 +373,10 @@ function channelTo(settings: SidecarSettings, surroundings: UpstreamSurroundings
   const { appPort, appChannelAddress, appToken } = settings;
   if (appPort === undefined) return undefined;
   return new HttpAppChannel({ address: appChannelAddress, port: appPort, appToken }, upstreamFactory(surroundings));
+}
+
+function accessControlOf({ accessControl }: SidecarSettings): AccessControl | undefined {
+  return accessControl === undefined ? undefined : new AccessControl(accessControl);
 }
 
 /** Who listens on every address is reached, by its neighbours on this machine, over loopback. */

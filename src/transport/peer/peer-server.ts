@@ -1,7 +1,7 @@
 import { type AppId, type AppIdentity, type Namespace, qualifiedName } from "../../core/app-id.ts";
 import type { CallObserver } from "../../core/call-observer.ts";
 import type { Clock } from "../../core/clock.ts";
-import { CallError, messageOf } from "../../core/errors.ts";
+import { CallError, ERRORS, messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
@@ -77,6 +77,8 @@ export class PeerServer {
     const headers = requestHeadersFromPeer(rawHeaders);
     return {
       caller: callerOf(headers),
+      // Only the certificate of mTLS could prove it.
+      identity: undefined,
       request: { method, path: place.path, query: place.query, headers, body, contentLength, signal },
     };
   }
@@ -97,7 +99,7 @@ export class PeerServer {
       target: this.#parts.self.id,
       method: call.request.method,
       path: call.request.path,
-      status: failed ? 500 : answered.status,
+      status: failed ? statusFor(answered) : answered.status,
       durationMs: this.#parts.clock.monotonic() - startedAt,
       traceId: traceIdOf(headerValue(call.request.headers, "traceparent") ?? ""),
       error: failed ? messageOf(answered) : undefined,
@@ -117,6 +119,12 @@ function callerOf(headers: readonly string[]): AppIdentity | undefined {
 function refuse(exchange: HttpExchange, error: string, message: string): void {
   if (!exchange.isAnswerable) return;
   answer(exchange, 500, { type: "text/plain; charset=utf-8", text: message }, [ERROR_HEADER, error]);
+}
+
+/** What the calling sidecar makes of it. */
+function statusFor(error: Error): number {
+  const isForbidden = codeOf(error) === "PermissionDenied";
+  return ERRORS[isForbidden ? "invocationForbidden" : "invocationFailed"].httpStatus;
 }
 
 function codeOf(error: unknown): string {
