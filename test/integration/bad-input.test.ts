@@ -395,9 +395,26 @@ const BAD_STARTS: readonly BadStart[] = [
     "--config asks for rules that this version would not keep",
     "--config",
     "c.yaml",
-    { "c.yaml": `${CONFIG_HEAD}spec:\n  accessControl: {defaultAction: deny}\n` },
-    /\/c\.yaml:6: spec\.accessControl is not supported/,
+    { "c.yaml": `${CONFIG_HEAD}spec:\n  api: {allowed: []}\n` },
+    /\/c\.yaml:6: spec\.api is not supported/,
     /remove it/,
+  ),
+  badFile(
+    "--config has an access policy that names nobody",
+    "--config",
+    "c.yaml",
+    { "c.yaml": `${CONFIG_HEAD}spec:\n  accessControl:\n    policies:\n    - {appId: shop, namespace: prod}\n` },
+    /\/c\.yaml:8: spec\.accessControl\.policies\.0: invalid access control spec\. missing trustdomain for apps: \[shop\]/,
+    /give each policy an appId, a trustDomain/,
+  ),
+  badFile(
+    "--config has an access rule that would never match",
+    "--config",
+    "c.yaml",
+    {
+      "c.yaml": `${CONFIG_HEAD}spec:\n  accessControl:\n    policies:\n    - appId: shop\n      operations:\n      - {name: /a/**, httpVerb: [post], action: deny}\n`,
+    },
+    /\/c\.yaml:10: spec\.accessControl\.policies\.0\.operations\.0\.httpVerb\.0: is not a verb; use GET/,
   ),
   badFile(
     "the resources path is not there",
