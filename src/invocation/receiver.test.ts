@@ -70,17 +70,18 @@ const access = new AccessControl({
   ],
 });
 
+const ignore = (): void => undefined;
+
 /** Notes its warnings. */
 class FakeLog implements Logger {
   readonly warnings: [message: string, fields: LogFields | undefined][] = [];
+  readonly debug = ignore;
+  readonly info = ignore;
+  readonly error = ignore;
 
   warn(message: string, fields?: LogFields): void {
     this.warnings.push([message, fields]);
   }
-
-  debug(): void {}
-  info(): void {}
-  error(): void {}
 }
 
 function receiverOf(parts: Partial<ReceiverParts>): Receiver {

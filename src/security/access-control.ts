@@ -7,8 +7,8 @@ import type { AccessControlSpec, AccessOperationSpec } from "../resources/access
  *
  * Of the operations that name both the path and the verb, the most specific path decides: segment by segment, from the
  * left, a written one goes before one with a `*` in it, that before `*`, that before `**`. Of one path, a written verb
- * goes before `*`, and deny before allow. Where none names the call, a deny of something above it holds for it too. What
- * is left falls to the policy's default action, then to the list's.
+ * goes before `*`, and deny before allow. A deny counts for what is under its path, too, as the least that is said there.
+ * What none names falls to the policy's default action, then to the list's.
  */
 export class AccessControl {
   readonly #policies: ReadonlyMap<SpiffeId, Policy>;
