@@ -189,14 +189,14 @@ test("who a caller says it is does not count, only who it is proved to be", asyn
 });
 
 test("a call is judged before it waits for a starting app, takes a slot or has its body limited", async () => {
-  const limit = new ConcurrencyLimit(1);
-  const release = await limit.acquire(request.signal);
+  const limit = new ConcurrencyLimit(1, 10);
+  await limit.acquire(request.signal);
   const limitBody: BodyLimit = () => assert.fail("its body was limited");
   const gate = new StartGate({ ...sleepless, sleep: (_, signal) => rejectionOf(signal) }, 10_000);
   const receiver = receiverOf({ channel: new FakeApp([]), access, limit, gate, limitBody });
   await assert.rejects(receiver.receive({ ...fromNobody, request }), { code: "PermissionDenied" });
   await receiver.whenIdle();
-  release();
+  limit.release();
   await isFreeAgain(receiver, limit);
 });
 
@@ -393,12 +393,12 @@ test("an app that is not healthy gets no calls, from nobody, and gets them again
   const limit = new ConcurrencyLimit(1, 10);
   const receiver = receiverOf({ channel: app, limit, health });
   const refused = new CallError("Internal", "app is not in a healthy state");
-  await assert.rejects(receiver.receive({ caller: undefined, request }), refused);
+  await assert.rejects(receiver.receive({ ...fromNobody, request }), refused);
   await ask(undefined);
-  await receiver.receive({ caller: undefined, request });
+  await receiver.receive({ ...fromNobody, request });
   await receiver.receiveOwn(request);
   await ask("bad");
-  await assert.rejects(receiver.receive({ caller: undefined, request }), refused);
+  await assert.rejects(receiver.receive({ ...fromNobody, request }), refused);
   await assert.rejects(receiver.receiveOwn(request), refused);
   assert.equal(app.received.length, 2);
   await isFreeAgain(receiver, limit);
@@ -412,7 +412,7 @@ test("when the app becomes unhealthy, calls it has go on, and those that wait fo
   const receiver = receiverOf({ channel: app, limit, health });
   await ask(undefined);
   const { body } = await receiver.receiveOwn(request);
-  const waiting = [receiver.receiveOwn(request), receiver.receive({ caller: undefined, request })];
+  const waiting = [receiver.receiveOwn(request), receiver.receive({ ...fromNobody, request })];
   const refused = Promise.all(waiting.map((call) => assert.rejects(call, appUnhealthy())));
   await ask("bad");
   await refused;
@@ -441,7 +441,7 @@ test("where as many wait for the app as may, a call is refused, and takes nothin
   const receiver = receiverOf({ channel: new FakeApp([]), limit });
   await limit.acquire(request.signal);
   const waiting = receiver.receiveOwn(request);
-  await assert.rejects(receiver.receive({ caller: undefined, request }), { code: "ResourceExhausted" });
+  await assert.rejects(receiver.receive({ ...fromNobody, request }), { code: "ResourceExhausted" });
   limit.release();
   await waiting;
   await isFreeAgain(receiver, limit);
