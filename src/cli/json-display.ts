@@ -28,9 +28,10 @@ export class JsonDisplay implements RunDisplay {
 
   allStarted(apps: readonly HostedApp[]): void {
     for (const app of apps) {
-      const { http, grpc, internal } = app.ports;
+      const { http, grpc, internal, public: publicPort } = app.ports;
       const { appPort, command } = app.spec.settings;
-      const fields = { http, grpc, internal, appPort, command, pid: process.pid, version: outriggerVersion() };
+      const ports = { http, grpc, internal, public: publicPort, appPort };
+      const fields = { ...ports, command, pid: process.pid, version: outriggerVersion() };
       this.#log(app).info(`sidecar of ${app.id} is listening`, fields);
     }
   }

@@ -17,9 +17,9 @@ export class LogDisplay implements RunDisplay {
 
   allStarted(apps: readonly HostedApp[]): void {
     for (const app of apps) {
-      const { http, grpc, internal } = app.ports;
+      const { http, grpc, internal, public: publicPort } = app.ports;
       const { appPort } = app.spec.settings;
-      this.#log.info(`sidecar of ${app.id} is listening`, { http, grpc, internal, appPort });
+      this.#log.info(`sidecar of ${app.id} is listening`, { http, grpc, internal, public: publicPort, appPort });
     }
   }
 

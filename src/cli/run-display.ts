@@ -1,4 +1,4 @@
-import { apiHost } from "../runtime/api-host.ts";
+import { apiUrl } from "../runtime/api-place.ts";
 import type { HostedApp } from "../runtime/hosted-app.ts";
 import { outriggerVersion } from "../runtime/version.ts";
 import type { RunDisplay } from "./run-apps.ts";
@@ -34,7 +34,7 @@ export class TerminalDisplay implements RunDisplay {
     const caller = apps.find((app) => app !== callee) ?? callee;
     if (callee !== undefined && caller !== undefined) {
       this.#out.line(
-        `Call it:  ${this.#out.paint("cyan", `curl ${urlOf(caller)}/v1.0/invoke/${callee.id}/method/<path>`)}`,
+        `Call it:  ${this.#out.paint("cyan", `curl ${curlTarget(caller)}/v1.0/invoke/${callee.id}/method/<path>`)}`,
       );
     }
     this.#out.line(this.#out.paint("dim", "Ctrl-C ends everything."));
@@ -82,5 +82,10 @@ function placesOf(app: HostedApp): string[] {
 }
 
 function urlOf(app: HostedApp): string {
-  return `http://${apiHost(app.spec.settings.listenAddresses)}:${app.ports.http}`;
+  return apiUrl(app.spec.settings.listenAddresses, app.ports.http);
+}
+
+function curlTarget(app: HostedApp): string {
+  const { http } = app.ports;
+  return typeof http === "string" ? `--unix-socket ${http} http://localhost` : urlOf(app);
 }

@@ -6,6 +6,7 @@ import {
 } from "../components/nameresolution/registry/registry-store.ts";
 import { qualifiedName } from "../core/app-id.ts";
 import { openHome } from "../runtime/home.ts";
+import { type Api, apiOnPort, apiOnSocket } from "./call-api.ts";
 import { CliError } from "./cli-error.ts";
 import type { CommandContext } from "./prepare-app.ts";
 
@@ -38,7 +39,9 @@ export async function instancesOf(name: string, place: Place): Promise<readonly 
   throw new CliError(`no app "${name}" is running under ${openHome(place.env)}; ${running}`);
 }
 
-/** `http://host:port` of the instance's API, for this machine. */
-export function apiUrlOf({ details }: RegistryEntry): string {
-  return `http://${details.apiHost}:${details.httpPort}`;
+/** Where the instance's API is, for this machine. */
+export function apiOf({ details }: RegistryEntry): Api {
+  const { apiHost, httpPort, httpSocket } = details;
+  if (httpSocket !== undefined) return apiOnSocket(httpSocket);
+  return apiOnPort(apiHost, httpPort ?? 0);
 }

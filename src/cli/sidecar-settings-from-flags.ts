@@ -1,4 +1,5 @@
 import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { resolve } from "node:path";
 import { DEFAULT_NAMESPACE, parseAppId, parseNamespace } from "../core/app-id.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Configuration } from "../resources/configuration.ts";
@@ -42,6 +43,10 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     grpcPort: flags.port("dapr-grpc-port") ?? (forRun ? 0 : DAPRD_GRPC_PORT),
     internalPort: flags.port("dapr-internal-grpc-port") ?? 0,
     listenAddresses: listenAddresses(flags, forRun),
+    socketFolder: socketFolderFrom(flags),
+    publicPort: flags.port("dapr-public-port"),
+    publicListenAddress: unbracketed(flags.text("dapr-public-listen-address") || (forRun ? LOOPBACK : everywhere())),
+    allowedOrigins: parts(flags.text("allowed-origins") ?? ""),
     internalListenAddress: unbracketed(
       flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
     ),
@@ -73,11 +78,22 @@ function identityFrom(flags: FlagValues, env: NodeJS.ProcessEnv): SidecarSetting
 
 function listenAddresses(flags: FlagValues, forRun: boolean): readonly string[] {
   const text = flags.text("dapr-listen-addresses") ?? (forRun ? LOOPBACK : everywhere());
-  const addresses = text.split(",").map((address) => unbracketed(address.trim()));
   // A port is bound once on each address; an address that is named twice is still one.
-  const named = new Set(addresses.filter((address) => address !== ""));
+  const named = new Set(parts(text).map(unbracketed));
   if (named.size === 0) throw new CliError("--dapr-listen-addresses names no address");
   return [...named];
+}
+
+/** Of a list with commas; blanks are passed over. */
+function parts(text: string): string[] {
+  const all = text.split(",").map((part) => part.trim());
+  return all.filter((part) => part !== "");
+}
+
+/** Where the sockets of the sidecar's APIs are to be; undefined for ports. */
+export function socketFolderFrom(flags: FlagValues): string | undefined {
+  const folder = flags.text("unix-domain-socket") ?? "";
+  return folder === "" ? undefined : resolve(folder);
 }
 
 /** An IPv6 address as sockets want it; people write it as URLs do. */

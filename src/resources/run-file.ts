@@ -196,6 +196,7 @@ function toRunFileApp(common: Partial<App>, app: App, folder: string): RunFileAp
     ...flagsIn(app),
     config: configPath(common, app, folder, appDirPath),
     "resources-path": resourcePaths(common, app, folder, appDirPath),
+    ...socketFolder(app, appDirPath),
   };
   const variables = Object.entries({ ...common.env, ...app.env });
   return {
@@ -215,6 +216,10 @@ function flagsIn(keys: Partial<App>): Record<string, string[]> {
     if (value !== undefined) flags[name] = [String(value)];
   }
   return flags;
+}
+
+function socketFolder({ unixDomainSocket = "" }: App, appDirPath: string): Record<string, string[]> {
+  return unixDomainSocket === "" ? {} : { "unix-domain-socket": [pathOf(unixDomainSocket, appDirPath)] };
 }
 
 /**

@@ -10,7 +10,8 @@ import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerClient } from "../transport/peer/peer-client.ts";
 import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
-import { AppPortChosen, Sidecar } from "./sidecar.ts";
+import { UnluckyPort } from "./bind-ports.ts";
+import { Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
 export interface HostParts {
@@ -27,6 +28,8 @@ export interface HostParts {
 }
 
 const DEFAULT_RESOLVER = "registry";
+// Ports that are chosen freely and will not do are rare; so many in a row are no chance.
+const MAX_PORT_TRIES = 20;
 
 /**
  * A process with one or more Sidecars. It owns what they share: the name resolver, the connections to peers, and the
@@ -61,7 +64,7 @@ export class Host implements Neighbours {
     const name = qualifiedName(settings.app);
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
-    for (;;) {
+    for (let tries = 1; ; tries++) {
       const sidecar = this.#create(settings, this.#resolver, onShutdown);
       try {
         await sidecar.start();
@@ -69,7 +72,7 @@ export class Host implements Neighbours {
         return sidecar;
       } catch (error) {
         await sidecar.close();
-        if (!(error instanceof AppPortChosen)) throw error;
+        if (!(error instanceof UnluckyPort) || tries === MAX_PORT_TRIES) throw error;
       }
     }
   }

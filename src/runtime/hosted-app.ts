@@ -1,10 +1,11 @@
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
-import { apiHost } from "./api-host.ts";
+import { type ApiPlace, apiUrl } from "./api-place.ts";
 import { refuseTakenPort, waitForPort } from "./app-port.ts";
 import { AppProcess, refuseMissingProgram } from "./app-process.ts";
+import type { SidecarPorts } from "./bind-ports.ts";
 import type { Host } from "./host.ts";
-import type { Sidecar, SidecarPorts } from "./sidecar.ts";
+import type { Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
 /** What is to be run: a Sidecar, and the command that starts its app where Outrigger is to start it. */
@@ -208,19 +209,26 @@ export class HostedApp {
     }
   }
 
-  /** What an app finds its sidecar by: Dapr's SDKs read these, seed 004's clients read SERVICE_ID. */
+  /**
+   * What an app finds its sidecar by: Dapr's SDKs read these, seed 004's clients read SERVICE_ID. Where the APIs are Unix
+   * sockets there are no ports to be told; the endpoints stay, for without them SDKs would try port 3500, which may be
+   * another app's.
+   */
   #environment(): NodeJS.ProcessEnv {
     const { app, appPort, listenAddresses } = this.spec.settings;
     const { http, grpc } = this.ports;
-    const host = apiHost(listenAddresses);
     return {
       APP_ID: app.id,
       SERVICE_ID: app.id,
       APP_PORT: appPort === undefined ? undefined : String(appPort),
-      DAPR_HTTP_PORT: String(http),
-      DAPR_GRPC_PORT: String(grpc),
-      DAPR_HTTP_ENDPOINT: `http://${host}:${http}`,
-      DAPR_GRPC_ENDPOINT: `http://${host}:${grpc}`,
+      DAPR_HTTP_PORT: portText(http),
+      DAPR_GRPC_PORT: portText(grpc),
+      DAPR_HTTP_ENDPOINT: apiUrl(listenAddresses, http),
+      DAPR_GRPC_ENDPOINT: apiUrl(listenAddresses, grpc),
     };
   }
+}
+
+function portText(place: ApiPlace): string | undefined {
+  return typeof place === "number" ? String(place) : undefined;
 }

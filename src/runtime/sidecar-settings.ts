@@ -21,6 +21,13 @@ export interface SidecarSettings {
   readonly internalPort: number;
   /** Where the HTTP and gRPC APIs listen; at least one. */
   readonly listenAddresses: readonly string[];
+  /** An absolute path: the HTTP and gRPC APIs listen on Unix sockets in it, and on no port. */
+  readonly socketFolder: string | undefined;
+  /** For health and metadata alone; undefined for none. */
+  readonly publicPort: number | undefined;
+  readonly publicListenAddress: string;
+  /** Whose pages browsers may let call the HTTP API, `*` for all; empty: CORS is left to the apps. */
+  readonly allowedOrigins: readonly string[];
   readonly internalListenAddress: string;
   readonly maxBodyBytes: number;
   readonly readBufferBytes: number;

@@ -3,7 +3,6 @@ import { hostname } from "node:os";
 import type { Announcement, NameResolver } from "../components/contract/name-resolver.ts";
 import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
-import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
@@ -18,15 +17,16 @@ import { bodyLimit } from "../transport/body-limit.ts";
 import { GrpcServer } from "../transport/grpc/grpc-server.ts";
 import { ApiServer } from "../transport/http/api-server.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
+import { PublicServer } from "../transport/http/public-server.ts";
+import type { HealthSource } from "../transport/http/routes/health.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
 import { type UpstreamSurroundings, upstreamFactory } from "../transport/upstream/upstream-factory.ts";
-import { apiHost } from "./api-host.ts";
+import { apiHost } from "./api-place.ts";
 import { AppHealthWatch } from "./app-health-watch.ts";
-import { ListenError } from "./listen-error.ts";
+import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
-import { stableInternalPort } from "./stable-port.ts";
 
 // What a caller may take from finding an instance to being connected with it.
 const CONNECT_MARGIN_MS = 100;
@@ -44,17 +44,6 @@ export interface SidecarSurroundings {
   readonly log: Logger;
   /** Called when the app asks its sidecar to end. */
   readonly onShutdown: Shutdown;
-}
-
-export interface SidecarPorts {
-  readonly http: number;
-  readonly grpc: number;
-  readonly internal: number;
-}
-
-/** Chance has given the Sidecar the port of an app: another try will do. */
-export class AppPortChosen extends Error {
-  override readonly name = "AppPortChosen";
 }
 
 /**
@@ -77,6 +66,8 @@ export class Sidecar {
   readonly #api: ApiServer;
   readonly #peer: PeerServer;
   readonly #grpc: GrpcServer;
+  /** Undefined without `--dapr-public-port`. */
+  readonly #public: PublicServer | undefined;
   #announcement: Announcement | undefined;
   #ports: SidecarPorts | undefined;
   #appReady: boolean;
@@ -106,6 +97,7 @@ export class Sidecar {
     this.neighbour = { instanceId: randomUUID(), receive: (call) => this.#receiver.receive(call) };
     this.#api = this.#buildApi();
     this.#peer = this.#buildPeer();
+    this.#public = this.#buildPublic();
   }
 
   /** The ports that are bound. @throws {Error} before `start`. */
@@ -117,21 +109,12 @@ export class Sidecar {
   /**
    * Binds every port, then makes the app findable.
    *
-   * @throws {ListenError} naming the port that cannot be had, or {@link AppPortChosen}; what was bound until then is given
-   *   back by `close`.
+   * @throws {SetupError} as {@link bindPorts} does; what was bound until then is given back by `close`.
    */
   async start(): Promise<void> {
-    this.#refuseClashes();
-    const { listenAddresses, httpPort, grpcPort } = this.settings;
-    const http = await this.#bindAll("HTTP API", "--dapr-http-port", listenAddresses, httpPort, (host, port) =>
-      this.#api.listener.listen(host, port),
-    );
-    const grpc = await this.#bindAll("gRPC API", "--dapr-grpc-port", listenAddresses, grpcPort, (host, port) =>
-      this.#grpc.listen(host, port),
-    );
-    const internal = await this.#bindInternal();
-    this.#ports = { http, grpc, internal };
-    this.#refuseChosenClashes(this.#ports);
+    const [api, peer, open] = [this.#api.listener, this.#peer.listener, this.#public?.listener];
+    const doors = { api, grpc: this.#grpc, peer, public: open };
+    this.#ports = await bindPorts(this.settings, doors, this.#surroundings.appPorts);
     await this.#announce(this.#ports);
   }
 
@@ -154,6 +137,7 @@ export class Sidecar {
     await this.#announcement?.withdraw();
     this.#peer.listener.announceClosing();
     this.#api.listener.announceClosing();
+    this.#public?.listener.announceClosing();
     await this.#untilForgotten();
     this.#peer.listener.stopAccepting();
     await this.#within(this.#graceLeft(), this.#inboundIdle());
@@ -173,6 +157,7 @@ export class Sidecar {
   /** Then takes no calls at all, and lets finish what runs. */
   async finishApi(): Promise<void> {
     this.#api.listener.stopAccepting();
+    this.#public?.listener.stopAccepting();
     await this.#within(this.#graceLeft(), Promise.all([this.#api.listener.whenIdle(), this.#inboundIdle()]));
   }
 
@@ -187,6 +172,7 @@ export class Sidecar {
     this.#api.listener.destroy();
     this.#peer.listener.destroy();
     this.#grpc.destroy();
+    this.#public?.listener.destroy();
     this.#health?.close();
     this.#channel?.close();
   }
@@ -242,19 +228,32 @@ export class Sidecar {
     const { codec, log, onShutdown } = this.#surroundings;
     return new ApiServer({
       invocation: { invoker: this.#buildInvoker(), maxBodyBytes: settings.maxBodyBytes },
-      health: {
-        appId: settings.app.id,
-        notReady: () => [...this.#notListening(), ...(this.#appReady ? [] : ["app"])],
-        notReadyOutbound: () => this.#notListening(),
-      },
+      health: this.#readiness,
       metadata: this.#metadata,
       shutdown: onShutdown,
       tokens: new ApiTokens(settings.apiTokens),
       controlTokens: new ApiTokens([this.#controlToken]),
+      allowedOrigins: settings.allowedOrigins,
       codec,
       readBufferBytes: settings.readBufferBytes,
       log,
     });
+  }
+
+  #buildPublic(): PublicServer | undefined {
+    const { publicPort, apiTokens, readBufferBytes } = this.settings;
+    if (publicPort === undefined) return undefined;
+    const { codec, log } = this.#surroundings;
+    const tokens = new ApiTokens(apiTokens);
+    return new PublicServer({ health: this.#readiness, metadata: this.#metadata, tokens, codec, readBufferBytes, log });
+  }
+
+  get #readiness(): HealthSource {
+    return {
+      appId: this.settings.app.id,
+      notReady: () => [...this.#notListening(), ...(this.#appReady ? [] : ["app"])],
+      notReadyOutbound: () => this.#notListening(),
+    };
   }
 
   #buildInvoker(): Invoker {
@@ -285,66 +284,6 @@ export class Sidecar {
     return this.#announcement === undefined ? ["listeners"] : [];
   }
 
-  /** daprd refuses an app port that is its own: the sidecar would call itself for ever (A6). */
-  #refuseClashes(): void {
-    const { appPort, httpPort, grpcPort, internalPort } = this.settings;
-    if (appPort === undefined) return;
-    const flags = {
-      "--dapr-http-port": httpPort,
-      "--dapr-grpc-port": grpcPort,
-      "--dapr-internal-grpc-port": internalPort,
-    };
-    const clash = Object.entries(flags).find(([, port]) => port === appPort);
-    if (clash !== undefined) {
-      throw new SetupError(
-        `--app-port and ${clash[0]} are both ${appPort}; the app and its sidecar need different ports`,
-      );
-    }
-  }
-
-  #refuseChosenClashes({ http, grpc, internal }: SidecarPorts): void {
-    const { httpPort, grpcPort, internalPort } = this.settings;
-    const asked = new Set([httpPort, grpcPort, internalPort]);
-    const chosen = [http, grpc, internal].filter((port) => !asked.has(port));
-    const clash = chosen.find((port) => this.#surroundings.appPorts.has(port));
-    if (clash !== undefined) throw new AppPortChosen(`the free port ${clash} is that of an app`);
-  }
-
-  async #bindAll(
-    purpose: string,
-    flag: string,
-    hosts: readonly string[],
-    port: number,
-    listen: (host: string, port: number) => Promise<number>,
-  ): Promise<number> {
-    // A free port is chosen with the first address and asked for on the others.
-    let bound = port;
-    for (const host of hosts) {
-      try {
-        bound = await listen(host, bound);
-      } catch (cause) {
-        throw new ListenError({ purpose: `${purpose} of ${this.settings.app.id}`, host, port: bound, flag }, cause);
-      }
-    }
-    return bound;
-  }
-
-  /** A port of its own choice is the same on every start where it is free, as daprd's is; else any. */
-  async #bindInternal(): Promise<number> {
-    const { app, internalListenAddress, internalPort } = this.settings;
-    const bind = (port: number): Promise<number> =>
-      this.#bindAll("internal port", "--dapr-internal-grpc-port", [internalListenAddress], port, (host, wanted) =>
-        this.#peer.listener.listen(host, wanted),
-      );
-    const preferred = stableInternalPort(app);
-    if (internalPort !== 0 || this.#surroundings.appPorts.has(preferred)) return bind(internalPort);
-    try {
-      return await bind(preferred);
-    } catch {
-      return bind(0);
-    }
-  }
-
   async #announce(ports: SidecarPorts): Promise<void> {
     const { app, appPort, command, gracefulShutdownMs, internalListenAddress, listenAddresses } = this.settings;
     const instance = {
@@ -357,8 +296,10 @@ export class Sidecar {
     this.#announcement = await this.#surroundings.resolver.announce(instance, {
       pid: process.pid,
       apiHost: apiHost(listenAddresses),
-      httpPort: ports.http,
-      grpcPort: ports.grpc,
+      httpPort: typeof ports.http === "number" ? ports.http : undefined,
+      grpcPort: typeof ports.grpc === "number" ? ports.grpc : undefined,
+      httpSocket: typeof ports.http === "string" ? ports.http : undefined,
+      grpcSocket: typeof ports.grpc === "string" ? ports.grpc : undefined,
       appPort,
       appPid: undefined,
       command,

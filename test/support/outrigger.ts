@@ -124,6 +124,8 @@ export interface ListedApp {
   readonly httpPort: number;
   readonly grpcPort: number;
   readonly internalPort: number;
+  readonly httpSocket?: string;
+  readonly grpcSocket?: string;
   readonly appPort?: number;
   readonly appPid?: number;
 }

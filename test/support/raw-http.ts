@@ -19,8 +19,9 @@ export class RawConnection {
     socket.on("error", () => undefined);
   }
 
-  static async open(t: TestScope, port: number): Promise<RawConnection> {
-    const socket = net.connect({ host: "127.0.0.1", port });
+  /** @param place a port on loopback, or the path of a Unix socket. */
+  static async open(t: TestScope, place: number | string): Promise<RawConnection> {
+    const socket = net.connect(typeof place === "string" ? { path: place } : { host: "127.0.0.1", port: place });
     t.after(() => {
       socket.destroy();
     });
@@ -97,15 +98,15 @@ export interface RawAnswer {
 }
 
 /** Sends `request`. @returns every answer, once the far side has closed the connection; fails where it stays open. */
-export async function answersUntilClosed(t: TestScope, port: number, request: string): Promise<RawAnswer[]> {
-  const connection = await RawConnection.open(t, port);
+export async function answersUntilClosed(t: TestScope, place: number | string, request: string): Promise<RawAnswer[]> {
+  const connection = await RawConnection.open(t, place);
   connection.write(request);
   return parseAnswers(await connection.waitForClose());
 }
 
 /** Sends `request`, which is to be kept alive. @returns the first `count` answers. */
-export async function firstAnswers(t: TestScope, port: number, request: string, count: number): Promise<RawAnswer[]> {
-  const connection = await RawConnection.open(t, port);
+export async function firstAnswers(t: TestScope, place: number | string, request: string, count: number): Promise<RawAnswer[]> {
+  const connection = await RawConnection.open(t, place);
   connection.write(request);
   await connection.waitUntil(`${count} answers`, () => parseAnswers(connection.received).length >= count);
   connection.destroy();

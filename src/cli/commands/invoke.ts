@@ -1,10 +1,11 @@
 import { readFileSync } from "node:fs";
-import http, { type IncomingMessage } from "node:http";
+import type { IncomingMessage } from "node:http";
 import { pipeline } from "node:stream/promises";
 import { messageOf } from "../../core/errors.ts";
+import { type Api, callApi } from "../call-api.ts";
 import { CliError } from "../cli-error.ts";
 import type { CommandContext } from "../prepare-app.ts";
-import { apiUrlOf, instancesOf } from "../running-apps.ts";
+import { apiOf, instancesOf } from "../running-apps.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface InvokeOptions {
@@ -20,7 +21,7 @@ export async function invoke(options: InvokeOptions, context: CommandContext): P
   const { env, out, err } = context;
   const [entry] = await instancesOf(options.appId, context);
   if (entry === undefined) throw new CliError(`no app "${options.appId}" is running`);
-  const response = await send(apiUrlOf(entry), options, env["DAPR_API_TOKEN"]);
+  const response = await send(apiOf(entry), options, env["DAPR_API_TOKEN"]);
   await print(response, out, options.appId);
   const { statusCode = 0, statusMessage = "" } = response;
   if (out.isTerminal) out.line("");
@@ -41,12 +42,9 @@ async function print(response: IncomingMessage, out: Terminal, appId: string): P
 }
 
 /** The path goes out as it was typed: a URL parser would resolve its dots, and lead elsewhere. */
-async function send(api: string, options: InvokeOptions, token: string | undefined): Promise<IncomingMessage> {
+async function send(api: Api, options: InvokeOptions, token: string | undefined): Promise<IncomingMessage> {
   const body = bodyOf(options);
-  const { hostname, port } = new URL(api);
   const request = {
-    host: hostname.replace(/^\[(.*)\]$/, "$1"),
-    port,
     method: verbOf(options),
     path: `/v1.0/invoke/${options.appId}/method/${sendable(options.method.replace(/^\//, ""))}`,
     headers: {
@@ -55,22 +53,10 @@ async function send(api: string, options: InvokeOptions, token: string | undefin
     },
   };
   try {
-    return await answerTo(request, body);
+    return await callApi(api, request, body);
   } catch (cause) {
-    throw new CliError(`cannot reach the sidecar of ${options.appId} at ${api}: ${messageOf(cause)}`, 1, { cause });
+    throw new CliError(`cannot reach the sidecar of ${options.appId} at ${api.url}: ${messageOf(cause)}`, 1, { cause });
   }
-}
-
-function answerTo(options: http.RequestOptions, body: Buffer | undefined): Promise<IncomingMessage> {
-  return new Promise((resolve, reject) => {
-    const request = http.request(options);
-    request.once("response", resolve).once("error", reject);
-    // The last that happens to any request: where it was neither of the above, nobody would hear.
-    request.once("close", () => {
-      reject(new Error("it closed the connection without an answer"));
-    });
-    request.end(body);
-  });
 }
 
 // RFC 9110, 5.6.2: what a method may be made of.

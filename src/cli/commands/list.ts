@@ -34,16 +34,19 @@ function age(startedAtMs: number): string {
 
 /** Everything but the control token, which opens a door. */
 function toJson({ instance, details }: RegistryEntry): Record<string, unknown> {
-  const { pid, apiHost, httpPort, grpcPort, appPort, appPid, command, startedAtMs } = details;
+  const { pid, apiHost, httpPort, grpcPort, httpSocket, grpcSocket, appPort, appPid, command, startedAtMs } = details;
   const { id: appId, namespace } = instance.app;
   const startedAt = new Date(startedAtMs).toISOString();
   return {
     appId,
     namespace,
     pid,
-    apiHost,
+    // What there is of these: ports of this host, or sockets.
+    apiHost: httpPort === undefined ? undefined : apiHost,
     httpPort,
     grpcPort,
+    httpSocket,
+    grpcSocket,
     internalPort: instance.port,
     appPort,
     appPid,

@@ -1,10 +1,13 @@
+import { socketPath } from "../../runtime/api-place.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
+import { type Api, apiOnPort, apiOnSocket, callApi } from "../call-api.ts";
 import { CliError } from "../cli-error.ts";
 import { FlagValues, type TypedFlags } from "../flag-values.ts";
 import { tellingMistakesAsAsked } from "../json-records.ts";
 import { LogDisplay } from "../log-display.ts";
 import { type CommandContext, prepareApp } from "../prepare-app.ts";
 import { runApps } from "../run-apps.ts";
+import { socketFolderFrom } from "../sidecar-settings-from-flags.ts";
 
 // `sidecar` reads only what flags name.
 const NOTHING = { configs: [], resourcePaths: [] };
@@ -35,12 +38,24 @@ const WAIT_INTERVAL_MS = 100;
 
 /** Waits for the sidecar that another process runs. */
 async function waitUntilReady(flags: FlagValues): Promise<number> {
-  const url = `http://127.0.0.1:${flags.port("dapr-http-port") ?? 3500}/v1.0/healthz/outbound`;
+  const api = apiToWaitFor(flags);
+  const path = "/v1.0/healthz/outbound";
   const signal = AbortSignal.timeout(WAIT_MS);
   while (!signal.aborted) {
-    const response = await fetch(url, { signal }).catch(() => undefined);
-    if (response?.ok === true) return 0;
+    const response = await callApi(api, { path, signal }).catch(() => undefined);
+    response?.resume();
+    if (response?.statusCode === 204) return 0;
     await systemClock.sleep(WAIT_INTERVAL_MS);
   }
-  throw new CliError(`no sidecar became ready at ${url} within ${WAIT_MS / 1000} s; is it running, and on this port?`);
+  throw new CliError(
+    `no sidecar became ready at ${api.url}${path} within ${WAIT_MS / 1000} s; is it running, and there?`,
+  );
+}
+
+function apiToWaitFor(flags: FlagValues): Api {
+  const folder = socketFolderFrom(flags);
+  if (folder === undefined) return apiOnPort("127.0.0.1", flags.port("dapr-http-port") ?? 3500);
+  const appId = flags.text("app-id");
+  if (appId === undefined) throw new CliError("--app-id is missing: a sidecar's Unix socket is named after its app");
+  return apiOnSocket(socketPath(folder, appId, "http"));
 }

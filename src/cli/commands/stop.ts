@@ -3,9 +3,10 @@ import { messageOf } from "../../core/errors.ts";
 import { APP_PATIENCE_MS } from "../../runtime/hosted-app.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { CONTROL_TOKEN_HEADER } from "../../transport/http/api-server.ts";
+import { callApi } from "../call-api.ts";
 import { CliError } from "../cli-error.ts";
 import type { CommandContext } from "../prepare-app.ts";
-import { apiUrlOf, instancesOf, runningApps } from "../running-apps.ts";
+import { apiOf, instancesOf, runningApps } from "../running-apps.ts";
 
 const ANSWER_PATIENCE_MS = 20_000;
 // For what comes between and behind: a busy machine, the children of the app.
@@ -25,15 +26,23 @@ export async function stop(name: string, context: CommandContext): Promise<numbe
 }
 
 async function askToEnd(entry: RegistryEntry): Promise<void> {
-  const url = `${apiUrlOf(entry)}/v1.0/shutdown`;
+  const api = apiOf(entry);
+  const path = "/v1.0/shutdown";
   try {
     const headers = { [CONTROL_TOKEN_HEADER]: entry.details.controlToken };
-    const response = await fetch(url, { method: "POST", headers, signal: AbortSignal.timeout(ANSWER_PATIENCE_MS) });
-    if (!response.ok) throw new Error(`it answered ${response.status}`);
+    const signal = AbortSignal.timeout(ANSWER_PATIENCE_MS);
+    const response = await callApi(api, { method: "POST", path, headers, signal });
+    response.resume();
+    const { statusCode = 0 } = response;
+    if (statusCode < 200 || statusCode > 299) throw new Error(`it answered ${statusCode}`);
   } catch (cause) {
-    throw new CliError(`cannot reach the sidecar of ${entry.instance.app.id} at ${url}: ${messageOf(cause)}`, 1, {
-      cause,
-    });
+    throw new CliError(
+      `cannot reach the sidecar of ${entry.instance.app.id} at ${api.url}${path}: ${messageOf(cause)}`,
+      1,
+      {
+        cause,
+      },
+    );
   }
 }
 

@@ -21,8 +21,12 @@ export interface InstanceDetails {
   readonly pid: number;
   /** Where a process on this machine reaches the HTTP API: an address, bracketed if need be. */
   readonly apiHost: string;
-  readonly httpPort: number;
-  readonly grpcPort: number;
+  /** Undefined where that API is a Unix socket. The same holds for the gRPC API's. */
+  readonly httpPort: number | undefined;
+  readonly grpcPort: number | undefined;
+  /** Paths of Unix sockets, where the APIs are some. */
+  readonly httpSocket?: string | undefined;
+  readonly grpcSocket?: string | undefined;
   /** Undefined for a sidecar without an app. */
   readonly appPort: number | undefined;
   readonly appPid: number | undefined;

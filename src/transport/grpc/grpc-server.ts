@@ -1,5 +1,6 @@
 import http2 from "node:http2";
 import { listen } from "../listen.ts";
+import { listenOnSocket } from "../unix-socket.ts";
 
 // google.rpc.Code
 const UNIMPLEMENTED = "12";
@@ -20,6 +21,25 @@ export class GrpcServer {
 
   /** Binds one more address and returns its port; 0 means any free one. @throws what listening throws. */
   async listen(host: string, port: number): Promise<number> {
+    const server = this.#createServer();
+    const bound = await listen(server, host, port, this.#onError);
+    this.#servers.push(server);
+    return bound;
+  }
+
+  /** Binds a Unix socket. @throws {Error} as `listenOnSocket` does. */
+  async listenOnSocket(path: string): Promise<void> {
+    const server = this.#createServer();
+    await listenOnSocket(server, path, this.#onError);
+    this.#servers.push(server);
+  }
+
+  destroy(): void {
+    for (const server of this.#servers) server.close();
+    for (const session of this.#sessions) session.destroy();
+  }
+
+  #createServer(): http2.Http2Server {
     const server = http2.createServer();
     server.on("session", (session) => {
       this.#sessions.add(session);
@@ -29,14 +49,7 @@ export class GrpcServer {
       });
     });
     server.on("stream", answerUnimplemented);
-    const bound = await listen(server, host, port, this.#onError);
-    this.#servers.push(server);
-    return bound;
-  }
-
-  destroy(): void {
-    for (const server of this.#servers) server.close();
-    for (const session of this.#sessions) session.destroy();
+    return server;
   }
 }
 

@@ -34,6 +34,13 @@ function withoutAuthority(target: string): string | undefined {
   return rest.startsWith("/") ? rest : `/${rest}`;
 }
 
+/** daprd routes by the cleaned path without a slash at its end; the route itself still sees what was sent (A1). */
+export function routingPath(path: string): string {
+  if (path.startsWith("/v1.0/invoke/")) return path;
+  const collapsed = path.replace(/\/{2,}/g, "/");
+  return collapsed.length > 1 && collapsed.endsWith("/") ? collapsed.slice(0, -1) : collapsed;
+}
+
 /** The answer's trace headers (A4): zeros where the caller brought no trace, an echo where it did. */
 export function traceHeadersOf(trace: TraceContext): string[] {
   const headers = ["Traceparent", trace.answeredTraceparent];

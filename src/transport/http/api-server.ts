@@ -3,11 +3,13 @@ import type { Logger } from "../../core/logger.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceContextOf, whyBaggageIsInvalid } from "../../core/trace-context.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
-import { type ApiRequest, splitRequestTarget, traceHeadersOf } from "./api-request.ts";
+import { answer } from "./answer.ts";
+import { type ApiRequest, routingPath, splitRequestTarget, traceHeadersOf } from "./api-request.ts";
+import { CorsExchange, CorsPolicy } from "./cors.ts";
 import { answerError, answerPlainError } from "./error-answer.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { type HttpCodec, HttpListener } from "./http-listener.ts";
-import { type HealthSource, health, outboundHealth } from "./routes/health.ts";
+import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
 import { type Shutdown, shutdown } from "./routes/shutdown.ts";
@@ -21,6 +23,8 @@ export interface ApiServerParts {
   readonly tokens: ApiTokens;
   /** Opens `POST /v1.0/shutdown` to the owner of the home directory, who reads it in the registry. */
   readonly controlTokens: ApiTokens;
+  /** As {@link CorsPolicy} takes them; empty for no CORS at all. */
+  readonly allowedOrigins: readonly string[];
   readonly codec: HttpCodec;
   readonly readBufferBytes: number;
   readonly log: Logger;
@@ -36,9 +40,11 @@ export class ApiServer {
   readonly listener: HttpListener;
   readonly #parts: ApiServerParts;
   readonly #routes: ReadonlyMap<string, Route>;
+  readonly #cors: CorsPolicy | undefined;
 
   constructor(parts: ApiServerParts) {
     this.#parts = parts;
+    this.#cors = parts.allowedOrigins.length === 0 ? undefined : new CorsPolicy(parts.allowedOrigins);
     this.#routes = new Map<string, Route>([
       [
         "GET /v1.0/metadata",
@@ -63,7 +69,8 @@ export class ApiServer {
     });
   }
 
-  async #handle(exchange: HttpExchange): Promise<void> {
+  async #handle(direct: HttpExchange): Promise<void> {
+    const exchange = this.#cors === undefined ? direct : new CorsExchange(direct, this.#cors);
     let traceHeaders: readonly string[] = [];
     try {
       const { rawHeaders: headers, method } = exchange;
@@ -71,13 +78,18 @@ export class ApiServer {
       const trace = traceContextOf(headers);
       const health = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
       // Health answers come before the trace context, as daprd's do (observed/, "system").
-      if (this.#answeredAsHealth(health)) return;
+      if (answeredAsHealth(this.#parts.health, health)) return;
       const badBaggage = trace.baggage === undefined ? undefined : whyBaggageIsInvalid(trace.baggage);
       if (badBaggage !== undefined) {
         answerPlainError(exchange, 400, `invalid baggage header: ${badBaggage}`, []);
         return;
       }
       traceHeaders = traceHeadersOf(trace);
+      const preflight = this.#cors?.preflightHeaders(method, headers);
+      if (preflight !== undefined) {
+        answer(direct, 200, undefined, [...preflight, ...traceHeaders]);
+        return;
+      }
       const key = `${method} ${routingPath(path)}`;
       if (!this.#isAdmitted(key, headers)) {
         answerPlainError(exchange, 401, "invalid api token", traceHeaders);
@@ -88,15 +100,6 @@ export class ApiServer {
     } catch (error) {
       answerError(exchange, error, traceHeaders, this.#parts.log);
     }
-  }
-
-  #answeredAsHealth(request: ApiRequest): boolean {
-    if (request.method !== "GET") return false;
-    const path = routingPath(request.path);
-    if (path === "/v1.0/healthz") health(this.#parts.health, request);
-    else if (path === "/v1.0/healthz/outbound") outboundHealth(this.#parts.health, request);
-    else return false;
-    return true;
   }
 
   #isAdmitted(routeKey: string, headers: readonly string[]): boolean {
@@ -113,13 +116,6 @@ export class ApiServer {
     }
     return this.#routes.get(key) ?? ((request) => invoke(invocation, request));
   }
-}
-
-/** daprd routes by the cleaned path without a slash at its end; the route itself still sees what was sent (A1). */
-function routingPath(path: string): string {
-  if (path.startsWith("/v1.0/invoke/")) return path;
-  const collapsed = path.replace(/\/{2,}/g, "/");
-  return collapsed.length > 1 && collapsed.endsWith("/") ? collapsed.slice(0, -1) : collapsed;
 }
 
 function decodeKey(raw: string): string {

@@ -8,6 +8,7 @@ import { headerLine } from "../http1/message-writer.ts";
 import { type ConnectionOwner, type RefusalStatus, ServerConnection } from "../http1/server-connection.ts";
 import { reasonPhrase } from "../http1/status-line.ts";
 import { listen } from "../listen.ts";
+import { listenOnSocket } from "../unix-socket.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { type Beginning, isHttp2Preface, peekAtPreface } from "./http2-preface.ts";
 import { NodeExchange, type NodeExchangeOwner } from "./node-exchange.ts";
@@ -100,18 +101,17 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
    * @throws what listening throws, `EADDRINUSE` for one.
    */
   async listen(host: string, port: number): Promise<number> {
-    const { name, log } = this.#options;
-    const server = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
-      this.#accept(socket);
-    });
-    const bound = await listen(server, host, port, (error) => {
-      log.error("a listener has trouble", { listener: name, error: error.message });
-    });
-    this.#listeners.push(server);
-    this.#clock ??= setInterval(() => {
-      this.#tick();
-    }, TIMEOUT_CHECK_MS).unref();
+    const server = this.#createServer();
+    const bound = await listen(server, host, port, this.#onTrouble);
+    this.#opened(server);
     return bound;
+  }
+
+  /** Binds a Unix socket. @throws {Error} as `listenOnSocket` does. */
+  async listenOnSocket(path: string): Promise<void> {
+    const server = this.#createServer();
+    await listenOnSocket(server, path, this.#onTrouble);
+    this.#opened(server);
   }
 
   get hasConnections(): boolean {
@@ -146,6 +146,24 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
     for (const socket of this.#sockets) socket.destroy();
     // It has nothing to close but its own timer.
     this.#node.close();
+  }
+
+  #createServer(): net.Server {
+    return net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      this.#accept(socket);
+    });
+  }
+
+  readonly #onTrouble = (error: Error): void => {
+    const { name, log } = this.#options;
+    log.error("a listener has trouble", { listener: name, error: error.message });
+  };
+
+  #opened(server: net.Server): void {
+    this.#listeners.push(server);
+    this.#clock ??= setInterval(() => {
+      this.#tick();
+    }, TIMEOUT_CHECK_MS).unref();
   }
 
   #accept(socket: Socket): void {

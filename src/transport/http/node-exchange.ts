@@ -136,8 +136,10 @@ export class NodeExchange implements HttpExchange {
   #breakOff(): void {
     // A connection that closes without a byte would say that the request was never acted on.
     this.#response.flushHeaders();
-    // Only a reset tells a caller whose answer is ended by the connection's end that this was not the end.
-    if (this.#request.httpVersion === "1.0") this.#response.socket?.resetAndDestroy();
+    // Only a reset tells a caller whose answer is ended by the connection's end that this was not the end. Unix sockets,
+    // which have no remote family, have none.
+    const { socket } = this.#response;
+    if (this.#request.httpVersion === "1.0" && socket?.remoteFamily !== undefined) socket.resetAndDestroy();
     this.#response.destroy();
   }
 

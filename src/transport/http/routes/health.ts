@@ -1,6 +1,6 @@
 import { OutriggerError } from "../../../core/errors.ts";
 import { answer } from "../answer.ts";
-import type { ApiRequest } from "../api-request.ts";
+import { type ApiRequest, routingPath } from "../api-request.ts";
 
 /** What the health routes ask (A9). */
 export interface HealthSource {
@@ -11,7 +11,17 @@ export interface HealthSource {
   notReadyOutbound(): readonly string[];
 }
 
-export function health(source: HealthSource, request: ApiRequest): void {
+/** @returns false where the request asks for something else. @throws {OutriggerError} where something is not ready. */
+export function answeredAsHealth(source: HealthSource, request: ApiRequest): boolean {
+  if (request.method !== "GET") return false;
+  const path = routingPath(request.path);
+  if (path === "/v1.0/healthz") health(source, request);
+  else if (path === "/v1.0/healthz/outbound") outboundHealth(source, request);
+  else return false;
+  return true;
+}
+
+function health(source: HealthSource, request: ApiRequest): void {
   const asked = new URLSearchParams(request.query ?? "").get("appid");
   if (asked !== null && asked !== source.appId) {
     throw new OutriggerError("appIdMismatch", "dapr app-id does not match");
@@ -21,7 +31,7 @@ export function health(source: HealthSource, request: ApiRequest): void {
   answer(request.exchange, 204, undefined);
 }
 
-export function outboundHealth(source: HealthSource, request: ApiRequest): void {
+function outboundHealth(source: HealthSource, request: ApiRequest): void {
   const waiting = source.notReadyOutbound();
   if (waiting.length > 0) {
     throw new OutriggerError("outboundNotReady", `dapr outbound is not ready: [${waiting.join(" ")}]`);
