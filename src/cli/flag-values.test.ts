@@ -166,9 +166,9 @@ test("a flag that asks for what is not there stops the start, unless it asks for
     name: "CliError",
     message: "--app-protocol grpc is not supported by this version of Outrigger; leave it out, or give http",
   });
-  assert.throws(() => judgeFlags({ "dapr-public-port": ["3501"] }), {
+  assert.throws(() => judgeFlags({ "dapr-block-shutdown-duration": ["5s"] }), {
     name: "CliError",
-    message: "--dapr-public-port 3501 is not supported by this version of Outrigger; leave it out",
+    message: "--dapr-block-shutdown-duration 5s is not supported by this version of Outrigger; leave it out",
   });
   assert.deepEqual(judgeFlags({ "app-protocol": ["http"], "enable-mtls": ["false"], mode: ["standalone"] }), []);
 });

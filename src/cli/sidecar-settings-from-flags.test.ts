@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { resolve } from "node:path";
 import { test } from "node:test";
 import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
 import { FlagValues, type TypedFlags } from "./flag-values.ts";
@@ -20,6 +21,36 @@ test("an IPv6 address may stand in brackets, as in a URL", () => {
 test("an address to listen on that is named twice is listened on once", () => {
   const { listenAddresses } = settings({ "dapr-listen-addresses": ["127.0.0.1,[::1], 127.0.0.1,::1"] });
   assert.deepEqual(listenAddresses, ["127.0.0.1", "::1"]);
+});
+
+test("blanks among the addresses to listen on are passed over", () => {
+  assert.deepEqual(settings({ "dapr-listen-addresses": [",127.0.0.1, ,[::1],"] }).listenAddresses, [
+    "127.0.0.1",
+    "::1",
+  ]);
+  assert.throws(() => settings({ "dapr-listen-addresses": [" , "] }), { message: /names no address$/ });
+});
+
+test("a directory for Unix sockets is made absolute, and an empty one is none", () => {
+  assert.equal(settings({ "unix-domain-socket": ["sockets/"] }).socketFolder, resolve("sockets"));
+  assert.equal(settings({ "unix-domain-socket": ["/tmp"] }).socketFolder, "/tmp");
+  assert.equal(settings({ "unix-domain-socket": [""] }).socketFolder, undefined);
+  assert.equal(settings({}).socketFolder, undefined);
+});
+
+test("the public port is none unless one is named, and listens where the command's other ports do", () => {
+  assert.equal(settings({}).publicPort, undefined);
+  assert.equal(settings({ "dapr-public-port": ["-1"] }).publicPort, undefined);
+  const { publicPort, publicListenAddress } = settings({ "dapr-public-port": ["3501"] });
+  assert.deepEqual([publicPort, publicListenAddress], [3501, "127.0.0.1"]);
+  assert.match(settings({ "dapr-public-port": ["3501"] }, "sidecar").publicListenAddress, /^(?:::|0\.0\.0\.0)$/);
+  assert.equal(settings({ "dapr-public-listen-address": ["[::1]"] }).publicListenAddress, "::1");
+});
+
+test("allowed origins are separated by commas; without any there is no CORS", () => {
+  const { allowedOrigins } = settings({ "allowed-origins": ["https://a.test, https://*.b.test,"] });
+  assert.deepEqual(allowedOrigins, ["https://a.test", "https://*.b.test"]);
+  for (const none of [{}, { "allowed-origins": [""] }]) assert.deepEqual(settings(none).allowedOrigins, []);
 });
 
 test("the older flags for sizes count in MiB and KiB, and hold where the newer ones are not given", () => {

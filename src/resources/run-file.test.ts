@@ -184,6 +184,16 @@ apps:
   });
 });
 
+test("a directory for sockets counts from the app's own, and an empty one stays empty", () => {
+  const [one, two] = read(`version: 1
+apps:
+  - { appID: one, appDirPath: one, unixDomainSocket: sockets }
+  - { appID: two, appDirPath: two, unixDomainSocket: "" }
+`);
+  assert.deepEqual(one?.flags["unix-domain-socket"], [join(folder, "one", "sockets")]);
+  assert.deepEqual(two?.flags["unix-domain-socket"], [""]);
+});
+
 test("what common says holds for every app that does not say otherwise", () => {
   const [front, math] = read(`
 version: 1

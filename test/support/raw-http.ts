@@ -105,7 +105,12 @@ export async function answersUntilClosed(t: TestScope, place: number | string, r
 }
 
 /** Sends `request`, which is to be kept alive. @returns the first `count` answers. */
-export async function firstAnswers(t: TestScope, place: number | string, request: string, count: number): Promise<RawAnswer[]> {
+export async function firstAnswers(
+  t: TestScope,
+  place: number | string,
+  request: string,
+  count: number,
+): Promise<RawAnswer[]> {
   const connection = await RawConnection.open(t, place);
   connection.write(request);
   await connection.waitUntil(`${count} answers`, () => parseAnswers(connection.received).length >= count);
