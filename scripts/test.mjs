@@ -13,15 +13,18 @@ const TWICE = [
   "test/golden/observed.test.ts",
   ...[
     "balancing",
+    "cors",
     "h2c",
     "hostile-answers",
     "http-strictness",
     "limits",
     "polyglot",
+    "public-port",
     "sdk",
     "signals",
     "streaming",
     "tokens",
+    "unix-sockets",
   ].map((name) => `test/integration/${name}.test.ts`),
 ];
 
