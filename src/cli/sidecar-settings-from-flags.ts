@@ -45,7 +45,7 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     listenAddresses: listenAddresses(flags, forRun),
     socketFolder: socketFolderFrom(flags),
     publicPort: flags.port("dapr-public-port"),
-    publicListenAddress: unbracketed(flags.text("dapr-public-listen-address") || (forRun ? LOOPBACK : everywhere())),
+    publicListenAddress: publicListenAddress(flags, forRun),
     allowedOrigins: parts(flags.text("allowed-origins") ?? ""),
     internalListenAddress: unbracketed(
       flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
@@ -82,6 +82,12 @@ function listenAddresses(flags: FlagValues, forRun: boolean): readonly string[] 
   const named = new Set(parts(text).map(unbracketed));
   if (named.size === 0) throw new CliError("--dapr-listen-addresses names no address");
   return [...named];
+}
+
+function publicListenAddress(flags: FlagValues, forRun: boolean): string {
+  const address = flags.text("dapr-public-listen-address") ?? "";
+  if (address !== "") return unbracketed(address);
+  return forRun ? LOOPBACK : everywhere();
 }
 
 /** Of a list with commas; blanks are passed over. */

@@ -9,7 +9,7 @@ import type { SidecarSettings } from "./sidecar-settings.ts";
 import { stableInternalPort } from "./stable-port.ts";
 
 /** What a Sidecar listens with. */
-export interface Doors {
+interface Doors {
   readonly api: HttpListener;
   readonly grpc: GrpcServer;
   readonly peer: HttpListener;

@@ -40,9 +40,9 @@ suite("the public port", { concurrency: 2, timeout: 240_000 }, () => {
       "//v1.0//metadata/",
     ]) {
       const [here, there] = [await curlAnswer(`${open}${path}`), await curlAnswer(`${callee.api}${path}`)];
-      const { date: _here, ...headers } = here.headers;
-      const { date: _there, ...expected } = there.headers;
-      assert.deepEqual([here.status, headers, here.body], [there.status, expected, there.body], path);
+      const undated = (headers: Readonly<Record<string, string>>): unknown => ({ ...headers, date: "any" });
+      const [answer, expected] = [here, there].map(({ headers, ...rest }) => ({ ...rest, headers: undated(headers) }));
+      assert.deepEqual(answer, expected, path);
     }
     const metadata = await curlAnswer(`${open}/v1.0/metadata`);
     assert.equal(metadata.status, 200);

@@ -8,10 +8,7 @@ import { HttpListener } from "./http-listener.ts";
 import { answeredAsHealth } from "./routes/health.ts";
 import { getMetadata } from "./routes/metadata.ts";
 
-export type PublicServerParts = Pick<
-  ApiServerParts,
-  "health" | "metadata" | "tokens" | "codec" | "readBufferBytes" | "log"
->;
+type PublicServerParts = Pick<ApiServerParts, "health" | "metadata" | "tokens" | "codec" | "readBufferBytes" | "log">;
 
 /**
  * `--dapr-public-port`: health and metadata to read, for whoever watches over the sidecar from elsewhere, and nothing that
