@@ -1,21 +1,39 @@
 import { lookup } from "node:dns/promises";
 import { isIP, isIPv4 } from "node:net";
 import { SetupError } from "../core/errors.ts";
-import type { GrpcServer } from "../transport/grpc/grpc-server.ts";
-import type { HttpListener } from "../transport/http/http-listener.ts";
 import { type ApiPlace, socketPath } from "./api-place.ts";
 import { ListenError, SocketListenError } from "./listen-error.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 import { stableInternalPort } from "./stable-port.ts";
 
+/** What listens: an HttpListener, a GrpcServer. */
+interface Door {
+  listen(host: string, port: number): Promise<number>;
+  listenOnSocket(path: string): Promise<void>;
+}
+
 /** What a Sidecar listens with. */
 interface Doors {
-  readonly api: HttpListener;
-  readonly grpc: GrpcServer;
-  readonly peer: HttpListener;
+  readonly api: Door;
+  readonly grpc: Door;
+  readonly peer: Door;
   /** Undefined where there is no public port. */
-  readonly public: HttpListener | undefined;
+  readonly public: Door | undefined;
 }
+
+type PortSettings = Pick<
+  SidecarSettings,
+  | "app"
+  | "appPort"
+  | "httpPort"
+  | "grpcPort"
+  | "internalPort"
+  | "publicPort"
+  | "listenAddresses"
+  | "internalListenAddress"
+  | "publicListenAddress"
+  | "socketFolder"
+>;
 
 export interface SidecarPorts {
   readonly http: ApiPlace;
@@ -37,7 +55,7 @@ export class UnluckyPort extends SetupError {
  * @throws {SetupError} naming what cannot be had, or {@link UnluckyPort}. What was bound until then stays so.
  */
 export async function bindPorts(
-  settings: SidecarSettings,
+  settings: PortSettings,
   doors: Doors,
   appPorts: ReadonlySet<number>,
 ): Promise<SidecarPorts> {
@@ -51,7 +69,7 @@ export async function bindPorts(
 }
 
 /** Two of its own doors on one port, or, as in daprd, the app on one: then the sidecar would call itself for ever (A6). */
-function refuseClashes(settings: SidecarSettings): void {
+function refuseClashes(settings: PortSettings): void {
   const { appPort, publicPort, httpPort, grpcPort, internalPort, socketFolder } = settings;
   const flags = Object.entries({
     ...(socketFolder === undefined ? { "--dapr-http-port": httpPort, "--dapr-grpc-port": grpcPort } : {}),
@@ -69,7 +87,7 @@ function refuseClashes(settings: SidecarSettings): void {
   }
 }
 
-function refuseChosenClashes(settings: SidecarSettings, ports: SidecarPorts, appPorts: ReadonlySet<number>): void {
+function refuseChosenClashes(settings: PortSettings, ports: SidecarPorts, appPorts: ReadonlySet<number>): void {
   const { httpPort, grpcPort, internalPort, publicPort } = settings;
   const asked = new Set<ApiPlace | undefined>([httpPort, grpcPort, internalPort, publicPort]);
   const chosen = Object.values(ports).filter((port) => typeof port === "number" && !asked.has(port)) as number[];
@@ -77,18 +95,18 @@ function refuseChosenClashes(settings: SidecarSettings, ports: SidecarPorts, app
   if (clash !== undefined) throw new UnluckyPort(`the free port ${clash} is that of an app`);
 }
 
-async function bindApis(settings: SidecarSettings, doors: Doors): Promise<{ http: number; grpc: number }> {
+async function bindApis(settings: PortSettings, doors: Doors): Promise<{ http: number; grpc: number }> {
   const { httpPort, grpcPort } = settings;
   const hosts = await distinctAddresses(settings.listenAddresses);
-  const bind = (what: string, flag: string, port: number, door: HttpListener | GrpcServer): Promise<number> =>
+  const bind = (what: string, flag: string, port: number, door: Door): Promise<number> =>
     bindAll({ purpose: `${what} of ${settings.app.id}`, flag }, hosts, port, door);
   const http = await bind("HTTP API", "--dapr-http-port", httpPort, doors.api);
   return { http, grpc: await bind("gRPC API", "--dapr-grpc-port", grpcPort, doors.grpc) };
 }
 
-async function bindSockets(settings: SidecarSettings, doors: Doors): Promise<{ http: string; grpc: string }> {
+async function bindSockets(settings: PortSettings, doors: Doors): Promise<{ http: string; grpc: string }> {
   const { app, socketFolder = "" } = settings;
-  const bind = async (api: "http" | "grpc", purpose: string, door: HttpListener | GrpcServer): Promise<string> => {
+  const bind = async (api: "http" | "grpc", purpose: string, door: Door): Promise<string> => {
     const path = socketPath(socketFolder, app.id, api);
     try {
       await door.listenOnSocket(path);
@@ -101,11 +119,7 @@ async function bindSockets(settings: SidecarSettings, doors: Doors): Promise<{ h
 }
 
 /** A port of its own choice is the same on every start where it is free, as daprd's is; else any. */
-async function bindInternal(
-  settings: SidecarSettings,
-  door: HttpListener,
-  appPorts: ReadonlySet<number>,
-): Promise<number> {
+async function bindInternal(settings: PortSettings, door: Door, appPorts: ReadonlySet<number>): Promise<number> {
   const { app, internalListenAddress, internalPort, publicPort } = settings;
   const what = { purpose: `internal port of ${app.id}`, flag: "--dapr-internal-grpc-port" };
   const bind = (port: number): Promise<number> => bindAll(what, [internalListenAddress], port, door);
@@ -119,7 +133,7 @@ async function bindInternal(
   }
 }
 
-async function bindPublic(settings: SidecarSettings, door: HttpListener | undefined): Promise<number | undefined> {
+async function bindPublic(settings: PortSettings, door: Door | undefined): Promise<number | undefined> {
   const { app, publicPort, publicListenAddress } = settings;
   if (door === undefined || publicPort === undefined) return undefined;
   const what = { purpose: `public port of ${app.id}`, flag: "--dapr-public-port" };
@@ -130,7 +144,7 @@ async function bindAll(
   what: { readonly purpose: string; readonly flag: string },
   hosts: readonly string[],
   port: number,
-  door: HttpListener | GrpcServer,
+  door: Door,
 ): Promise<number> {
   // A free port is chosen with the first address and asked for on the others.
   let bound = port;
