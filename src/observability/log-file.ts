@@ -37,7 +37,8 @@ export class LogFile {
 
   /** Takes whole lines, newlines included. @returns what a source that can wait waits for before it writes more. */
   write(lines: string): Promise<void> | undefined {
-    if (this.#hasFailed) return this.#options.instead(lines);
+    // After those that are yet to be given back, so that their order stays.
+    if (this.#hasFailed && this.#writing === undefined) return this.#options.instead(lines);
     const text = lines.includes("\x1b") ? stripVTControlCharacters(lines) : lines;
     this.#waiting.push(text);
     this.#waitingLength += text.length;

@@ -346,7 +346,7 @@ export class Sidecar {
   }
 
   async #announce(ports: SidecarPorts): Promise<void> {
-    const { app, appPort, command, gracefulShutdownMs, internalListenAddress, listenAddresses } = this.settings;
+    const { app, appPort, command, gracefulShutdownMs, internalListenAddress, listenAddresses, origin } = this.settings;
     const instance = {
       app,
       instanceId: this.neighbour.instanceId,
@@ -364,6 +364,7 @@ export class Sidecar {
       command,
       startedAtMs: this.#surroundings.clock.now(),
       gracefulShutdownMs,
+      origin,
       controlToken: this.#controlToken,
     });
   }

@@ -299,18 +299,19 @@ apps:
     const home = ownHome(t);
     const text = `version: 1
 name: project
+common: {schedulerHostAddress: localhost}
 apps:
   - appID: warned
     appDirPath: .
     runtimePath: /somewhere
-    appLogDestination: console
+    containerImage: shop/warned
     command: ["${NODE}", -e, ""]
 `;
     const folder = folderWith(t, { "run.yaml": text });
     const run = await runToEnd(t, ["run", "-f", join(folder, "run.yaml")], { home });
     assert.equal(run.code, 0, run.stderr);
-    for (const key of ["runtimePath", "appLogDestination"]) {
-      assert.match(run.stderr, new RegExp(`${key} of warned in the run file has no effect`));
+    for (const key of ["runtimePath of warned", "containerImage of warned", "schedulerHostAddress of common"]) {
+      assert.match(run.stderr, new RegExp(`${key} in the run file has no effect: [a-z]`));
     }
   });
 
