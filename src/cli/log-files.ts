@@ -6,6 +6,7 @@ import { createLogger, type LogScope } from "../observability/log.ts";
 import { LogFile, type LogFileOptions } from "../observability/log-file.ts";
 import type { LogDestination } from "../resources/run-file.ts";
 import type { HostedApp } from "../runtime/hosted-app.ts";
+import { localTimeParts } from "./local-time.ts";
 import type { RunDisplay, SidecarLogs } from "./run-apps.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -47,14 +48,16 @@ export class LogFiles implements RunDisplay, SidecarLogs {
   #pace: Promise<void> | undefined;
 
   /**
-   * Makes the files that `plans` ask for, named with `startedAt`.
+   * Makes the files that `plans` ask for, named with the time `startedAtMs`.
    *
    * @throws {SetupError} naming the app and the folder, where one cannot be made. What was made until then stays, empty.
    */
-  static async create(plans: readonly LogPlan[], startedAt: Date, place: LogPlace): Promise<LogFiles> {
+  static async create(plans: readonly LogPlan[], startedAtMs: number, place: LogPlace): Promise<LogFiles> {
     const files = new LogFiles(place);
+    // As Dapr's CLI writes it: 20261121134501.
+    const stamp = localTimeParts(startedAtMs).join("");
     try {
-      for (const plan of plans) await files.#add(plan, stampOf(startedAt));
+      for (const plan of plans) await files.#add(plan, stamp);
       return files;
     } catch (error) {
       await files.close();
@@ -180,19 +183,6 @@ export class LogFiles implements RunDisplay, SidecarLogs {
 
 function isShown(destination: LogDestination): boolean {
   return destination !== "file";
-}
-
-/** `20261121134501`: local time, as Dapr's CLI writes it. */
-function stampOf(time: Date): string {
-  const [year = 0, ...others] = [
-    time.getFullYear(),
-    time.getMonth() + 1,
-    time.getDate(),
-    time.getHours(),
-    time.getMinutes(),
-    time.getSeconds(),
-  ];
-  return `${year}${others.map((part) => String(part).padStart(2, "0")).join("")}`;
 }
 
 /** A file of its own, also where two runs begin in one second. @throws {SetupError} */

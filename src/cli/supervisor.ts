@@ -11,8 +11,7 @@ export function withSupervisor(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 
 /** For the apps of a child. */
 export function withoutSupervisor(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const { [NAME]: _, ...others } = env;
-  return others;
+  return { ...env, [NAME]: undefined };
 }
 
 /** The process that watches over this one, or undefined. */

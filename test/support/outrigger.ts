@@ -126,6 +126,12 @@ export interface ListedApp {
   readonly internalPort: number;
   readonly appPort?: number;
   readonly appPid?: number;
+  readonly daprdPid: number;
+  readonly cliPid: number;
+  readonly runTemplatePath?: string;
+  readonly runTemplateName?: string;
+  readonly appLogPath?: string;
+  readonly daprdLogPath?: string;
 }
 
 export async function listApps(home: string): Promise<ListedApp[]> {

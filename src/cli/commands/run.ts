@@ -114,7 +114,7 @@ async function logsFor(
   if (plans.every(({ app, sidecar }) => app === "console" && sidecar === "console")) return undefined;
   const { LogFiles } = await import("../log-files.ts");
   const place = { display, out, err, logAsJson: flags.switch("log-as-json") };
-  return LogFiles.create(plans, new Date(systemClock.now()), place);
+  return LogFiles.create(plans, systemClock.now(), place);
 }
 
 /** Most name their app, and do without what is loaded for those who do not. */
