@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { createReadStream, mkdtempSync, readFileSync, rmSync, statSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { waitFor } from "../../test/support/wait.ts";
 import { LogFile, type LogFileOptions } from "./log-file.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
@@ -66,4 +68,29 @@ test("what a full disk does not take is told once, and given back in order, none
   assert.deepEqual([failures, given], [["ENOSPC"], lines]);
   await file.write("later\n");
   assert.equal(given.at(-1), "later\n");
+});
+
+test("a source waits as long as the disk does, and memory holds no more than it gave until then", async () => {
+  const path = join(folder, "stalled.fifo");
+  execFileSync("mkfifo", [path]);
+  // Takes what a pipe takes, then nothing until somebody reads.
+  const file = new LogFile(path, await open(path, "r+"), NEVER);
+  const line = `${"x".repeat(1023)}\n`;
+  let given = 0;
+  let pace: Promise<void> | undefined;
+  while (pace === undefined) {
+    pace = file.write(line);
+    given += line.length;
+  }
+  assert.ok(given <= 512 * 1024, `${given} bytes`);
+  const reader = createReadStream(path);
+  let read = "";
+  reader.on("data", (chunk: Buffer | string) => {
+    read += chunk.toString();
+    if (read.length === given) reader.destroy();
+  });
+  await pace;
+  await file.close();
+  await waitFor("all that was given", () => read.length === given);
+  assert.equal(read, line.repeat(given / line.length));
 });

@@ -161,7 +161,7 @@ describe("list and stop", { concurrency: 3, timeout: 240_000 }, () => {
       /^outrigger: no app "chekout" is running under .*; did you mean "checkout"\? running are: /,
     );
     assert.equal(stop.stderr.split("\n").length, 2);
-    const pids = twins.map(({ listed }) => `twin (pid ${listed.pid}) has ended.`);
+    const pids = twins.map(({ outrigger }) => `twin (pid ${outrigger.pid}) has ended.`);
     assert.deepEqual(stop.stdout.trimEnd().split("\n").sort(), [...pids, "single has ended."].sort());
     for (const { outrigger } of [...twins, single]) assert.equal((await ended(outrigger)).code, 0);
     assert.equal(stays.outrigger.hasExited, false);
@@ -197,19 +197,19 @@ describe("list and stop", { concurrency: 3, timeout: 240_000 }, () => {
 
   test("stop -f lets the apps finish a call that leads from one to another", async (t) => {
     const home = ownHome(t);
-    const ports = { caller: await ownPort(), callee: await ownPort() };
-    const folder = folderOf(t, ["caller", "callee"], {
-      caller: `, appPort: ${ports.caller}`,
-      callee: `, appPort: ${ports.callee}`,
+    const ports = [await ownPort(), await ownPort()];
+    const folder = folderOf(t, ["first", "second"], {
+      first: `, appPort: ${ports[0]}`,
+      second: `, appPort: ${ports[1]}`,
     });
     const outrigger = startOutrigger(t, ["run", "-f", folder], { home });
-    const { api } = await whenReady(outrigger, "callee");
-    await whenReady(outrigger, "caller");
-    const held = fetch(`${api}/v1.0/invoke/caller/method/hold/callee`);
+    const { api } = await whenReady(outrigger, "second");
+    await whenReady(outrigger, "first");
+    const held = fetch(`${api}/v1.0/invoke/first/method/hold/second`);
     await outrigger.waitForOutput(/app holds a call/);
     const stop = startOutrigger(t, ["stop", "-f", folder], { home });
     await outrigger.waitForOutput(/^Ending: SIGTERM received/m);
-    await fetch(`http://127.0.0.1:${ports.caller}/release`);
+    await fetch(`http://127.0.0.1:${ports[0]}/release`);
     const answer = (await (await held).json()) as { url?: string };
     assert.equal(answer.url, "/nested");
     assert.equal((await ended(stop)).code, 0);
