@@ -429,7 +429,9 @@ apps:
 
   test("-f - reads the run file from standard input, and its paths count from where Outrigger was started", async (t) => {
     const home = ownHome(t);
-    const text = `version: 1\napps:\n  - {appID: piped, appDirPath: apps/piped, command: ["${NODE}", -e, "console.log('in', process.cwd())"]}\n`;
+    const app = (id: string): string =>
+      `  - {appID: ${id}, appDirPath: apps/piped, command: ["${NODE}", -e, "console.log('in', process.cwd())"]}\n`;
+    const text = `version: 1\napps:\n${app("piped")}`;
     const folder = folderWith(t, {
       "stdin.yaml": text,
       "bad.yaml": text.replace("appID", "appId"),
@@ -448,8 +450,7 @@ apps:
     assert.ok(run.stdout.includes(`piped │ in ${join(folder, "apps/piped")}`), run.stdout);
     const bad = await ended(piped("bad.yaml"));
     assert.match(bad.stderr, /^outrigger: standard input:3: unknown field "apps\.0\.appId"; did you mean "appID"\?\n$/);
-    const two = text + text.split("\n")[2]?.replace("piped", "second") + "\n";
-    writeFileSync(join(folder, "two.yaml"), two);
+    writeFileSync(join(folder, "two.yaml"), text + app("second"));
     const isolated = await ended(piped("two.yaml", "--isolated"));
     assert.deepEqual([isolated.code, isolated.stdout], [1, ""]);
     assert.match(isolated.stderr, /^outrigger: --isolated reads the run file once for each app; give it as a file/);
