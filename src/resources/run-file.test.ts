@@ -402,11 +402,16 @@ test("an app that is not started here has no lines to put into a file, which is 
 });
 
 test("a file has a name where it is given one, and one path by whichever way it is named", () => {
-  const { name, path, label } = readAll("version: 1\nname: shop\napps: [{ appDirPath: . }]\n");
-  assert.deepEqual([name, path, label], ["shop", realpathSync(file), realpathSync(file)]);
+  const { name, path, realPath, label } = readAll("version: 1\nname: shop\napps: [{ appDirPath: . }]\n");
+  assert.deepEqual([name, path, realPath, label], ["shop", file, realpathSync(file), file]);
   const link = join(folder, "link.yaml");
   symlinkSync(file, link);
-  for (const named of [file, folder, `${folder}/./dapr.yaml`, link]) assert.equal(locateRunFile(named), path);
+  for (const named of [file, folder, `${folder}/./dapr.yaml`, link]) assert.equal(locateRunFile(named), realPath);
+  const elsewhere = join(folder, "elsewhere");
+  mkdirSync(elsewhere);
+  symlinkSync(file, join(elsewhere, "run.yaml"));
+  const linked = readRunFile(join(elsewhere, "run.yaml"));
+  assert.deepEqual([linked.realPath, linked.apps[0]?.appDirPath], [realPath, elsewhere]);
   assert.equal(locateRunFile("-"), undefined);
   assert.equal(locateRunFile("/nowhere/run.yaml"), "/nowhere/run.yaml");
 });

@@ -7,8 +7,10 @@ import { checkDocument, parseYaml, ResourceError, readYamlFile, type YamlDocumen
 /** Dapr's multi-app run file (`dapr run -f`): its keys, where they point, and what `common` hands down. */
 
 export interface RunFile {
-  /** Where it really lies; undefined where it came through standard input. */
+  /** As it was named, made absolute; undefined where it came through standard input. */
   readonly path: string | undefined;
+  /** What tells it from others: {@link locateRunFile}. */
+  readonly realPath: string | undefined;
   /** How texts call it. */
   readonly label: string;
   readonly name: string | undefined;
@@ -165,9 +167,13 @@ const STANDARD_INPUT = "-";
  */
 export function locateRunFile(path: string): string | undefined {
   if (path === STANDARD_INPUT) return undefined;
-  const isDirectory = existsSync(path) && statSync(path).isDirectory();
-  const file = resolve(isDirectory ? join(path, NAME_IN_DIRECTORY) : path);
+  const file = resolve(fileAt(path));
   return existsSync(file) ? realpathSync(file) : file;
+}
+
+function fileAt(path: string): string {
+  const isDirectory = existsSync(path) && statSync(path).isDirectory();
+  return isDirectory ? join(path, NAME_IN_DIRECTORY) : path;
 }
 
 /**
@@ -177,19 +183,27 @@ export function locateRunFile(path: string): string | undefined {
  * @throws {ResourceError} naming file, line and field, or the two apps that share an id or a port.
  */
 export function readRunFile(path: string): RunFile {
-  const located = locateRunFile(path);
-  const label = located ?? "standard input";
-  const [document, second] = located === undefined ? readStandardInput(label) : readYamlFile(located);
+  const file = path === STANDARD_INPUT ? undefined : fileAt(path);
+  const label = file ?? "standard input";
+  const [document, second] = file === undefined ? readStandardInput(label) : readYamlFile(file);
   if (document === undefined) throw new ResourceError(`${label}: the file is empty`);
   if (second !== undefined) throw new ResourceError(`${label}: a run file is one YAML document, this has several`);
   const { name, common = {}, apps } = checkDocument(document, schema);
-  const folder = located === undefined ? process.cwd() : dirname(located);
+  // Of a symbolic link, the folder that it lies in.
+  const folder = file === undefined ? process.cwd() : dirname(resolve(file));
   const read = apps.map((app) => toRunFileApp(common, app, folder));
   const twice = read.find((app, index) => read.findIndex((other) => other.appId === app.appId) !== index);
   if (twice !== undefined)
     throw new ResourceError(`${label}: two apps have the id "${twice.appId}"; give each its own appID`);
   refuseSharedPorts(label, read);
-  return { path: located, label, name, apps: read, warnings: withoutEffect(common, "common") };
+  return {
+    path: file === undefined ? undefined : resolve(file),
+    realPath: locateRunFile(path),
+    label,
+    name,
+    apps: read,
+    warnings: withoutEffect(common, "common"),
+  };
 }
 
 function readStandardInput(label: string): YamlDocument[] {

@@ -81,6 +81,13 @@ describe("list and stop", { concurrency: 3, timeout: 240_000 }, () => {
         assert.equal(cliPid, appId === "alone" ? pid : outrigger.pid);
         if (appId !== "alone") assert.equal(pid === cliPid, flags.length === 0);
       }
+      const metadata = await fetch(`http://127.0.0.1:${listed[2]?.httpPort}/v1.0/metadata`);
+      const { extended } = (await metadata.json()) as { extended: Record<string, string> };
+      const { cliPID, runTemplatePath, runTemplateName, appLogPath } = extended;
+      assert.deepEqual(
+        [cliPID, runTemplatePath, runTemplateName, appLogPath],
+        [String(outrigger.pid), join(folder, "dapr.yaml"), "shop", listed[2]?.appLogPath],
+      );
       assert.equal(existsSync(listed[2]?.appLogPath ?? ""), true);
       assert.equal(listed[1]?.appLogPath, undefined);
       const { stdout } = await runToEnd(t, ["list"], { home, cwd: folder });

@@ -79,7 +79,7 @@ async function startFile(typed: TypedFlags, runFile: RunFile, context: CommandCo
     const logPaths = logs?.pathsOf(settings.app.id) ?? { appLog: undefined, sidecarLog: undefined };
     const origin = {
       cliPid: supervisor ?? process.pid,
-      runFile: runFile.path,
+      runFile: runFile.realPath,
       runName: runFile.name,
       ...logPaths,
     };
