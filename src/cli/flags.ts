@@ -42,7 +42,7 @@ export const FLAGS = [
   { name: "app-channel-address", kind: "text", default: "127.0.0.1", group: "App", state: "works", help: "the address the app listens on" },
   { name: "app-max-concurrency", kind: "count", default: "-1", group: "App", state: "works", help: "calls the app gets at once; further ones wait; -1 for no limit" },
   { name: "app-max-queue", kind: "count", default: "1000", group: "App", state: "works", help: "calls that may wait because of --app-max-concurrency; further ones are refused" },
-  { name: "run-file", short: "f", kind: "text", only: "run", group: "App", state: "works", help: "start the apps of a Dapr multi-app run file, or of the dapr.yaml in a directory" },
+  { name: "run-file", short: "f", kind: "text", only: "run", group: "App", state: "works", help: "start the apps of a Dapr multi-app run file, of the dapr.yaml in a directory, or of what standard input gives (-)" },
   { name: "isolated", kind: "switch", only: "run", group: "App", state: "works", help: "with -f: one Outrigger process for each app" },
   { name: "only-app", kind: "text", only: "run", group: "App", state: "works", help: "with -f: start this app of the file alone" },
   { name: "once", kind: "switch", only: "run", group: "Life cycle", state: "works", help: "end after the first call that was answered" },

@@ -1,11 +1,13 @@
 #!/usr/bin/env node
 import { fileURLToPath } from "node:url";
-import { Command, CommanderError } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { messageOf, SetupError } from "../core/errors.ts";
 import { outriggerVersion } from "../runtime/version.ts";
 import { CliError } from "./cli-error.ts";
 import { addFlags, normaliseArguments, typedFlags } from "./command-line.ts";
 import type { InvokeOptions } from "./commands/invoke.ts";
+import type { ListOptions } from "./commands/list.ts";
+import type { StopOptions } from "./commands/stop.ts";
 import type { CommandContext } from "./prepare-app.ts";
 import { stackInSources } from "./stack-in-sources.ts";
 import { Terminal } from "./terminal.ts";
@@ -61,20 +63,24 @@ function program(): Command {
   outrigger
     .command("list")
     .description("Show the apps that run on this machine.")
+    .addOption(new Option("-o, --output <format>", "how to print them").choices(["table", "json", "yaml"]))
     .option("--json", "as JSON, for scripts", false)
     .addHelpText("after", "\nExample:\n  $ outrigger list --json | jq -r '.[].appId'")
-    .action(async (options: { json: boolean }) => {
+    .action(async (options: ListOptions) => {
       const { list } = await import("./commands/list.ts");
       exitCode = await list(options, context);
     });
   outrigger
     .command("stop")
-    .argument("<app-id>", "the app to end, as id or id.namespace")
-    .description("End an app and its sidecar.")
-    .addHelpText("after", "\nExample:\n  $ outrigger stop mathService")
-    .action(async (appId: string) => {
+    .argument("[app-id...]", "the apps to end, as id or id.namespace")
+    .description("End apps and their sidecars, every instance of them.")
+    .option("-a, --app-id <id>", "the same, as Dapr's CLI takes it; may be given several times", collect)
+    .option("-f, --run-file <path>", "all apps of this run file, or of the dapr.yaml in this directory")
+    .option("--json", "say what became of each as JSON, for scripts", false)
+    .addHelpText("after", STOP_EXAMPLES)
+    .action(async (appIds: string[], { appId = [], ...options }: StopOptions & { appId?: string[] }) => {
       const { stop } = await import("./commands/stop.ts");
-      exitCode = await stop(appId, context);
+      exitCode = await stop([...appIds, ...appId], options, context);
     });
   outrigger
     .command("invoke")
@@ -101,6 +107,10 @@ function program(): Command {
   return outrigger;
 }
 
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
 function fullName(command: Command): string {
   return command.parent === null ? command.name() : `${fullName(command.parent)} ${command.name()}`;
 }
@@ -113,6 +123,11 @@ Examples:
 const SIDECAR_EXAMPLES = `
 Example:
   $ outrigger sidecar --app-id mathService --app-port 5001 --dapr-http-port 3500`;
+
+const STOP_EXAMPLES = `
+Examples:
+  $ outrigger stop mathService
+  $ outrigger stop -f dapr.yaml`;
 
 const INVOKE_EXAMPLES = `
 Example:

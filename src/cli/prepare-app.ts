@@ -73,7 +73,7 @@ export function logLevelOf(flags: FlagValues): LogLevel {
   return level;
 }
 
-export function withoutEffect(name: string): string {
+function withoutEffect(name: string): string {
   return `${name} has no effect in this version of Outrigger`;
 }
 

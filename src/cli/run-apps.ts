@@ -24,6 +24,15 @@ export interface RunOptions {
   readonly once: boolean;
   /** Known before anything started, told once there is a logger. */
   readonly warnings: readonly string[];
+  /** Where the apps of a run file have logs of their own. */
+  readonly logs?: SidecarLogs;
+}
+
+/** Where what is said of one app goes: to its log, the terminal, or both. */
+export interface SidecarLogs {
+  write(appId: string, text: string, terminal: Terminal): void;
+  /** Resolves once all of it is written. */
+  close(): Promise<void>;
 }
 
 /** What is shown of a run besides the log; `run` has much to show, `sidecar` little. */
@@ -46,6 +55,7 @@ type StopSignal = keyof typeof SIGNAL_CODES;
  * @throws {SetupError} where something could not start; then nothing is left running.
  */
 export async function runApps(options: RunOptions, display: RunDisplay, out: Terminal, err: Terminal): Promise<number> {
+  const { logs } = options;
   const logFor = (appId?: string): Logger =>
     createLogger({
       level: options.appLogLevels?.get(appId ?? "") ?? options.logLevel,
@@ -53,12 +63,13 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
       colour: err.colour,
       appId,
       write: (line) => {
-        err.write(line);
+        if (logs === undefined || appId === undefined) err.write(line);
+        else logs.write(appId, line, err);
       },
     });
-  for (const warning of options.warnings) logFor().warn(warning);
-  const story = options.story ? storyOn(out, options.logAsJson) : undefined;
-  const observer = new RunObserver(story);
+  // What is in common is in common to all apps, and said once.
+  for (const warning of new Set(options.warnings)) logFor().warn(warning);
+  const observer = new RunObserver(options.story ? storyOn(out, options.logAsJson, logs) : undefined);
   const host = new Host({
     home: openHome(options.env),
     clock: systemClock,
@@ -95,15 +106,43 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
   } finally {
     signals.close();
     await host.close();
+    await logs?.close();
   }
 }
 
-function storyOn(out: Terminal, asJson: boolean): CallObserver {
-  if (asJson) return new CallLog(jsonRecords(out));
-  const write = (line: string): void => {
+function storyOn(out: Terminal, asJson: boolean, logs: SidecarLogs | undefined): CallObserver {
+  const storyTo = (write: (line: string) => void): CallObserver =>
+    asJson ? new CallLog(jsonRecords({ write })) : new CallStory({ colour: out.colour, write });
+  if (logs !== undefined) {
+    return new StoryByApp((appId) =>
+      storyTo((line) => {
+        logs.write(appId, line, out);
+      }),
+    );
+  }
+  return storyTo((line) => {
     out.write(line);
-  };
-  return new CallStory({ colour: out.colour, write });
+  });
+}
+
+/** Tells each call where its app's sidecar tells things: who calls for those sent, who is called for those received. */
+class StoryByApp implements CallObserver {
+  readonly #storyOf: (appId: string) => CallObserver;
+  readonly #stories = new Map<string, CallObserver>();
+
+  constructor(storyOf: (appId: string) => CallObserver) {
+    this.#storyOf = storyOf;
+  }
+
+  callEnded(call: CallRecord): void {
+    const appId = call.direction === "sent" ? (call.caller?.id ?? call.target) : call.target;
+    let story = this.#stories.get(appId);
+    if (story === undefined) {
+      story = this.#storyOf(appId);
+      this.#stories.set(appId, story);
+    }
+    story.callEnded(call);
+  }
 }
 
 /** Waits for all; the code that counts is that of the first app to end with one that is not 0. */

@@ -29,6 +29,7 @@ export class TerminalDisplay implements RunDisplay {
     this.#out.line(`${this.#out.paint("bold", `Outrigger ${outriggerVersion()}`)}  ${behind}, pid ${process.pid}`);
     this.#out.line("");
     this.#out.write(table(apps.map(placesOf)));
+    this.#tellLogs(apps);
     this.#out.line("");
     const callee = apps.find((app) => app.spec.settings.appPort !== undefined);
     const caller = apps.find((app) => app !== callee) ?? callee;
@@ -64,6 +65,19 @@ export class TerminalDisplay implements RunDisplay {
   stopping(reason: string): void {
     this.#notices.endAll();
     this.#out.line(this.#out.paint("dim", `Ending: ${reason}.`));
+  }
+
+  #tellLogs(apps: readonly HostedApp[]): void {
+    const rows = apps.flatMap((app): string[][] => {
+      const { appLog, sidecarLog } = app.spec.settings.origin ?? {};
+      return [
+        ...(appLog === undefined ? [] : [[app.id, "app", appLog]]),
+        ...(sidecarLog === undefined ? [] : [[app.id, "sidecar", sidecarLog]]),
+      ];
+    });
+    if (rows.length === 0) return;
+    this.#out.line("");
+    this.#out.write(table(rows.map((row, index) => [index === 0 ? "Logs:" : "", ...row])));
   }
 
   #note(app: HostedApp, style: "green" | "yellow" | "red", text: string): void {

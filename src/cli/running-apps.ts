@@ -5,6 +5,7 @@ import {
   registryPathIn,
 } from "../components/nameresolution/registry/registry-store.ts";
 import { qualifiedName } from "../core/app-id.ts";
+import { nearestName } from "../core/nearest-name.ts";
 import { openHome } from "../runtime/home.ts";
 import { type Api, apiOnPort, apiOnSocket } from "./call-api.ts";
 import { CliError } from "./cli-error.ts";
@@ -32,11 +33,24 @@ export async function runningApps(
 /** Those of one app, given as `id` or `id.namespace`. @throws {CliError} where there is none, saying what there is. */
 export async function instancesOf(name: string, place: Place): Promise<readonly RegistryEntry[]> {
   const all = await runningApps(place);
-  const found = all.filter(({ instance: { app } }) => app.id === name || qualifiedName(app) === name);
+  const found = instancesIn(all, name);
   if (found.length > 0) return found;
+  throw notRunning(`app "${name}"`, all, place, name);
+}
+
+/** Those of `all` that `name` means, which is an `id`, or `id.namespace`. */
+export function instancesIn(all: readonly RegistryEntry[], name: string): readonly RegistryEntry[] {
+  return all.filter(({ instance: { app } }) => app.id === name || qualifiedName(app) === name);
+}
+
+/** Says that there is no `what`, what there is, and which of them was likely meant by `name`. */
+export function notRunning(what: string, all: readonly RegistryEntry[], place: Place, name?: string): CliError {
   const ids = [...new Set(all.map(({ instance }) => instance.app.id))];
+  const names = new Set(all.flatMap(({ instance: { app } }) => [app.id, qualifiedName(app)]));
+  const near = name === undefined ? undefined : nearestName(name, names);
+  const hint = near === undefined ? "" : `did you mean "${near}"? `;
   const running = ids.length === 0 ? "no app is running" : `running are: ${ids.join(", ")}`;
-  throw new CliError(`no app "${name}" is running under ${openHome(place.env)}; ${running}`);
+  return new CliError(`no ${what} is running under ${openHome(place.env)}; ${hint}${running}`);
 }
 
 /** Where the instance's API is, for this machine. */

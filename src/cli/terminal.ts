@@ -14,6 +14,11 @@ export class Terminal {
     this.colour = (env["NO_COLOR"] ?? "") === "" && (out.isTTY || env["FORCE_COLOR"] === "1");
   }
 
+  /** Undefined where lines may be as long as they like. */
+  get columns(): number | undefined {
+    return this.isTerminal ? this.#out.columns : undefined;
+  }
+
   write(text: string): void {
     this.#out.write(text);
   }
@@ -59,11 +64,34 @@ type Style = keyof typeof STYLES;
 // Readable on light and dark backgrounds, and none that the story uses for a status.
 const NAME_COLOURS = [36, 35, 34, 96, 95, 94];
 
-/** Columns padded to their widest cell; the last one is left as it is. */
-export function table(rows: readonly (readonly string[])[]): string {
+export interface TableOptions {
+  /** What is longer is cut, so that a row stays a line. */
+  readonly columns?: number | undefined;
+  /** Gives a cell its colour; it has its width by then. */
+  readonly paint?: (cell: string, row: number, column: number) => string;
+}
+
+const GAP = "  ";
+// Less of a last column says nothing, and is better wrapped.
+const MIN_LAST = 12;
+
+/** Columns padded to their widest cell; the last one is left as it is, or cut where the line would be too long. */
+export function table(rows: readonly (readonly string[])[], options: TableOptions = {}): string {
+  const { columns = Infinity, paint = (cell: string): string => cell } = options;
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
-  const lines = rows.map((row) =>
-    row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0))).join("  "),
+  const before = widths.slice(0, -1).reduce((sum, width) => sum + width + GAP.length, 0);
+  const forLast = Math.max(columns - before, MIN_LAST);
+  const lines = rows.map((row, index) =>
+    row
+      .map((cell, column) => {
+        const isLast = column === row.length - 1;
+        return paint(isLast ? cut(cell, forLast) : cell.padEnd(widths[column] ?? 0), index, column);
+      })
+      .join(GAP),
   );
   return lines.map((line) => `${line.trimEnd()}\n`).join("");
+}
+
+function cut(text: string, length: number): string {
+  return text.length <= length ? text : `${text.slice(0, length - 1)}…`;
 }

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { type RunFileApp, readRunFile } from "./run-file.ts";
+import { locateRunFile, type RunFile, type RunFileApp, readRunFile } from "./run-file.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
 after(() => {
@@ -12,10 +12,14 @@ after(() => {
 
 const file = join(folder, "dapr.yaml");
 
-/** The apps of a run file that stands in `folder`. */
-function read(text: string): RunFileApp[] {
+/** A run file that stands in `folder`. */
+function readAll(text: string): RunFile {
   writeFileSync(file, text);
   return readRunFile(file);
+}
+
+function read(text: string): readonly RunFileApp[] {
+  return readAll(text).apps;
 }
 
 function readOne(text: string): RunFileApp {
@@ -41,7 +45,8 @@ apps:
       command: ["python3", "math.py"],
       env: { DEBUG: "true", LEVEL: "3", NAME: "x" },
       flags: { config: [], "resources-path": [] },
-      withoutEffect: [],
+      logs: { app: "console", sidecar: "console" },
+      warnings: [],
     },
   );
 });
@@ -55,7 +60,7 @@ test("an app without a command is started by somebody else", () => {
 });
 
 test("a key without a value is as good as none, and a variable without one is empty", () => {
-  const { command, env, flags, withoutEffect } = readOne(`
+  const { command, env, flags, warnings, logs } = readOne(`
 version: 1
 name:
 common:
@@ -65,10 +70,12 @@ apps:
     logLevel: ~
     resourcesPaths:
     runtimePath:
+    appLogDestination:
     command:
     env: { EMPTY: , TEXT: x }
 `);
-  assert.deepEqual([command, env, withoutEffect], [[], { EMPTY: "", TEXT: "x" }, []]);
+  assert.deepEqual([command, env, warnings], [[], { EMPTY: "", TEXT: "x" }, []]);
+  assert.deepEqual(logs, { app: "console", sidecar: "console" });
   assert.deepEqual(flags, { config: [], "resources-path": [] });
 });
 
@@ -86,7 +93,7 @@ test("an app without its directory is refused where the key stands, though it ha
 
 test("a directory stands for its dapr.yaml, and paths count from there", () => {
   writeFileSync(file, "version: 1\napps:\n  - { appDirPath: ./math }\n");
-  assert.equal(readRunFile(folder)[0]?.appDirPath, join(folder, "math"));
+  assert.equal(readRunFile(folder).apps[0]?.appDirPath, join(folder, "math"));
   const empty = join(folder, "empty");
   mkdirSync(empty);
   assert.throws(() => readRunFile(empty), {
@@ -146,8 +153,6 @@ apps:
     appHealthThreshold: 3
     appSSL: false
     unixDomainSocket: /tmp
-    placementHostAddress: localhost:50005
-    schedulerHostAddress: localhost:50006
     daprHTTPMaxRequestSize: 4
     daprHTTPReadBufferSize: 4
 `);
@@ -175,8 +180,6 @@ apps:
     "app-health-threshold": ["3"],
     "app-ssl": ["false"],
     "unix-domain-socket": ["/tmp"],
-    "placement-host-address": ["localhost:50005"],
-    "scheduler-host-address": ["localhost:50006"],
     "dapr-http-max-request-size": ["4"],
     "dapr-http-read-buffer-size": ["4"],
     config: [],
@@ -362,22 +365,81 @@ apps: [{ appDirPath: /srv/math, configFilePath: /etc/config.yaml }]
   assert.deepEqual(flags["config"], ["/etc/config.yaml"]);
 });
 
-test("keys without meaning here are told, those of common too", () => {
-  const { withoutEffect, flags } = readOne(`
+test("keys without meaning here are told with their reason, those of common once", () => {
+  const { apps, warnings } = readAll(`
 version: 1
 name: shop
-common: { daprdLogDestination: file }
-apps: [{ appDirPath: ., runtimePath: /opt/dapr, containerImage: x, containerImagePullPolicy: Always, createService: true, appLogDestination: console }]
+common: { runtimePath: /opt/dapr, placementHostAddress: localhost, schedulerHostAddress: localhost }
+apps:
+  - { appID: a, appDirPath: ., containerImage: x, containerImagePullPolicy: Always, createService: true }
+  - { appID: b, appDirPath: ., createService: false, runtimePath: /own }
 `);
-  assert.deepEqual([...withoutEffect].sort(), [
-    "appLogDestination",
-    "containerImage",
-    "containerImagePullPolicy",
-    "createService",
-    "daprdLogDestination",
-    "runtimePath",
-  ]);
-  assert.deepEqual(flags, { config: [], "resources-path": [] });
+  const keysOf = (texts: readonly string[]): (string | undefined)[] => texts.map((text) => text.split(" ")[0]);
+  assert.deepEqual(keysOf(warnings), ["runtimePath", "placementHostAddress", "schedulerHostAddress"]);
+  assert.deepEqual(
+    apps.map((app) => keysOf(app.warnings)),
+    [["containerImage", "containerImagePullPolicy", "createService"], ["runtimePath"]],
+  );
+  assert.equal(warnings[1], "placementHostAddress of common in the run file has no effect: there are no actors here");
+  assert.match(apps[1]?.warnings[0] ?? "", /^runtimePath of b in the run file has no effect: /);
+  assert.deepEqual(apps[0]?.flags, { config: [], "resources-path": [] });
+});
+
+test("where lines go is said in common and by each app, and otherwise they go to the console", () => {
+  const command = "command: [x]";
+  const apps = read(`
+version: 1
+common: { appLogDestination: fileAndConsole, daprdLogDestination: file }
+apps:
+  - { appID: a, appDirPath: ., ${command} }
+  - { appID: b, appDirPath: ., ${command}, appLogDestination: console, daprdLogDestination: fileAndConsole }
+`);
+  assert.deepEqual(
+    apps.map(({ logs }) => logs),
+    [
+      { app: "fileAndConsole", sidecar: "file" },
+      { app: "console", sidecar: "fileAndConsole" },
+    ],
+  );
+});
+
+test("an app that is not started here has no lines to put into a file, which is said where it asks for one itself", () => {
+  const { warnings } = readOne("version: 1\napps: [{ appID: a, appDirPath: ., appLogDestination: file }]\n");
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? "", /^appLogDestination of a in the run file has no effect: it has no command/);
+  const inCommon = readAll("version: 1\ncommon: { appLogDestination: file }\napps: [{ appID: a, appDirPath: . }]\n");
+  assert.deepEqual([inCommon.warnings, inCommon.apps[0]?.warnings], [[], []]);
+});
+
+test("a file has a name where it is given one, and one path by whichever way it is named", () => {
+  const { name, path, realPath, label } = readAll("version: 1\nname: shop\napps: [{ appDirPath: . }]\n");
+  assert.deepEqual([name, path, realPath, label], ["shop", file, realpathSync(file), file]);
+  const link = join(folder, "link.yaml");
+  symlinkSync(file, link);
+  for (const named of [file, folder, `${folder}/./dapr.yaml`, link]) assert.equal(locateRunFile(named), realPath);
+  const elsewhere = join(folder, "elsewhere");
+  mkdirSync(elsewhere);
+  symlinkSync(file, join(elsewhere, "run.yaml"));
+  const linked = readRunFile(join(elsewhere, "run.yaml"));
+  assert.deepEqual([linked.realPath, linked.apps[0]?.appDirPath], [realPath, elsewhere]);
+  assert.equal(locateRunFile("-"), undefined);
+  assert.equal(locateRunFile("/nowhere/run.yaml"), "/nowhere/run.yaml");
+});
+
+test("~ in a path is the home directory", () => {
+  const { appDirPath, flags } = readOne(
+    "version: 1\napps: [{ appDirPath: ~/math, configFilePath: ~/c.yaml, resourcesPaths: [~/r, ~x] }]\n",
+  );
+  assert.deepEqual([appDirPath, flags["config"]], [join(homedir(), "math"), [join(homedir(), "c.yaml")]]);
+  assert.deepEqual(flags["resources-path"], [join(homedir(), "r"), join(homedir(), "math", "~x")]);
+});
+
+test("resourcesPaths may be one text with commas, and words of a command may be numbers and switches", () => {
+  const { command, flags } = readOne(
+    "version: 1\napps: [{ appDirPath: ., resourcesPaths: 'a, ./b', command: [serve, 3000, true] }]\n",
+  );
+  assert.deepEqual(flags["resources-path"], [join(folder, "a"), join(folder, "b")]);
+  assert.deepEqual(command, ["serve", "3000", "true"]);
 });
 
 test("apps may have one port at two addresses, and any number of them none", () => {
@@ -392,6 +454,10 @@ apps:
 `);
   assert.equal(apps.length, 5);
 });
+
+/** `common` with one key on line 3, an app without it. */
+const inCommon = (line: string): string => `version: 1\ncommon:\n  ${line}\napps: [{ appDirPath: . }]\n`;
+const inApp = (line: string): string => `version: 1\napps:\n  - appDirPath: .\n    ${line}\n`;
 
 const REFUSED: [what: string, text: string, message: string][] = [
   ["an empty file", "# nothing\n", `${file}: the file is empty`],
@@ -427,6 +493,52 @@ const REFUSED: [what: string, text: string, message: string][] = [
     "a port that is none",
     "version: 1\napps:\n  - appDirPath: .\n    appPort: 65536\n",
     `${file}:4: apps.0.appPort: Too big: expected number to be <=65535`,
+  ],
+  [
+    "a misspelled log destination of common",
+    inCommon("appLogDestinaton: file"),
+    `${file}:3: unknown field "common.appLogDestinaton"; did you mean "appLogDestination"?`,
+  ],
+  [
+    "a log destination that is none, in common",
+    inCommon("daprdLogDestination: disk"),
+    `${file}:3: common.daprdLogDestination: Invalid option: expected one of "console"|"file"|"fileAndConsole"`,
+  ],
+  [
+    "a log destination that is none, of an app",
+    inApp("appLogDestination: File"),
+    `${file}:4: apps.0.appLogDestination: Invalid option: expected one of "console"|"file"|"fileAndConsole"`,
+  ],
+  [
+    "common that is a list",
+    "version: 1\ncommon: []\napps: [{ appDirPath: . }]\n",
+    `${file}:2: common: Invalid input: expected object, received array`,
+  ],
+  [
+    "variables that are a list, in common",
+    inCommon("env: [A=b]"),
+    `${file}:3: common.env: Invalid input: expected record, received array`,
+  ],
+  [
+    "a switch that is a text",
+    inCommon("enableApiLogging: maybe"),
+    `${file}:3: common.enableApiLogging: Invalid input: expected boolean, received string`,
+  ],
+  [
+    "a command that is a line",
+    inApp("command: python3 app.py"),
+    `${file}:4: apps.0.command: expected a list of words, as ["python3", "app.py"]`,
+  ],
+  ["a word of a command that is a list", inApp("command: [a, [b]]"), `${file}:4: apps.0.command.1: a word is expected`],
+  [
+    "resources that are a map",
+    inApp("resourcesPaths: { a: b }"),
+    `${file}:4: apps.0.resourcesPaths: expected a list of paths`,
+  ],
+  [
+    "a version that is a text",
+    "version: '1'\napps: [{ appDirPath: . }]\n",
+    `${file}:1: version: only version 1 is known`,
   ],
   [
     "two apps with one id",

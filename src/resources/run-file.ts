@@ -1,9 +1,26 @@
-import { existsSync, statSync } from "node:fs";
-import { basename, dirname, isAbsolute, join, resolve } from "node:path";
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs";
+import { homedir } from "node:os";
+import { basename, dirname, join, resolve } from "node:path";
 import * as z from "zod";
-import { checkDocument, ResourceError, readYamlFile } from "./yaml-file.ts";
+import { checkDocument, parseYaml, ResourceError, readYamlFile, type YamlDocument } from "./yaml-file.ts";
 
 /** Dapr's multi-app run file (`dapr run -f`): its keys, where they point, and what `common` hands down. */
+
+export interface RunFile {
+  /** As it was named, made absolute; undefined where it came through standard input. */
+  readonly path: string | undefined;
+  /** What tells it from others: {@link locateRunFile}. */
+  readonly realPath: string | undefined;
+  /** How texts call it. */
+  readonly label: string;
+  readonly name: string | undefined;
+  readonly apps: readonly RunFileApp[];
+  /** Keys of `common` that mean something to Dapr's CLI and nothing here, each with its reason. */
+  readonly warnings: readonly string[];
+}
+
+/** Where lines go, in Dapr's words. */
+export type LogDestination = "console" | "file" | "fileAndConsole";
 
 export interface RunFileApp {
   readonly appId: string;
@@ -13,13 +30,23 @@ export interface RunFileApp {
   readonly env: Readonly<Record<string, string>>;
   /** The keys that are flags of `run` under another name, as their values would be typed. */
   readonly flags: Readonly<Record<string, readonly string[]>>;
-  /** Keys that mean something to Dapr's CLI and nothing here. */
-  readonly withoutEffect: readonly string[];
+  /** `appLogDestination` and `daprdLogDestination`: where the app's lines go, and its sidecar's. */
+  readonly logs: { readonly app: LogDestination; readonly sidecar: LogDestination };
+  /** Keys of the app that mean something to Dapr's CLI and nothing here, each with its reason. */
+  readonly warnings: readonly string[];
 }
 
 const port = z.int().min(-1).max(65_535).optional();
 const text = z.string().optional();
-const texts = z.array(z.string()).optional();
+// Go's decoder takes numbers and switches for the words they are written as.
+const word = z.union([z.string(), z.number(), z.boolean()], { error: "a word is expected" }).transform(String);
+const words = z.array(word, { error: 'expected a list of words, as ["python3", "app.py"]' }).optional();
+// A list; Dapr's documentation also shows one text with commas.
+const paths = z
+  .union([z.array(z.string()), z.string().transform((listed) => listed.split(",").map((path) => path.trim()))], {
+    error: "expected a list of paths",
+  })
+  .optional();
 const flag = z.boolean().optional();
 const count = z.int().optional();
 const size = z.union([z.string(), z.int()]).optional();
@@ -39,7 +66,7 @@ const shared = {
   placementHostAddress: text,
   schedulerHostAddress: text,
   resourcesPath: text,
-  resourcesPaths: texts,
+  resourcesPaths: paths,
   appSSL: flag,
   maxBodySize: size,
   readBufferSize: size,
@@ -71,7 +98,7 @@ const appSchema = z.strictObject({
   profilePort: port,
   metricsPort: port,
   unixDomainSocket: text,
-  command: texts,
+  command: words,
   containerImage: text,
   containerImagePullPolicy: text,
   createService: flag,
@@ -94,8 +121,6 @@ const FLAG_OF_KEY = {
   logLevel: "log-level",
   appMaxConcurrency: "app-max-concurrency",
   appMaxQueue: "app-max-queue",
-  placementHostAddress: "placement-host-address",
-  schedulerHostAddress: "scheduler-host-address",
   appSSL: "app-ssl",
   // Of two names for one flag, the one that stands later here wins.
   daprMaxBodySize: "max-body-size",
@@ -120,38 +145,85 @@ const FLAG_OF_KEY = {
   unixDomainSocket: "unix-domain-socket",
 } as const satisfies Partial<Record<keyof App, string>>;
 
-const WITHOUT_EFFECT = [
-  "runtimePath",
-  "containerImage",
-  "containerImagePullPolicy",
-  "createService",
-  // Everything goes to the terminal; files are to follow.
-  "daprdLogDestination",
-  "appLogDestination",
-] as const satisfies readonly (keyof App)[];
+const NOT_IN_KUBERNETES = "apps run as processes of this machine, not in containers";
+
+const WITHOUT_EFFECT = {
+  runtimePath: "Outrigger is the sidecar itself, there is no daprd to look for",
+  containerImage: NOT_IN_KUBERNETES,
+  containerImagePullPolicy: NOT_IN_KUBERNETES,
+  createService: NOT_IN_KUBERNETES,
+  placementHostAddress: "there are no actors here",
+  schedulerHostAddress: "there are no jobs here",
+} as const satisfies Partial<Record<keyof App, string>>;
 
 // What Dapr's CLI looks for in a directory (cmd/run.go).
 const NAME_IN_DIRECTORY = "dapr.yaml";
 
+const STANDARD_INPUT = "-";
+
 /**
- * The apps of the run file at `path`, or in the directory there.
+ * The file that `-f` means: the one at `path`, or the `dapr.yaml` in the directory there, as an absolute path without
+ * symbolic links, so that it is the same however it is named. Undefined for `-`, which is standard input.
+ */
+export function locateRunFile(path: string): string | undefined {
+  if (path === STANDARD_INPUT) return undefined;
+  const file = resolve(fileAt(path));
+  return existsSync(file) ? realpathSync(file) : file;
+}
+
+function fileAt(path: string): string {
+  const isDirectory = existsSync(path) && statSync(path).isDirectory();
+  return isDirectory ? join(path, NAME_IN_DIRECTORY) : path;
+}
+
+/**
+ * The run file at `path`, in the directory there, or for `-` what standard input gives, whose paths count from the working
+ * directory.
  *
  * @throws {ResourceError} naming file, line and field, or the two apps that share an id or a port.
  */
-export function readRunFile(path: string): RunFileApp[] {
-  const isDirectory = existsSync(path) && statSync(path).isDirectory();
-  const file = isDirectory ? join(path, NAME_IN_DIRECTORY) : path;
-  const [document, second] = readYamlFile(file);
-  if (document === undefined) throw new ResourceError(`${file}: the file is empty`);
-  if (second !== undefined) throw new ResourceError(`${file}: a run file is one YAML document, this has several`);
-  const { common = {}, apps } = checkDocument(document, schema);
-  const folder = dirname(resolve(file));
+export function readRunFile(path: string): RunFile {
+  const file = path === STANDARD_INPUT ? undefined : fileAt(path);
+  const label = file ?? "standard input";
+  const [document, second] = file === undefined ? readStandardInput(label) : readYamlFile(file);
+  if (document === undefined) throw new ResourceError(`${label}: the file is empty`);
+  if (second !== undefined) throw new ResourceError(`${label}: a run file is one YAML document, this has several`);
+  const { name, common = {}, apps } = checkDocument(document, schema);
+  // Of a symbolic link, the folder that it lies in.
+  const folder = file === undefined ? process.cwd() : dirname(resolve(file));
   const read = apps.map((app) => toRunFileApp(common, app, folder));
   const twice = read.find((app, index) => read.findIndex((other) => other.appId === app.appId) !== index);
   if (twice !== undefined)
-    throw new ResourceError(`${file}: two apps have the id "${twice.appId}"; give each its own appID`);
-  refuseSharedPorts(file, read);
-  return read;
+    throw new ResourceError(`${label}: two apps have the id "${twice.appId}"; give each its own appID`);
+  refuseSharedPorts(label, read);
+  return {
+    path: file === undefined ? undefined : resolve(file),
+    realPath: locateRunFile(path),
+    label,
+    name,
+    apps: read,
+    warnings: withoutEffect(common, "common"),
+  };
+}
+
+function readStandardInput(label: string): YamlDocument[] {
+  let text: string;
+  try {
+    text = readFileSync(0, "utf8");
+  } catch (cause) {
+    throw new ResourceError(`cannot read ${label}: ${(cause as Error).message}`, { cause });
+  }
+  return parseYaml(text, label);
+}
+
+function withoutEffect(keys: Partial<App>, owner: string): string[] {
+  return Object.entries(WITHOUT_EFFECT)
+    .filter(([key]) => asksForSomething(keys[key as keyof typeof WITHOUT_EFFECT]))
+    .map(([key, reason]) => `${key} of ${owner} in the run file has no effect: ${reason}`);
+}
+
+function asksForSomething(value: string | boolean | undefined): boolean {
+  return value !== undefined && value !== false;
 }
 
 const SIDECAR_PORTS = {
@@ -189,8 +261,9 @@ function portOf(app: RunFileApp, flag: string): number | undefined {
 }
 
 function toRunFileApp(common: Partial<App>, app: App, folder: string): RunFileApp {
-  const merged: App = { ...common, ...app };
-  const appDirPath = resolve(folder, app.appDirPath);
+  const appDirPath = pathOf(app.appDirPath, folder);
+  const appId = app.appID ?? basename(appDirPath);
+  const command = app.command ?? [];
   const flags = {
     ...flagsIn(common),
     ...flagsIn(app),
@@ -200,13 +273,25 @@ function toRunFileApp(common: Partial<App>, app: App, folder: string): RunFileAp
   };
   const variables = Object.entries({ ...common.env, ...app.env });
   return {
-    appId: app.appID ?? basename(appDirPath),
+    appId,
     appDirPath,
-    command: app.command ?? [],
+    command,
     env: Object.fromEntries(variables.map(([name, value]) => [name, String(value ?? "")])),
     flags,
-    withoutEffect: WITHOUT_EFFECT.filter((key) => merged[key] !== undefined),
+    logs: {
+      app: app.appLogDestination ?? common.appLogDestination ?? "console",
+      sidecar: app.daprdLogDestination ?? common.daprdLogDestination ?? "console",
+    },
+    warnings: [...withoutEffect(app, appId), ...logOfNobody(app, appId)],
   };
+}
+
+/** Lines that are not Outrigger's to read. */
+function logOfNobody({ appLogDestination, command = [] }: App, appId: string): string[] {
+  if (appLogDestination === undefined || command.length > 0) return [];
+  return [
+    `appLogDestination of ${appId} in the run file has no effect: it has no command, so somebody else starts the app`,
+  ];
 }
 
 function flagsIn(keys: Partial<App>): Record<string, string[]> {
@@ -245,6 +330,7 @@ function pathsIn({ resourcesPath, resourcesPaths = [] }: Partial<App>, base: str
   return paths.map((path) => pathOf(path, base));
 }
 
+/** Absolute; `~` is the home directory, as in Dapr's CLI. */
 function pathOf(path: string, base: string): string {
-  return isAbsolute(path) ? path : resolve(base, path);
+  return resolve(base, path.replace(/^~(?=\/|$)/, homedir()));
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../core/clock.ts";
-import { messageOf } from "../core/errors.ts";
+import { messageOf, SetupError } from "../core/errors.ts";
 import { type ApiPlace, apiUrl } from "./api-place.ts";
 import { refuseTakenPort, waitForPort } from "./app-port.ts";
 import { AppProcess, refuseMissingProgram } from "./app-process.ts";
@@ -145,8 +145,13 @@ export class HostedApp {
   }
 
   async #refuseMistakes(command: HostedCommand): Promise<void> {
-    refuseMissingProgram(command);
-    const { appChannelAddress, appPort } = this.spec.settings;
+    const { appChannelAddress, appPort, origin } = this.spec.settings;
+    try {
+      refuseMissingProgram(command);
+    } catch (cause) {
+      // Of several commands in a file, which one it is.
+      throw origin === undefined ? cause : new SetupError(`${this.id}: ${messageOf(cause)}`, { cause });
+    }
     if (appPort !== undefined) await refuseTakenPort(this.id, appChannelAddress, appPort);
   }
 

@@ -15,6 +15,7 @@ export class SidecarMetadata implements MetadataSource {
       ["outriggerVersion", outriggerVersion()],
     ]);
     if (settings.command !== "") this.#extended.set("appCommand", settings.command);
+    for (const [key, value] of originOf(settings)) if (value !== undefined) this.#extended.set(key, String(value));
   }
 
   setExtended(key: string, value: string): void {
@@ -53,4 +54,16 @@ function describeHealth({
     healthProbeTimeout: goDuration(timeoutMs),
     healthThreshold: threshold,
   };
+}
+
+/** Where it was started from, by the names that Dapr's CLI gives these to its daprd. */
+function originOf({ origin }: SidecarSettings): [key: string, value: string | number | undefined][] {
+  if (origin === undefined) return [];
+  return [
+    ["cliPID", origin.cliPid],
+    ["runTemplatePath", origin.runFile],
+    ["runTemplateName", origin.runName],
+    ["appLogPath", origin.appLog],
+    ["daprdLogPath", origin.sidecarLog],
+  ];
 }

@@ -1,3 +1,4 @@
+import type { RunOrigin } from "../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
 
@@ -45,6 +46,8 @@ export interface SidecarSettings {
   readonly hostAddress: string;
   /** The app's command line, for people to read. */
   readonly command: string;
+  /** Undefined without a run file. */
+  readonly origin?: RunOrigin;
 }
 
 /** `--enable-app-health-check` and its flags. */

@@ -285,7 +285,7 @@ export class Sidecar {
   }
 
   async #announce(ports: SidecarPorts): Promise<void> {
-    const { app, appPort, command, gracefulShutdownMs, internalListenAddress, listenAddresses } = this.settings;
+    const { app, appPort, command, gracefulShutdownMs, internalListenAddress, listenAddresses, origin } = this.settings;
     const instance = {
       app,
       instanceId: this.neighbour.instanceId,
@@ -305,6 +305,7 @@ export class Sidecar {
       command,
       startedAtMs: this.#surroundings.clock.now(),
       gracefulShutdownMs,
+      origin,
       controlToken: this.#controlToken,
     });
   }

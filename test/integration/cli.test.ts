@@ -404,20 +404,25 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
     const { outrigger, listed } = await startWithApp(t, "shown", appPort, { home });
     const text = await runToEnd(t, ["list"], { home });
     const [headings = "", row = ""] = text.stdout.split("\n");
-    assert.match(headings, /^APP ID +NAMESPACE +HTTP PORT +GRPC PORT +APP PORT +AGE +PID +APP PID +COMMAND$/);
+    assert.match(headings, /^APP ID +NAMESPACE +HTTP PORT +GRPC PORT +APP PORT +AGE +CREATED +PID +APP PID +COMMAND$/);
     const { httpPort, grpcPort, pid, appPid } = listed;
-    const cells = ["shown", "default", httpPort, grpcPort, appPort, "\\d+s", pid, appPid, `${NODE} ${APP}`];
+    const created = "\\d{4}-\\d\\d-\\d\\d \\d\\d:\\d\\d:\\d\\d";
+    const cells = ["shown", "default", httpPort, grpcPort, appPort, "\\d+s", created, pid, appPid, `${NODE} ${APP}`];
     assert.match(row, new RegExp(`^${cells.join(" +")}$`));
     assert.equal(pid, outrigger.pid);
     assert.equal((await getJson<{ pid: number }>(`http://127.0.0.1:${appPort}/where`)).pid, appPid);
     const json = await runToEnd(t, ["list", "--json"], { home });
     const [entry] = JSON.parse(json.stdout) as Record<string, unknown>[];
     assert.deepEqual(Object.keys(entry ?? {}).sort(), [
+      "age",
       "apiHost",
       "appId",
       "appPid",
       "appPort",
+      "cliPid",
       "command",
+      "created",
+      "daprdPid",
       "grpcPort",
       "httpPort",
       "internalPort",

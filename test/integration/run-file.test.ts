@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestScope } from "../support/cleanup.ts";
-import { type ListedApp, listApps, type Outrigger, startOutrigger } from "../support/outrigger.ts";
+import { type ListedApp, listApps, MAIN, Outrigger, startOutrigger } from "../support/outrigger.ts";
 import {
   APP,
   ended,
@@ -14,6 +15,8 @@ import {
   ownPort,
   processesOf,
   runToEnd,
+  startBeside,
+  startWithApp,
   whenReady,
 } from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
@@ -299,18 +302,19 @@ apps:
     const home = ownHome(t);
     const text = `version: 1
 name: project
+common: {schedulerHostAddress: localhost}
 apps:
   - appID: warned
     appDirPath: .
     runtimePath: /somewhere
-    appLogDestination: console
+    containerImage: shop/warned
     command: ["${NODE}", -e, ""]
 `;
     const folder = folderWith(t, { "run.yaml": text });
     const run = await runToEnd(t, ["run", "-f", join(folder, "run.yaml")], { home });
     assert.equal(run.code, 0, run.stderr);
-    for (const key of ["runtimePath", "appLogDestination"]) {
-      assert.match(run.stderr, new RegExp(`${key} of warned in the run file has no effect`));
+    for (const key of ["runtimePath of warned", "containerImage of warned", "schedulerHostAddress of common"]) {
+      assert.match(run.stderr, new RegExp(`${key} in the run file has no effect: \\w`));
     }
   });
 
@@ -421,6 +425,120 @@ apps:
     assert.equal(await outrigger.stop(), 0);
     const run = await runToEnd(t, ["run", "-f", join(folder, "run.yaml"), "--only-app", "third"], { home });
     assert.deepEqual([run.code, run.stderr.trimEnd().endsWith('has no app "third"; it has first, second')], [1, true]);
+  });
+
+  test("-f - reads the run file from standard input, and its paths count from where Outrigger was started", async (t) => {
+    const home = ownHome(t);
+    const app = (id: string): string =>
+      `  - {appID: ${id}, appDirPath: apps/piped, command: ["${NODE}", -e, "console.log('in', process.cwd())"]}\n`;
+    const text = `version: 1\napps:\n${app("piped")}`;
+    const folder = folderWith(t, {
+      "stdin.yaml": text,
+      "bad.yaml": text.replace("appID", "appId"),
+      "apps/piped/x": "",
+    });
+    const piped = (file: string, ...flags: string[]): Outrigger => {
+      const line = `exec '${NODE}' '${MAIN}' run -f - ${flags.join(" ")} < ${file}`;
+      const env = { PATH: process.env["PATH"], OUTRIGGER_HOME: home, NO_COLOR: "1" };
+      return new Outrigger(
+        spawn("/bin/sh", ["-c", line], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] }),
+        home,
+      );
+    };
+    const run = await ended(piped("stdin.yaml"));
+    assert.equal(run.code, 0, run.stderr);
+    assert.ok(run.stdout.includes(`piped │ in ${join(folder, "apps/piped")}`), run.stdout);
+    const bad = await ended(piped("bad.yaml"));
+    assert.match(bad.stderr, /^outrigger: standard input:3: unknown field "apps\.0\.appId"; did you mean "appID"\?\n$/);
+    writeFileSync(join(folder, "two.yaml"), text + app("second"));
+    const isolated = await ended(piped("two.yaml", "--isolated"));
+    assert.deepEqual([isolated.code, isolated.stdout], [1, ""]);
+    assert.match(isolated.stderr, /^outrigger: --isolated reads the run file once for each app; give it as a file/);
+  });
+
+  for (const { name, flags } of MODES) {
+    test(`${name}: an app that cannot start is named, with what is wrong`, async (t) => {
+      const home = ownHome(t);
+      const good = `  - {appID: good, appDirPath: ., command: ["${NODE}", "${APP}"]}\n`;
+      const WRONG: [keys: string, says: RegExp][] = [
+        ["command: [no-such-program]", /^outrigger: wrong: cannot start "no-such-program": no such program in PATH$/m],
+        ["logLevel: loud", /^outrigger: wrong in \/.*\/run\.yaml: --log-level is "loud"; give one of /m],
+        ["appMaxConcurrency: 10000000000", /^outrigger: wrong in \/.*\/run\.yaml: --app-max-concurrency is /m],
+        ["enableAppHealthCheck: true, appProtocol: smoke", /^outrigger: wrong in \/.*\/run\.yaml: --app-protocol /m],
+      ];
+      for (const [keys, says] of WRONG) {
+        const folder = folderWith(t, {
+          "run.yaml": `version: 1\napps:\n${good}  - {appID: wrong, appDirPath: ., ${keys}}\n`,
+        });
+        const run = await runToEnd(t, ["run", "-f", join(folder, "run.yaml"), ...flags], { home });
+        assert.equal(run.code, 1, run.stdout + run.stderr);
+        assert.match(run.stderr, says);
+        await nothingRunsUnder(home);
+      }
+    });
+
+    test(`${name}: what is said of common is said once`, async (t) => {
+      const home = ownHome(t);
+      const app = (id: string): string => `  - {appID: ${id}, appDirPath: ., command: ["${NODE}", -e, ""]}\n`;
+      const common = "common: {runtimePath: /opt/dapr, placementHostAddress: localhost}\n";
+      const folder = folderWith(t, { "run.yaml": `version: 1\n${common}apps:\n${app("one")}${app("two")}` });
+      const run = await runToEnd(t, ["run", "-f", join(folder, "run.yaml"), ...flags], { home });
+      assert.equal(run.code, 0);
+      for (const key of ["runtimePath", "placementHostAddress"])
+        assert.equal(run.stderr.split(`${key} of common in the run file has no effect: `).length, 2, run.stderr);
+      assert.equal(run.stderr.trimEnd().split("\n").length, 2, run.stderr);
+    });
+
+    test(`${name}: the namespace in an app's env is its sidecar's, and apps of one id in two of them never answer for each other`, async (t) => {
+      const home = ownHome(t);
+      const ports = [await ownPort(), await ownPort(), await ownPort()];
+      const app = (id: string, index: number, namespace: string): string =>
+        `  - {appID: ${id}, appDirPath: ., appPort: ${ports[index] ?? 0}, env: {NAMESPACE: ${namespace}}, command: ${COMMAND}}\n`;
+      const text = `version: 1\napps:\n${app("shop", 0, "blue")}${app("asks", 1, "green")}`;
+      const { apps } = await startFile(t, home, text, ["shop", "asks"], { flags });
+      const namespaces = [apps.get("shop")?.namespace, apps.get("asks")?.namespace];
+      assert.deepEqual(namespaces, ["blue", "green"]);
+      const asked = async (id: string): Promise<number | string> => {
+        const response = await fetch(`http://127.0.0.1:${apps.get("asks")?.httpPort}/v1.0/invoke/${id}/method/where`);
+        if (response.status !== 200) return ((await response.json()) as { message: string }).message;
+        return ((await response.json()) as { pid: number }).pid;
+      };
+      // There is none in green yet: the one in blue, whether in this process or not, is another app.
+      assert.match(String(await asked("shop")), /app "shop" in namespace "green" is not in the registry/);
+      assert.match(String(await asked("shop.default")), /app "shop" in namespace "default" is not in/);
+      assert.equal(await asked("shop.blue"), apps.get("shop")?.appPid);
+      const green = await startWithApp(t, "shop", ports[2] ?? 0, { home, env: { NAMESPACE: "green" } });
+      const twin = (await listApps(home)).find(({ pid }) => pid === green.outrigger.pid);
+      await waitFor("the one in green to be found", async () => (await asked("shop")) === twin?.appPid);
+      for (let i = 0; i < 10; i++) {
+        assert.equal(await asked("shop"), twin?.appPid);
+        assert.equal(await asked("shop.green"), twin?.appPid);
+        assert.equal(await asked("shop.blue"), apps.get("shop")?.appPid);
+      }
+      const stop = await runToEnd(t, ["stop", "shop.green"], { home });
+      assert.deepEqual([stop.code, stop.stdout], [0, "shop has ended.\n"]);
+      assert.deepEqual(
+        (await listApps(home)).map(({ appId, namespace }) => `${appId}.${namespace}`),
+        ["shop.blue", "asks.green"],
+      );
+    });
+  }
+
+  test("two processes with one app id are two instances of it, one of them of a run file", async (t) => {
+    const home = ownHome(t);
+    const { apps } = await startFile(t, home, (await twoApps()).text, ["first", "second"]);
+    const { outrigger } = await startWithApp(t, "second", await ownPort(), { home });
+    const listed = (await listApps(home)).filter(({ appId }) => appId === "second");
+    assert.equal(listed.length, 2);
+    const caller = await startBeside(t, "caller", undefined, { home });
+    const pids = new Set<number>();
+    await waitFor("both to be called", async () => {
+      pids.add((await call<{ pid: number }>(caller.listed, "second", "where")).pid);
+      return pids.size === 2;
+    });
+    assert.deepEqual([...pids].sort(), listed.map(({ appPid }) => appPid ?? 0).sort());
+    assert.equal(await outrigger.stop(), 0);
+    assert.equal((await call<{ pid: number }>(caller.listed, "second", "where")).pid, apps.get("second")?.appPid);
   });
 
   test("with --isolated, the end of one app's Outrigger by kill -9 ends its app and no other", async (t) => {

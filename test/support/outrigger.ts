@@ -128,6 +128,12 @@ export interface ListedApp {
   readonly grpcSocket?: string;
   readonly appPort?: number;
   readonly appPid?: number;
+  readonly daprdPid: number;
+  readonly cliPid: number;
+  readonly runTemplatePath?: string;
+  readonly runTemplateName?: string;
+  readonly appLogPath?: string;
+  readonly daprdLogPath?: string;
 }
 
 export async function listApps(home: string): Promise<ListedApp[]> {
@@ -135,7 +141,10 @@ export async function listApps(home: string): Promise<ListedApp[]> {
     cwd: ROOT,
     env: environment({ home }),
   });
-  return JSON.parse(stdout) as ListedApp[];
+  const apps = JSON.parse(stdout) as (ListedApp & { age?: string })[];
+  // Another one each time, and what tests compare is what stays.
+  for (const app of apps) delete app.age;
+  return apps;
 }
 
 /** Without what the developer's own shell may say about Dapr, tokens and colours. */

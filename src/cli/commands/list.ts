@@ -1,42 +1,116 @@
+import { relative } from "node:path";
 import type { RegistryEntry } from "../../components/nameresolution/registry/registry-store.ts";
+import { CliError } from "../cli-error.ts";
+import { localTimeParts } from "../local-time.ts";
 import type { CommandContext } from "../prepare-app.ts";
 import { runningApps } from "../running-apps.ts";
-import { table } from "../terminal.ts";
+import { type Terminal, table } from "../terminal.ts";
 
-/** `outrigger list`: what runs under this home. @returns the exit code. */
-export async function list(options: { readonly json: boolean }, context: CommandContext): Promise<number> {
+export interface ListOptions {
+  readonly json: boolean;
+  readonly output?: "table" | "json" | "yaml";
+}
+
+/** `outrigger list`: what runs under this home. @returns the exit code. @throws {CliError} */
+export async function list({ json, output }: ListOptions, context: CommandContext): Promise<number> {
   const { out } = context;
+  if (json && output !== undefined && output !== "json") throw new CliError(`give --json or -o ${output}, not both`);
   const entries = await runningApps(context);
-  if (options.json) out.line(JSON.stringify(entries.map(toJson), undefined, 2));
-  else if (entries.length === 0) out.line("No apps are running. Start one: outrigger run --app-id hello -- <command>");
-  else out.write(table([HEADINGS, ...entries.map(toRow)]));
+  const nowMs = Date.now();
+  if (json || output === "json")
+    out.line(
+      JSON.stringify(
+        entries.map((entry) => toRecord(entry, nowMs)),
+        undefined,
+        2,
+      ),
+    );
+  else if (output === "yaml") {
+    const { toYaml } = await import("../yaml-text.ts");
+    out.write(toYaml(entries.map((entry) => toRecord(entry, nowMs))));
+  } else if (entries.length === 0)
+    out.line("No apps are running. Start one: outrigger run --app-id hello -- <command>");
+  else out.write(toTable(entries, nowMs, out));
   return 0;
 }
 
-const HEADINGS = ["APP ID", "NAMESPACE", "HTTP PORT", "GRPC PORT", "APP PORT", "AGE", "PID", "APP PID", "COMMAND"];
-
-function toRow({ instance, details }: RegistryEntry): string[] {
-  const { httpPort, grpcPort, appPort, startedAtMs, pid, appPid, command } = details;
-  const ports = [httpPort, grpcPort, appPort].map(cell);
-  return [instance.app.id, instance.app.namespace, ...ports, age(startedAtMs), cell(pid), cell(appPid), command];
+interface Column {
+  readonly heading: string;
+  readonly cell: (entry: RegistryEntry, nowMs: number) => string;
+  /** Left out where no app has anything to say there. */
+  readonly isNeeded?: (entry: RegistryEntry) => boolean;
 }
 
-function cell(value: number | undefined): string {
+const COLUMNS: readonly Column[] = [
+  { heading: "APP ID", cell: ({ instance }) => instance.app.id },
+  { heading: "NAMESPACE", cell: ({ instance }) => instance.app.namespace },
+  { heading: "HTTP PORT", cell: ({ details }) => text(details.httpPort) },
+  { heading: "GRPC PORT", cell: ({ details }) => text(details.grpcPort) },
+  { heading: "APP PORT", cell: ({ details }) => text(details.appPort) },
+  { heading: "AGE", cell: ({ details }, nowMs) => ageOf(details.startedAtMs, nowMs) },
+  { heading: "CREATED", cell: ({ details }) => localTime(details.startedAtMs) },
+  { heading: "PID", cell: ({ details }) => text(details.pid) },
+  {
+    heading: "CLI PID",
+    cell: ({ details }) => text(details.origin?.cliPid ?? details.pid),
+    isNeeded: ({ details }) => (details.origin?.cliPid ?? details.pid) !== details.pid,
+  },
+  { heading: "APP PID", cell: ({ details }) => text(details.appPid) },
+  {
+    heading: "RUN FILE",
+    cell: ({ details }) => fromHere(details.origin?.runFile),
+    isNeeded: ({ details }) => details.origin?.runFile !== undefined,
+  },
+  { heading: "COMMAND", cell: ({ details }) => details.command },
+];
+
+function toTable(entries: readonly RegistryEntry[], nowMs: number, out: Terminal): string {
+  const columns = COLUMNS.filter(({ isNeeded }) => isNeeded === undefined || entries.some(isNeeded));
+  const rows = entries.map((entry) => columns.map(({ cell }) => cell(entry, nowMs)));
+  const ids = [...new Set<string>(entries.map(({ instance }) => instance.app.id))];
+  const paint = (cell: string, row: number, column: number): string => {
+    if (row === 0) return out.paint("dim", cell);
+    return column === 0 ? out.paintName(cell, ids.indexOf(cell.trimEnd())) : cell;
+  };
+  return table([columns.map(({ heading }) => heading), ...rows], { columns: out.columns, paint });
+}
+
+function text(value: number | undefined): string {
   return value === undefined ? "-" : String(value);
 }
 
-function age(startedAtMs: number): string {
-  const seconds = Math.max(0, Math.floor((Date.now() - startedAtMs) / 1000));
-  if (seconds < 60) return `${seconds}s`;
-  if (seconds < 3600) return `${String(Math.floor(seconds / 60))}m`;
-  return `${String(Math.floor(seconds / 3600))}h`;
+const UNITS: readonly [name: string, seconds: number][] = [
+  ["d", 86_400],
+  ["h", 3600],
+  ["m", 60],
+  ["s", 1],
+];
+
+/** In the largest unit that it fills: `59s`, `2h`. */
+export function ageOf(startedAtMs: number, nowMs: number): string {
+  const seconds = Math.max(0, Math.floor((nowMs - startedAtMs) / 1000));
+  const [name, length] = UNITS.find(([, unit]) => seconds >= unit) ?? ["s", 1];
+  return `${Math.floor(seconds / length)}${name}`;
 }
 
-/** Everything but the control token, which opens a door. */
-function toJson({ instance, details }: RegistryEntry): Record<string, unknown> {
+/** `2026-11-21 13:45:01`, where this machine is. */
+function localTime(ms: number): string {
+  const [year, month, day, ...time] = localTimeParts(ms);
+  return `${[year, month, day].join("-")} ${time.join(":")}`;
+}
+
+/** As it would be typed here, where it lies below. */
+function fromHere(file: string | undefined): string {
+  if (file === undefined) return "-";
+  const path = relative(process.cwd(), file);
+  return path === "" || path.startsWith("..") ? file : path;
+}
+
+/** Everything but the control token, which opens a door. Those of Dapr's CLI keep its names. */
+function toRecord({ instance, details }: RegistryEntry, nowMs: number): Record<string, unknown> {
   const { pid, apiHost, httpPort, grpcPort, httpSocket, grpcSocket, appPort, appPid, command, startedAtMs } = details;
+  const { origin } = details;
   const { id: appId, namespace } = instance.app;
-  const startedAt = new Date(startedAtMs).toISOString();
   return {
     appId,
     namespace,
@@ -51,6 +125,14 @@ function toJson({ instance, details }: RegistryEntry): Record<string, unknown> {
     appPort,
     appPid,
     command,
-    startedAt,
+    startedAt: new Date(startedAtMs).toISOString(),
+    age: ageOf(startedAtMs, nowMs),
+    created: localTime(startedAtMs),
+    daprdPid: pid,
+    cliPid: origin?.cliPid ?? pid,
+    runTemplatePath: origin?.runFile,
+    runTemplateName: origin?.runName,
+    appLogPath: origin?.appLog,
+    daprdLogPath: origin?.sidecarLog,
   };
 }

@@ -1,7 +1,11 @@
-import type { RunFileApp } from "../../resources/run-file.ts";
+import { createLogger } from "../../observability/log.ts";
+import type { RunFile } from "../../resources/run-file.ts";
 import { AppProcess } from "../../runtime/app-process.ts";
+import { CliError } from "../cli-error.ts";
 import { FlagValues, type TypedFlags } from "../flag-values.ts";
 import type { CommandContext } from "../prepare-app.ts";
+import { withSupervisor } from "../supervisor.ts";
+import type { Terminal } from "../terminal.ts";
 
 // A child drains its calls and then its app, each for five seconds unless told otherwise; then it is ended.
 const CHILD_PATIENCE_MS = 15_000;
@@ -10,17 +14,22 @@ const HANDED_DOWN = ["once", "story", "log-level", "log-as-json"] as const;
 /** `run -f --isolated`: one Outrigger process for each app, and this one to watch over them. @returns the exit code. */
 export async function runIsolated(
   typed: TypedFlags,
-  file: string,
-  apps: readonly RunFileApp[],
+  { path, apps, warnings }: RunFile,
   { env, out, err, main }: CommandContext,
 ): Promise<number> {
+  if (path === undefined) {
+    throw new CliError(
+      "--isolated reads the run file once for each app; give it as a file, not through standard input",
+    );
+  }
+  tell(warnings, err, new FlagValues(typed).switch("log-as-json"));
   const flags = HANDED_DOWN.flatMap((name) => (typed[name] ?? []).map((value) => `--${name}=${value}`));
   const started = new Set<AppProcess>();
   const children = apps.map((app) => {
     const child = AppProcess.start({
-      argv: [process.execPath, main, "run", "--run-file", file, "--only-app", app.appId, ...flags],
+      argv: [process.execPath, main, "run", "--run-file", path, "--only-app", app.appId, ...flags],
       cwd: process.cwd(),
-      env: out.colour ? { ...env, FORCE_COLOR: "1" } : env,
+      env: withSupervisor(out.colour ? { ...env, FORCE_COLOR: "1" } : env),
       stdin: "ignore",
       onLine: (line, stream) => {
         // The first thing a child tells the world is where it listens.
@@ -44,4 +53,13 @@ export async function runIsolated(
   };
   await Promise.all(children.map(watch));
   return failure;
+}
+
+/** What concerns all children is said once. */
+function tell(warnings: readonly string[], err: Terminal, json: boolean): void {
+  const write = (text: string): void => {
+    err.write(text);
+  };
+  const log = createLogger({ level: "info", json, colour: err.colour, write });
+  for (const warning of warnings) log.warn(warning);
 }

@@ -1,16 +1,20 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import type { RunFileApp } from "../../resources/run-file.ts";
+import { messageOf, SetupError } from "../../core/errors.ts";
+import type { RunFile, RunFileApp } from "../../resources/run-file.ts";
 import { openHome } from "../../runtime/home.ts";
 import type { HostedCommand } from "../../runtime/hosted-app.ts";
+import { systemClock } from "../../runtime/system-clock.ts";
 import { CliError } from "../cli-error.ts";
 import { FlagValues, type TypedFlags } from "../flag-values.ts";
 import { FLAGS } from "../flags.ts";
 import { JsonDisplay } from "../json-display.ts";
 import { jsonRecords, tellingMistakesAsAsked } from "../json-records.ts";
-import { type CommandContext, logLevelOf, type PreparedApp, prepareApp, withoutEffect } from "../prepare-app.ts";
-import { runApps } from "../run-apps.ts";
+import type { LogFiles, LogPlan } from "../log-files.ts";
+import { type CommandContext, logLevelOf, type PreparedApp, prepareApp } from "../prepare-app.ts";
+import { type RunDisplay, runApps, type SidecarLogs } from "../run-apps.ts";
 import { TerminalDisplay } from "../run-display.ts";
+import { supervisorIn, withoutSupervisor } from "../supervisor.ts";
 
 /** `outrigger run`: apps and their sidecars, started together. @returns the exit code. @throws {SetupError} */
 export function run(typed: TypedFlags, argv: readonly string[], context: CommandContext): Promise<number> {
@@ -23,38 +27,94 @@ async function runAsAsked(typed: TypedFlags, argv: readonly string[], context: C
   if (file === undefined) {
     refuseRunFileFlags(typed);
     const named = flags.has("app-id") ? typed : { ...typed, "app-id": [await unusedAppId(flags, context)] };
-    return start(flags, [await prepareOne(named, argv, context.env)], context);
+    const prepared = await prepareOne(named, argv, context.env);
+    const display = displayFor(flags, [prepared], context);
+    return start(flags, { apps: [prepared], warnings: [], display }, context);
   }
   refuseAppFlags(typed, argv);
   // What reads YAML is loaded by those who have some.
   const { readRunFile } = await import("../../resources/run-file.ts");
-  const apps = chosenApps(readRunFile(file), flags.text("only-app"), file);
-  if (flags.switch("isolated") && apps.length > 1) {
+  const runFile = chosenApps(readRunFile(file), flags.text("only-app"));
+  if (flags.switch("isolated") && runFile.apps.length > 1) {
     const { runIsolated } = await import("./run-isolated.ts");
-    return runIsolated(typed, file, apps, context);
+    return runIsolated(typed, runFile, context);
   }
-  const prepared: PreparedApp[] = [];
-  for (const app of apps) prepared.push(await prepareFromFile(app, typed, context.env));
-  return start(flags, prepared, context);
+  return startFile(typed, runFile, context);
 }
 
-function start(flags: FlagValues, prepared: readonly PreparedApp[], context: CommandContext): Promise<number> {
+interface Start {
+  readonly apps: readonly PreparedApp[];
+  /** Besides those about one app. */
+  readonly warnings: readonly string[];
+  readonly display: RunDisplay;
+  readonly logs?: SidecarLogs;
+}
+
+function start(flags: FlagValues, { apps, warnings, display, logs }: Start, context: CommandContext): Promise<number> {
   const { env, out, err } = context;
-  const specs = prepared.map(({ spec }) => spec);
-  const ids = specs.map((spec) => spec.settings.app.id);
-  const logAsJson = flags.switch("log-as-json");
   const options = {
-    specs,
+    specs: apps.map(({ spec }) => spec),
     env,
     logLevel: logLevelOf(flags),
-    appLogLevels: new Map(prepared.map(({ spec, logLevel }) => [spec.settings.app.id, logLevel])),
-    logAsJson,
+    appLogLevels: new Map(apps.map(({ spec, logLevel }) => [spec.settings.app.id, logLevel])),
+    logAsJson: flags.switch("log-as-json"),
     story: flags.switch("story", true),
     once: flags.switch("once"),
-    warnings: prepared.flatMap(({ warnings }) => warnings),
+    warnings: [...warnings, ...apps.flatMap((app) => app.warnings)],
+    ...(logs === undefined ? {} : { logs }),
   };
-  const display = logAsJson ? new JsonDisplay(out, err) : new TerminalDisplay(out, err, ids);
   return runApps(options, display, out, err);
+}
+
+async function startFile(typed: TypedFlags, runFile: RunFile, context: CommandContext): Promise<number> {
+  const flags = new FlagValues(typed);
+  const supervisor = supervisorIn(context.env);
+  const env = withoutSupervisor(context.env);
+  const prepared: PreparedApp[] = [];
+  for (const app of runFile.apps) prepared.push(await prepareFromFile(app, runFile, typed, env));
+  const display = displayFor(flags, prepared, context);
+  const logs = await logsFor(flags, runFile, display, context);
+  const apps = prepared.map((app): PreparedApp => {
+    const { settings, command } = app.spec;
+    const logPaths = logs?.pathsOf(settings.app.id) ?? { appLog: undefined, sidecarLog: undefined };
+    const origin = {
+      cliPid: supervisor ?? process.pid,
+      runFile: runFile.realPath,
+      runName: runFile.name,
+      ...logPaths,
+    };
+    return { ...app, spec: { settings: { ...settings, origin }, command } };
+  });
+  // The one that watches over several processes says what is common to them.
+  const warnings = supervisor === undefined ? runFile.warnings : [];
+  return start(
+    flags,
+    logs === undefined ? { apps, warnings, display } : { apps, warnings, display: logs, logs },
+    context,
+  );
+}
+
+function displayFor(flags: FlagValues, apps: readonly PreparedApp[], { out, err }: CommandContext): RunDisplay {
+  if (flags.switch("log-as-json")) return new JsonDisplay(out, err);
+  const ids = apps.map(({ spec }) => spec.settings.app.id);
+  return new TerminalDisplay(out, err, ids);
+}
+
+/** Undefined where everything goes to the console. */
+async function logsFor(
+  flags: FlagValues,
+  { apps }: RunFile,
+  display: RunDisplay,
+  { out, err }: CommandContext,
+): Promise<LogFiles | undefined> {
+  const plans = apps.map(({ appId, appDirPath, command, logs }): LogPlan => {
+    // The lines of an app that somebody else starts are not here to be written.
+    return { appId, appDirPath, app: command.length === 0 ? "console" : logs.app, sidecar: logs.sidecar };
+  });
+  if (plans.every(({ app, sidecar }) => app === "console" && sidecar === "console")) return undefined;
+  const { LogFiles } = await import("../log-files.ts");
+  const place = { display, out, err, logAsJson: flags.switch("log-as-json") };
+  return LogFiles.create(plans, systemClock.now(), place);
 }
 
 /** Most name their app, and do without what is loaded for those who do not. */
@@ -75,18 +135,25 @@ function prepareOne(typed: TypedFlags, argv: readonly string[], env: NodeJS.Proc
   return prepareApp({ name: "run", typed, env, command, fallback: inHome(env) });
 }
 
+/** @throws {SetupError} naming the app and the file, besides what is wrong. */
 async function prepareFromFile(
   app: RunFileApp,
+  { label }: RunFile,
   onCommandLine: TypedFlags,
   inherited: NodeJS.ProcessEnv,
 ): Promise<PreparedApp> {
+  // As the app's environment is its sidecar's: NAMESPACE, tokens, DAPR_HOST_IP. One process has several of each.
   const env = { ...inherited, ...app.env };
   const logLevel = onCommandLine["log-level"];
   const typed = { ...app.flags, ...(logLevel === undefined ? {} : { "log-level": logLevel }), "app-id": [app.appId] };
   const command = commandOf(app.command, { cwd: app.appDirPath, env, stdin: "ignore" });
-  const prepared = await prepareApp({ name: "run", typed, env, command, fallback: inHome(inherited) });
-  const unused = app.withoutEffect.map((key) => withoutEffect(`${key} of ${app.appId} in the run file`));
-  return { ...prepared, warnings: [...prepared.warnings, ...unused] };
+  try {
+    const prepared = await prepareApp({ name: "run", typed, env, command, fallback: inHome(inherited) });
+    return { ...prepared, warnings: [...prepared.warnings, ...app.warnings] };
+  } catch (cause) {
+    if (!(cause instanceof SetupError)) throw cause;
+    throw new SetupError(`${app.appId} in ${label}: ${messageOf(cause)}`, { cause });
+  }
 }
 
 function commandOf(argv: readonly string[], place: Omit<HostedCommand, "argv">): HostedCommand | undefined {
@@ -101,11 +168,12 @@ function inHome(env: NodeJS.ProcessEnv): { configs: readonly string[]; resourceP
   return { configs: existsSync(config) ? [config] : [], resourcePaths: existsSync(components) ? [components] : [] };
 }
 
-function chosenApps(apps: RunFileApp[], only: string | undefined, file: string): RunFileApp[] {
-  if (only === undefined) return apps;
-  const chosen = apps.filter((app) => app.appId === only);
-  if (chosen.length > 0) return chosen;
-  throw new CliError(`${file} has no app "${only}"; it has ${apps.map((app) => app.appId).join(", ")}`);
+function chosenApps(runFile: RunFile, only: string | undefined): RunFile {
+  if (only === undefined) return runFile;
+  const apps = runFile.apps.filter((app) => app.appId === only);
+  if (apps.length > 0) return { ...runFile, apps };
+  const ids = runFile.apps.map((app) => app.appId).join(", ");
+  throw new CliError(`${runFile.label} has no app "${only}"; it has ${ids}`);
 }
 
 // These are about a run file, or about the whole run; all other flags are about one app, and a run file speaks for each.

@@ -34,8 +34,23 @@ export interface InstanceDetails {
   readonly startedAtMs: number;
   /** How long its calls may go on once it is told to end. */
   readonly gracefulShutdownMs: number;
+  /** Undefined where it was started by itself. */
+  readonly origin?: RunOrigin | undefined;
   /** Lets the owner of the home directory stop the instance through its API port, whatever the API token is. */
   readonly controlToken: string;
+}
+
+/** The run file that an instance came from. */
+export interface RunOrigin {
+  /** The process that the user started: the instance's own, or with `--isolated` the one that watches over it. */
+  readonly cliPid: number;
+  /** An absolute path without symbolic links; undefined where it came through standard input. */
+  readonly runFile: string | undefined;
+  /** As the run file calls itself. */
+  readonly runName: string | undefined;
+  /** The files with the lines of the app and of its sidecar, where they have some. */
+  readonly appLog: string | undefined;
+  readonly sidecarLog: string | undefined;
 }
 
 /**

@@ -13,9 +13,14 @@ export function identityOf(pid: number): ProcessIdentity {
   return { pid, startTime: startTimeOf(pid) ?? "", pidNamespace: ownPidNamespace() };
 }
 
+/** Whether its pid counts here: in another pid namespace it is somebody else's. */
+export function isWithinSight(process: ProcessIdentity): boolean {
+  return process.pidNamespace === ownPidNamespace();
+}
+
 /** False only where the process is known to have ended; one in another pid namespace is beyond our sight. */
 export function mayBeAlive(process: ProcessIdentity): boolean {
-  if (process.pidNamespace !== ownPidNamespace()) return true;
+  if (!isWithinSight(process)) return true;
   if (process.startTime !== "") return startTimeOf(process.pid) === process.startTime;
   return signalReaches(process.pid);
 }
