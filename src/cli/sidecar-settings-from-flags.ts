@@ -4,6 +4,7 @@ import { DEFAULT_NAMESPACE, parseAppId, parseNamespace } from "../core/app-id.ts
 import { messageOf } from "../core/errors.ts";
 import type { Configuration } from "../resources/configuration.ts";
 import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
+import { APP_PROTOCOLS, type AppProtocol } from "../transport/app/app-protocol.ts";
 import { appHealthFrom } from "./app-health-from-flags.ts";
 import { CliError } from "./cli-error.ts";
 import type { FlagValues } from "./flag-values.ts";
@@ -35,6 +36,8 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     app: identityFrom(flags, env),
     appPort: flags.port("app-port"),
     appChannelAddress: unbracketed(flags.text("app-channel-address") ?? LOOPBACK),
+    appProtocol: appProtocol(flags),
+    appTrust: configuration.appTls,
     appStartPatienceMs: forRun ? APP_START_PATIENCE_MS : 0,
     appMaxConcurrency: flags.count("app-max-concurrency") ?? -1,
     appMaxQueue: flags.positive("app-max-queue"),
@@ -74,6 +77,22 @@ function identityFrom(flags: FlagValues, env: NodeJS.ProcessEnv): SidecarSetting
   } catch (cause) {
     throw new CliError(messageOf(cause), 1, { cause });
   }
+}
+
+/** daprd does not mind the case, nor an empty one. `--app-ssl` is the older way to ask for TLS. @throws {CliError} */
+function appProtocol(flags: FlagValues): AppProtocol {
+  const text = flags.text("app-protocol") ?? "";
+  const choice = APP_PROTOCOLS.join(", ");
+  const named = text === "" ? "http" : text.toLowerCase();
+  if (named === "grpc" || named === "grpcs") {
+    throw new CliError(`--app-protocol ${text} is not supported by this version of Outrigger; give one of ${choice}`);
+  }
+  const known = APP_PROTOCOLS.find((protocol) => protocol === named);
+  if (known === undefined) throw new CliError(`--app-protocol is "${text}"; give one of ${choice}`);
+  if (!flags.switch("app-ssl")) return known;
+  if (known === "h2c")
+    throw new CliError("--app-ssl asks for TLS and --app-protocol h2c for none; leave one of them out");
+  return "https";
 }
 
 function listenAddresses(flags: FlagValues, forRun: boolean): readonly string[] {

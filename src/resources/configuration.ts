@@ -1,3 +1,6 @@
+import { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import * as z from "zod";
 import {
   type AccessControlSpec,
@@ -14,8 +17,17 @@ export interface Configuration {
   readonly preservePath: boolean;
   /** `spec.accessControl` of the last Configuration that has one; undefined lets everybody call everything. */
   readonly accessControl: AccessControlSpec | undefined;
+  /** `spec.invocation.appTLS`: whose certificate an app that is spoken to over TLS must show; undefined: anybody's. */
+  readonly appTls: AppTls | undefined;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
+}
+
+export interface AppTls {
+  /** What stands in `caFile`: certificates, PEM. */
+  readonly ca: string;
+  /** The name or address that the app's certificate is for; undefined means the address it is reached at. */
+  readonly serverName: string | undefined;
 }
 
 const section = z.unknown().optional();
@@ -27,7 +39,12 @@ const schema = z.strictObject({
   metadata: z.looseObject({ name: z.string() }),
   spec: z
     .strictObject({
-      invocation: z.strictObject({ preservePath: z.boolean().optional() }).optional(),
+      invocation: z
+        .strictObject({
+          preservePath: z.boolean().optional(),
+          appTLS: z.strictObject({ caFile: z.string().min(1), serverName: z.string().min(1).optional() }).optional(),
+        })
+        .optional(),
       accessControl: accessControlSchema.optional(),
       api: section,
       appHttpPipeline: section,
@@ -77,8 +94,47 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     preservePath: spec.invocation?.preservePath ?? before.preservePath,
     // A whole list, never two of them mixed: what each forbids depends on its own default.
     accessControl: accessControl ?? before.accessControl,
+    appTls: appTlsIn(document, spec.invocation?.appTLS) ?? before.appTls,
     withoutEffect: [...before.withoutEffect, ...unused.map((name) => `${name} in ${document.file}`)],
   });
+}
+
+function appTlsIn(
+  document: YamlDocument,
+  said: { readonly caFile: string; readonly serverName?: string | undefined } | undefined,
+): AppTls | undefined {
+  if (said === undefined) return undefined;
+  const line = document.lineOf(["spec", "invocation", "appTLS", "caFile"]);
+  const place = `${document.file}:${line}: spec.invocation.appTLS.caFile`;
+  // A path counts from the file that it stands in.
+  const ca = textOf(resolve(dirname(document.file), said.caFile), place);
+  refuseWhatIsNoCertificate(ca, `${place}: ${said.caFile}`);
+  return Object.freeze({ ca, serverName: said.serverName });
+}
+
+/** @throws {ResourceError} */
+function textOf(path: string, place: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (cause) {
+    const { code = "" } = cause as NodeJS.ErrnoException;
+    throw new ResourceError(`${place}: ${path} cannot be read (${code}); name a file of PEM certificates`, { cause });
+  }
+}
+
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g;
+
+/** TLS would pass over in silence what it cannot read, and then trust nobody. @throws {ResourceError} */
+function refuseWhatIsNoCertificate(pem: string, place: string): void {
+  const certificates = pem.match(CERTIFICATE) ?? [];
+  if (certificates.length === 0) throw new ResourceError(`${place} has no PEM certificate in it`);
+  for (const [index, certificate] of certificates.entries()) {
+    try {
+      new X509Certificate(certificate);
+    } catch (cause) {
+      throw new ResourceError(`${place}: certificate ${index + 1} of it cannot be read`, { cause });
+    }
+  }
 }
 
 function isTrue(mtls: unknown): boolean {

@@ -4,5 +4,6 @@ import type { Configuration } from "./configuration.ts";
 export const DEFAULT_CONFIGURATION: Configuration = {
   preservePath: false,
   accessControl: undefined,
+  appTls: undefined,
   withoutEffect: [],
 };

@@ -23,7 +23,7 @@ export class SidecarMetadata implements MetadataSource {
   }
 
   describe(): Readonly<Record<string, unknown>> {
-    const { app, appPort, appChannelAddress, appHealth, appMaxConcurrency } = this.#settings;
+    const { app, appPort, appProtocol, appChannelAddress, appHealth, appMaxConcurrency } = this.#settings;
     return {
       id: app.id,
       runtimeVersion: DAPR_WIRE_VERSION,
@@ -31,7 +31,7 @@ export class SidecarMetadata implements MetadataSource {
       extended: Object.fromEntries([...this.#extended].sort(([a], [b]) => (a < b ? -1 : 1))),
       appConnectionProperties: {
         port: appPort,
-        protocol: "http",
+        protocol: appProtocol,
         channelAddress: appChannelAddress,
         maxConcurrency: appMaxConcurrency > 0 ? appMaxConcurrency : undefined,
         health: appHealth === undefined ? undefined : describeHealth(appHealth),

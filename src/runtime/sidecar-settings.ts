@@ -1,6 +1,8 @@
 import type { RunOrigin } from "../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
+import type { AppProtocol } from "../transport/app/app-protocol.ts";
+import type { TlsTrust } from "../transport/upstream/upstream.ts";
 
 /** Everything that one Sidecar must be told: flags, environment and Configuration, checked and merged by cli/. */
 export interface SidecarSettings {
@@ -8,6 +10,9 @@ export interface SidecarSettings {
   /** Undefined for a sidecar without an app: it can call, and cannot be called. */
   readonly appPort: number | undefined;
   readonly appChannelAddress: string;
+  readonly appProtocol: AppProtocol;
+  /** `spec.invocation.appTLS`; undefined takes any certificate of the app. */
+  readonly appTrust: TlsTrust | undefined;
   /** How long calls wait for an app that has not answered on its port yet; 0 fails them at once, as daprd does. */
   readonly appStartPatienceMs: number;
   /** 0 or less: no limit. */

@@ -312,9 +312,10 @@ export class Sidecar {
 }
 
 function channelTo(settings: SidecarSettings, surroundings: UpstreamSurroundings): HttpAppChannel | undefined {
-  const { appPort, appChannelAddress, appToken } = settings;
+  const { appPort, appChannelAddress, appProtocol, appTrust, appToken } = settings;
   if (appPort === undefined) return undefined;
-  return new HttpAppChannel({ address: appChannelAddress, port: appPort, appToken }, upstreamFactory(surroundings));
+  const app = { address: appChannelAddress, port: appPort, protocol: appProtocol, trust: appTrust, appToken };
+  return new HttpAppChannel(app, upstreamFactory(surroundings));
 }
 
 function accessControlOf({ accessControl }: SidecarSettings): AccessControl | undefined {

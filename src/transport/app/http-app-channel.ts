@@ -2,12 +2,22 @@ import { CallError } from "../../core/errors.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { withoutHeaders } from "../../core/raw-headers.ts";
 import type { AppChannel } from "../../invocation/ports.ts";
-import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import {
+  type TlsTrust,
+  type Upstream,
+  UpstreamError,
+  type UpstreamFactory,
+  type UpstreamWire,
+} from "../upstream/upstream.ts";
+import type { AppProtocol } from "./app-protocol.ts";
 
 export interface HttpAppChannelOptions {
   /** `--app-channel-address`. */
   readonly address: string;
   readonly port: number;
+  readonly protocol: AppProtocol;
+  /** `spec.invocation.appTLS`: whose certificate the app must show over https. Undefined: any, as in daprd (A4). */
+  readonly trust: TlsTrust | undefined;
   /** `APP_API_TOKEN`: sent to the app as `dapr-api-token`, so that the app knows its own sidecar (A4). */
   readonly appToken: string | undefined;
 }
@@ -16,30 +26,50 @@ export interface HttpAppChannelOptions {
 const MAX_CONNECTIONS = 1024;
 const MAX_HEADER_BYTES = 256 * 1024;
 
-/** The sidecar's own app, spoken to over plain HTTP/1.1. */
+const SPOKEN: Readonly<Record<AppProtocol, string>> = {
+  http: "HTTP/1.1 without TLS",
+  https: "HTTP/1.1 over TLS",
+  h2c: "HTTP/2 without TLS",
+};
+
+/** The sidecar's own app, spoken to over HTTP. */
 export class HttpAppChannel implements AppChannel {
   readonly #upstream: Upstream;
   readonly #appToken: string | undefined;
+  readonly #protocol: AppProtocol;
+  /** Once it has answered, a connection that breaks has another cause than the wrong protocol. */
+  #hasAnswered = false;
 
   constructor(options: HttpAppChannelOptions, createUpstream: UpstreamFactory) {
     this.#appToken = options.appToken;
+    this.#protocol = options.protocol;
     this.#upstream = createUpstream({
       host: options.address,
       port: options.port,
       maxConnections: MAX_CONNECTIONS,
       maxHeaderBytes: MAX_HEADER_BYTES,
+      ...wireFor(options),
     });
   }
 
   async call(request: RequestMessage): Promise<ResponseMessage> {
     try {
-      return await this.#upstream.send(this.#withAppToken(request));
+      const response = await this.#upstream.send(this.#withAppToken(request));
+      this.#hasAnswered = true;
+      return response;
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
       const verb = request.method.charAt(0) + request.method.slice(1).toLowerCase();
-      const what = `error invoking app channel: ${verb} "${this.#upstream.origin}${request.path}": ${error.message}`;
+      const what = `error invoking app channel: ${verb} "${this.#upstream.origin}${request.path}": ${error.message}${this.#advice(error)}`;
       throw new CallError("Internal", what, { cause: error });
     }
+  }
+
+  /** What the app's owner can do about it, where that is known. */
+  #advice({ kind }: UpstreamError): string {
+    if (kind === "untrusted") return "; whose certificates are taken is said by spec.invocation.appTLS";
+    if (kind !== "foreign" && (kind !== "broken" || this.#hasAnswered)) return "";
+    return `; it was spoken to in ${SPOKEN[this.#protocol]}, as --app-protocol ${this.#protocol} says; if the app speaks something else, give that: http, https or h2c`;
   }
 
   close(): void {
@@ -52,4 +82,9 @@ export class HttpAppChannel implements AppChannel {
     headers.push("Dapr-Api-Token", this.#appToken);
     return { ...request, headers };
   }
+}
+
+function wireFor({ protocol, trust }: HttpAppChannelOptions): { readonly wire?: UpstreamWire } {
+  if (protocol === "http") return {};
+  return { wire: protocol === "https" ? { kind: protocol, trust } : { kind: protocol } };
 }

@@ -1,9 +1,9 @@
-import { validateHeaderName, validateHeaderValue } from "node:http";
 import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
 import { Readable } from "node:stream";
 import { CallAbort } from "../../core/call-signal.ts";
 import { type BodySource, IncomingBody } from "../http1/incoming-body.ts";
 import { BrokenAnswer, type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
+import { addHeader, emptyHeaders, isRefusedRepeat, withoutRepeats } from "./http2-header-object.ts";
 import type { Http2RequestHead } from "./http2-request-head.ts";
 import type { NodeExchangeOwner } from "./node-exchange.ts";
 
@@ -134,8 +134,7 @@ export class Http2Exchange implements HttpExchange, BodySource {
     try {
       this.#stream.respond(headers, { endStream });
     } catch (error) {
-      // Node writes some headers only once; an app that repeats them means, by RFC 9110 5.2, the same as this.
-      if ((error as NodeJS.ErrnoException).code !== "ERR_HTTP2_HEADER_SINGLE_VALUE") throw error;
+      if (!isRefusedRepeat(error)) throw error;
       this.#stream.respond(withoutRepeats(headers), { endStream });
     }
   }
@@ -212,19 +211,14 @@ function answerHeaders(
   flat: readonly string[],
   body: HttpAnswer["body"] | "none",
 ): OutgoingHttpHeaders {
-  const headers = Object.create(null) as OutgoingHttpHeaders;
+  const headers = emptyHeaders();
   headers[":status"] = status;
   for (let i = 0; i < flat.length; i += 2) {
     const name = (flat[i] ?? "").toLowerCase();
     const value = flat[i + 1] ?? "";
-    validateHeaderName(name);
-    validateHeaderValue(name, value);
     // RFC 9110 8.6: a 204 has no length, whatever the app said; nor has a 205 any but 0.
     if (name === "content-length" && (status === 204 || status === 205)) continue;
-    const before = headers[name];
-    if (before === undefined) headers[name] = value;
-    else if (Array.isArray(before)) before.push(value);
-    else headers[name] = [String(before), value];
+    addHeader(headers, name, value);
   }
   if (body === "none" || body instanceof Readable) return headers;
   const bytes = body?.byteLength ?? 0;
@@ -233,15 +227,6 @@ function answerHeaders(
     throw new Error(`the answer announces ${String(headers["content-length"])} bytes and has ${bytes}`);
   }
   return headers;
-}
-
-function withoutRepeats(headers: OutgoingHttpHeaders): OutgoingHttpHeaders {
-  const once = Object.create(null) as OutgoingHttpHeaders;
-  for (const [name, value] of Object.entries(headers)) {
-    // The one header that cannot be joined (RFC 9110 5.3).
-    once[name] = Array.isArray(value) && name !== "set-cookie" ? value.join(", ") : value;
-  }
-  return once;
 }
 
 function lengthIn(flat: readonly string[]): number | undefined {

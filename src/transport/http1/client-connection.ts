@@ -5,7 +5,7 @@ import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { hasNoBody } from "../http/http-exchange.ts";
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink, UntilCloseDecoder } from "./body-decoder.ts";
 import { type BodySource, IncomingBody } from "./incoming-body.ts";
-import { MalformedMessage, parseResponseHead, type ResponseHead, refuseBareLf } from "./message-head.ts";
+import { foreignAnswer, MalformedMessage, parseResponseHead, type ResponseHead, refuseBareLf } from "./message-head.ts";
 import { OutgoingBody, type OutgoingBodyOwner, writeWhole, writeWholeChunked } from "./message-writer.ts";
 import { SocketWriter } from "./socket-writer.ts";
 
@@ -45,6 +45,10 @@ export interface ClientExchange {
   failed(error: Error): void;
 }
 
+/** What a socket emits once it can be written to: of TLS, once it is known who is there. */
+export type ReadyEvent = "connect" | "secureConnect";
+
+/** Until the connection can be used, a TLS handshake included. */
 export const CONNECT_TIMEOUT_MS = 5000;
 // An origin may say that it is still there; one that says nothing else is cut off.
 export const MAX_INTERIM_ANSWERS = 100;
@@ -70,6 +74,8 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
   #interimAnswers = 0;
   #outgoing: OutgoingBody | undefined;
   #requestSent = false;
+  /** A plain socket keeps what it is given until it is connected; through TLS nothing goes to an unknown host. */
+  #mayWrite: boolean;
   /** Of the answer, while its body arrives. */
   #decoder: BodyDecoder | undefined;
   #body: IncomingBody | undefined;
@@ -78,17 +84,17 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
   #advancing = false;
   #over = false;
 
-  /** @param socket connected, or about to be. */
-  constructor(socket: Socket, owner: ClientConnectionOwner) {
+  /** @param socket connected, or about to be; of TLS, about to be. */
+  constructor(socket: Socket, owner: ClientConnectionOwner, readyEvent: ReadyEvent = "connect") {
     this.#owner = owner;
     this.#socket = socket;
     this.#writer = new SocketWriter(socket);
+    this.#mayWrite = readyEvent === "connect";
     this.#connectTimer = setTimeout(() => {
       this.#fail(new ConnectionFailure("ETIMEDOUT", "the connection could not be made in time"));
     }, CONNECT_TIMEOUT_MS);
-    this.#socket.once("connect", () => {
-      clearTimeout(this.#connectTimer);
-      this.#outgoing?.start();
+    this.#socket.once(readyEvent, () => {
+      this.#onReady();
     });
     this.#socket.on("drain", () => this.#outgoing?.drained());
     this.#socket.on("end", () => {
@@ -122,13 +128,8 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     if (request.body instanceof Readable) {
       this.#outgoing = new OutgoingBody(this.#writer, head, request.body, request.contentLength, this);
       // Not before there is a connection: a body of which nothing was read can go elsewhere.
-      if (!this.#socket.connecting) this.#outgoing.start();
-    } else {
-      this.#requestSent = true;
-      const { body, contentLength } = request;
-      if (body === undefined || contentLength !== undefined) writeWhole(this.#writer, head, body);
-      else writeWholeChunked(this.#writer, head, body);
-    }
+      if (this.#mayWrite && !this.#socket.connecting) this.#outgoing.start();
+    } else if (this.#mayWrite) this.#sendWhole(head, request.body, request.contentLength);
   }
 
   /** The signal of the request has fired: nobody waits for its answer. */
@@ -190,6 +191,24 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
     this.#unread = this.#unread.length === 0 ? bytes : Buffer.concat([this.#unread, bytes]);
     this.#advance();
     if (this.#unread.length > 0) this.#unread = Buffer.from(this.#unread);
+  }
+
+  #onReady(): void {
+    clearTimeout(this.#connectTimer);
+    if (this.#over) return;
+    const waited = this.#mayWrite ? undefined : this.#exchange;
+    this.#mayWrite = true;
+    if (this.#outgoing !== undefined) this.#outgoing.start();
+    else if (waited !== undefined) {
+      const { body, contentLength } = waited.request;
+      if (!(body instanceof Readable)) this.#sendWhole(waited.head, body, contentLength);
+    }
+  }
+
+  #sendWhole(head: string, body: Uint8Array | undefined, contentLength: number | undefined): void {
+    this.#requestSent = true;
+    if (body === undefined || contentLength !== undefined) writeWhole(this.#writer, head, body);
+    else writeWholeChunked(this.#writer, head, body);
   }
 
   #onEnd(): void {
@@ -357,7 +376,7 @@ function decoderFor({ section }: ResponseHead, length: number | undefined): Body
 /** What is no head, or one with bare line ends, would never come to the end that is waited for. */
 function refuseWhatIsNoHead(bytes: Buffer): void {
   if (!ANSWER_BEGINS.startsWith(bytes.toString("latin1", 0, ANSWER_BEGINS.length))) {
-    throw new MalformedMessage("the status line is malformed");
+    throw foreignAnswer(bytes);
   }
   refuseBareLf(bytes, 0);
 }

@@ -7,7 +7,31 @@ import type { RawHeaders } from "../../core/raw-headers.ts";
 
 /** The message is not HTTP/1.1 as it is read here. Nothing that follows it on the connection can be trusted. */
 export class MalformedMessage extends Error {
-  override readonly name = "MalformedMessage";
+  override readonly name: string = "MalformedMessage";
+}
+
+/** What came is another protocol, or none. */
+export class ForeignAnswer extends MalformedMessage {
+  override readonly name = "ForeignAnswer";
+}
+
+const TLS_ALERT = 0x15;
+const TLS_HANDSHAKE = 0x16;
+const TLS_MAJOR_VERSION = 3;
+const HTTP2_FRAME_HEAD_BYTES = 9;
+const HTTP2_SETTINGS = 4;
+
+/** Tells by the first bytes of an answer that is not HTTP/1.1 what it is, as far as that can be told. */
+export function foreignAnswer(bytes: Buffer): ForeignAnswer {
+  const [first, second] = bytes;
+  if ((first === TLS_ALERT || first === TLS_HANDSHAKE) && second === TLS_MAJOR_VERSION) {
+    return new ForeignAnswer("the answer is in TLS");
+  }
+  // RFC 9113 3.4: a server's first frame is SETTINGS, on stream 0.
+  if (bytes.length >= HTTP2_FRAME_HEAD_BYTES && bytes[3] === HTTP2_SETTINGS && bytes.readUInt32BE(5) === 0) {
+    return new ForeignAnswer("the answer is in HTTP/2");
+  }
+  return new ForeignAnswer("the status line is malformed");
 }
 
 /** A header section, and what it says about its message's framing and connection. */

@@ -1,9 +1,9 @@
-import net from "node:net";
 import { Readable } from "node:stream";
 import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { ClientConnection, type ClientConnectionOwner, type ClientExchange } from "../http1/client-connection.ts";
 import { headerLine } from "../http1/message-writer.ts";
+import type { Dialer } from "./dialer.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
 import {
   authorityOf,
@@ -17,16 +17,13 @@ import {
   type UpstreamOptions,
 } from "./upstream.ts";
 
-// Every connection's next bytes, for as long as it takes to act on them: a read that allocates costs more than the copy
-// of what has to be kept.
-const ARRIVING = Buffer.allocUnsafeSlow(64 * 1024);
-
 /** An origin behind our own HTTP/1.1 codec (`http1/`). */
 export class LeanUpstream implements Upstream, ClientConnectionOwner {
   readonly origin: string;
   readonly maxHeadBytes: number;
   readonly #options: UpstreamOptions;
   readonly #malformed: MalformedAnswers;
+  readonly #dialer: Dialer;
   readonly #hostLine: string;
   readonly #connections = new Set<ClientConnection>();
   /** The connection used last is the least likely to have been closed by the origin: a stack. */
@@ -36,9 +33,10 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   #sweep: NodeJS.Timeout | undefined;
   #destroyed = false;
 
-  constructor(options: UpstreamOptions, malformed: MalformedAnswers) {
+  constructor(options: UpstreamOptions, malformed: MalformedAnswers, dialer: Dialer) {
     this.#options = options;
     this.#malformed = malformed;
+    this.#dialer = dialer;
     this.origin = originOf(options);
     this.maxHeadBytes = options.maxHeaderBytes;
     this.#hostLine = headerLine("Host", authorityOf(options));
@@ -129,16 +127,11 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   }
 
   #connect(): ClientConnection | undefined {
-    const { host, port } = this.#options;
     if (this.#isFull()) return undefined;
-    const onread = {
-      buffer: ARRIVING,
-      callback: (length: number): true => {
-        connection.receive(ARRIVING.subarray(0, length));
-        return true;
-      },
-    };
-    const connection: ClientConnection = new ClientConnection(net.connect({ host, port, noDelay: true, onread }), this);
+    const socket = this.#dialer.dial((bytes) => {
+      connection.receive(bytes);
+    });
+    const connection: ClientConnection = new ClientConnection(socket, this, this.#dialer.readyEvent);
     this.#connections.add(connection);
     return connection;
   }

@@ -3,8 +3,8 @@ import type { Socket } from "node:net";
 import { Readable } from "node:stream";
 import { abortReason } from "../../core/call-signal.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
-import { CONNECT_TIMEOUT_MS, MAX_INTERIM_ANSWERS } from "../http1/client-connection.ts";
-import { MalformedMessage } from "../http1/message-head.ts";
+import { CONNECT_TIMEOUT_MS, MAX_INTERIM_ANSWERS, type ReadyEvent } from "../http1/client-connection.ts";
+import { foreignAnswer, MalformedMessage } from "../http1/message-head.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
 import {
   authorityOf,
@@ -18,6 +18,30 @@ import {
   type UpstreamOptions,
 } from "./upstream.ts";
 
+/** What Node's HTTP client needs to know of connections: with TLS or without. */
+export interface NodeWire {
+  readonly agent: http.Agent;
+  readonly readyEvent: ReadyEvent;
+  request(options: http.RequestOptions): http.ClientRequest;
+}
+
+export function plainWire(options: UpstreamOptions): NodeWire {
+  return { agent: new http.Agent(agentOptions(options)), readyEvent: "connect", request: http.request };
+}
+
+export function agentOptions({ maxConnections }: UpstreamOptions): http.AgentOptions {
+  return {
+    keepAlive: true,
+    noDelay: true,
+    maxSockets: maxConnections,
+    maxFreeSockets: MAX_IDLE_CONNECTIONS,
+    // Of an idle connection; how long an answer may take is a resiliency policy's business.
+    timeout: IDLE_CONNECTION_MS,
+    // The connection used last is the least likely to have been closed by the origin.
+    scheduling: "lifo",
+  };
+}
+
 /**
  * An origin behind Node's own HTTP client: what our own codec is compared with, and what `OUTRIGGER_HTTP_CODEC=node`
  * falls back to. A second answer that comes together with the first is cut off by Node without a word, and not counted.
@@ -25,26 +49,19 @@ import {
 export class NodeUpstream implements Upstream {
   readonly origin: string;
   readonly #options: UpstreamOptions;
-  readonly #agent: http.Agent;
+  readonly #wire: NodeWire;
   readonly #malformed: MalformedAnswers;
+  /** Connections whose TLS handshake is over, which Node does not tell of afterwards. */
+  readonly #shookHands = new WeakSet<Socket>();
   /** Idle connections, each with what listens for an answer to nothing. */
   readonly #idle = new WeakMap<Socket, () => void>();
 
-  constructor(options: UpstreamOptions, malformed: MalformedAnswers) {
+  constructor(options: UpstreamOptions, malformed: MalformedAnswers, wire: NodeWire) {
     this.#options = options;
     this.#malformed = malformed;
+    this.#wire = wire;
     this.origin = originOf(options);
-    this.#agent = new http.Agent({
-      keepAlive: true,
-      noDelay: true,
-      maxSockets: options.maxConnections,
-      maxFreeSockets: MAX_IDLE_CONNECTIONS,
-      // Of an idle connection; how long an answer may take is a resiliency policy's business.
-      timeout: IDLE_CONNECTION_MS,
-      // The connection used last is the least likely to have been closed by the origin.
-      scheduling: "lifo",
-    });
-    this.#agent.on("free", (socket: Socket) => {
+    wire.agent.on("free", (socket: Socket) => {
       this.#watchIdle(socket);
     });
   }
@@ -52,19 +69,29 @@ export class NodeUpstream implements Upstream {
   async send(request: RequestMessage): Promise<ResponseMessage> {
     const first = this.#open(request);
     try {
-      return await answerTo(first, request, this.#malformed);
+      return await this.#answerTo(first, request);
     } catch (error) {
       if (!first.reusedSocket || !mayBeSentAgain(request, error)) throw explainFailure(this.origin, request, error);
     }
     try {
-      return await answerTo(this.#open(request), request, this.#malformed);
+      return await this.#answerTo(this.#open(request), request);
     } catch (error) {
       throw explainFailure(this.origin, request, error);
     }
   }
 
   destroy(): void {
-    this.#agent.destroy();
+    this.#wire.agent.destroy();
+  }
+
+  #answerTo(outgoing: http.ClientRequest, request: RequestMessage): Promise<ResponseMessage> {
+    return answerTo(outgoing, request, this.#malformed, (socket) => this.#awaited(socket));
+  }
+
+  /** What a connection has to emit before it can be written to; undefined where it can be. */
+  #awaited(socket: Socket): ReadyEvent | undefined {
+    if (this.#wire.readyEvent === "connect") return socket.connecting ? "connect" : undefined;
+    return this.#shookHands.has(socket) ? undefined : "secureConnect";
   }
 
   /** Node throws away what an idle connection receives, and goes on to use it: the next request might get the rest. */
@@ -85,11 +112,11 @@ export class NodeUpstream implements Upstream {
 
   #open(request: RequestMessage): http.ClientRequest {
     const { host, port, maxHeaderBytes } = this.#options;
-    const outgoing = http.request({
+    const outgoing = this.#wire.request({
       host,
       port,
       // A body that can be sent only once goes out on a connection that cannot be stale.
-      agent: request.body instanceof Readable ? false : this.#agent,
+      agent: request.body instanceof Readable ? false : this.#wire.agent,
       method: request.method,
       path: request.query === undefined ? request.path : `${request.path}?${request.query}`,
       headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request), ...KEPT],
@@ -99,6 +126,7 @@ export class NodeUpstream implements Upstream {
     outgoing.maxHeadersCount = 0;
     outgoing.once("socket", (socket) => {
       this.#stopWatching(socket);
+      if (this.#awaited(socket) === "secureConnect") socket.once("secureConnect", () => this.#shookHands.add(socket));
     });
     return outgoing;
   }
@@ -111,11 +139,13 @@ function answerTo(
   outgoing: http.ClientRequest,
   { body, signal }: RequestMessage,
   malformed: MalformedAnswers,
+  awaited: (socket: Socket) => ReadyEvent | undefined,
 ): Promise<ResponseMessage> {
   return new Promise((resolve, reject) => {
     let answer: http.IncomingMessage | undefined;
     let failed = false;
-    const fail = (error: NodeJS.ErrnoException): void => {
+    const fail = (raised: NodeJS.ErrnoException): void => {
+      const error = foreignIn(raised) ?? raised;
       if (!failed && isMalformed(error)) malformed.note(error.message);
       failed = true;
       reject(error);
@@ -157,8 +187,8 @@ function answerTo(
       if (reason !== undefined) fail(new MalformedMessage(reason));
       resolve({ status, statusText, headers, body: response });
     });
-    limitConnecting(outgoing, fail);
-    send(body, outgoing, fail);
+    limitConnecting(outgoing, awaited, fail);
+    send(body, outgoing, awaited, fail);
   });
 }
 
@@ -172,11 +202,22 @@ function whyRefused({ httpVersion, statusCode = 0, headers }: http.IncomingMessa
   return coding.trim().toLowerCase() === "chunked" ? undefined : `the transfer coding "${coding}" is not supported`;
 }
 
+/** Node's parser keeps what it could not read. */
+function foreignIn(error: NodeJS.ErrnoException & { reason?: string; rawPacket?: Buffer }): Error | undefined {
+  const isNoStatusLine = error.code === "HPE_INVALID_CONSTANT" && error.reason === "Expected HTTP/";
+  return isNoStatusLine && error.rawPacket !== undefined ? foreignAnswer(error.rawPacket) : undefined;
+}
+
 function isMalformed(error: NodeJS.ErrnoException): boolean {
   return error instanceof MalformedMessage || error.code?.startsWith("HPE_") === true;
 }
 
-function send(body: RequestMessage["body"], outgoing: http.ClientRequest, fail: (error: Error) => void): void {
+function send(
+  body: RequestMessage["body"],
+  outgoing: http.ClientRequest,
+  awaited: (socket: Socket) => ReadyEvent | undefined,
+  fail: (error: Error) => void,
+): void {
   if (!(body instanceof Readable)) {
     outgoing.end(body);
     return;
@@ -185,7 +226,8 @@ function send(body: RequestMessage["body"], outgoing: http.ClientRequest, fail: 
   body.once("error", fail);
   // Not before there is a connection: a body of which nothing was read can go elsewhere.
   outgoing.once("socket", (socket) => {
-    if (socket.connecting) socket.once("connect", () => body.pipe(outgoing));
+    const event = awaited(socket);
+    if (event !== undefined) socket.once(event, () => body.pipe(outgoing));
     else body.pipe(outgoing);
   });
   outgoing.once("close", () => {
@@ -194,16 +236,21 @@ function send(body: RequestMessage["body"], outgoing: http.ClientRequest, fail: 
   });
 }
 
-function limitConnecting(outgoing: http.ClientRequest, fail: (error: Error) => void): void {
+function limitConnecting(
+  outgoing: http.ClientRequest,
+  awaited: (socket: Socket) => ReadyEvent | undefined,
+  fail: (error: Error) => void,
+): void {
   outgoing.once("socket", (socket) => {
-    if (!socket.connecting) return;
+    const event = awaited(socket);
+    if (event === undefined) return;
     const tooLong = setTimeout(() => {
       fail(Object.assign(new Error("timeout"), { code: "ETIMEDOUT" }));
     }, CONNECT_TIMEOUT_MS);
     const stop = (): void => {
       clearTimeout(tooLong);
     };
-    socket.once("connect", stop);
+    socket.once(event, stop);
     outgoing.once("close", stop);
   });
 }

@@ -3,13 +3,14 @@ import { CallError } from "../../core/errors.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import type { RawHeaders } from "../../core/raw-headers.ts";
 import { hostInUrl } from "../host-in-url.ts";
+import { ForeignAnswer } from "../http1/message-head.ts";
 
 /**
- * The client half of the data path: one HTTP/1.1 origin, pooled connections, messages in and messages out. Whoever
- * sends never learns which codec stands behind it.
+ * The client half of the data path: one origin, pooled connections, messages in and messages out. Whoever sends never
+ * learns which protocol or codec stands behind it.
  */
 export interface Upstream {
-  /** `http://host:port`, for messages and Host. */
+  /** `http://host:port`, or `https`, for messages and Host. */
   readonly origin: string;
   /**
    * Sends the message and resolves with the head of the answer; the body follows with back-pressure.
@@ -30,22 +31,49 @@ export interface UpstreamOptions {
   readonly maxConnections: number;
   /** Bytes of response headers before the call fails. */
   readonly maxHeaderBytes: number;
+  /** How the origin is spoken to; HTTP/1.1 without TLS where nothing is said. */
+  readonly wire?: UpstreamWire;
+}
+
+/** HTTP/1.1 over TLS, or HTTP/2 without TLS to an origin that is known to speak it (RFC 9113 3.3). */
+export type UpstreamWire = { readonly kind: "https"; readonly trust: TlsTrust | undefined } | { readonly kind: "h2c" };
+
+/** Whose certificate an origin must show. Where nothing is said, any will do. */
+export interface TlsTrust {
+  /** PEM, one or several: the certificates of authorities, or the origin's own. */
+  readonly ca: string;
+  /** The name or address that the certificate is for; undefined means the host that is connected to. */
+  readonly serverName: string | undefined;
 }
 
 /** Where the codec is chosen: {@link upstreamFactory}. */
 export type UpstreamFactory = (options: UpstreamOptions) => Upstream;
 
+/**
+ * Why an origin gave no answer, as far as it tells what its user can do: `foreign`, it speaks another protocol;
+ * `untrusted`, its certificate is refused; `broken`, it broke off, which a foreign one may do too; `other`.
+ */
+export type FailureKind = "foreign" | "untrusted" | "broken" | "other";
+
 /** The origin could not be reached, or broke off before its answer began. */
 export class UpstreamError extends Error {
   override readonly name = "UpstreamError";
+
+  constructor(
+    readonly kind: FailureKind,
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
 }
 
 // Shorter than the 2 s after which gunicorn closes an idle connection without a word, so that we are the first to let go.
 export const IDLE_CONNECTION_MS = 1500;
 export const MAX_IDLE_CONNECTIONS = 256;
 
-export function originOf({ host, port }: UpstreamOptions): string {
-  return `http://${authorityOf({ host, port })}`;
+export function originOf(options: UpstreamOptions): string {
+  return `${options.wire?.kind === "https" ? "https" : "http"}://${authorityOf(options)}`;
 }
 
 export function authorityOf({ host, port }: { readonly host: string; readonly port: number }): string {
@@ -81,7 +109,8 @@ export function explainFailure(origin: string, request: RequestMessage, error: u
   // Not the origin's doing: the caller has gone, or the request's own body failed while it was sent.
   if (request.signal.aborted) return abortReason(request.signal);
   if (error instanceof CallError) return error;
-  return new UpstreamError(`${origin}: ${reasonOf(error as NodeJS.ErrnoException)}`, { cause: error });
+  const { kind, reason } = diagnose(error as NodeJS.ErrnoException);
+  return new UpstreamError(kind, `${origin}: ${reason}`, { cause: error });
 }
 
 /** The part of Node's error codes that operators meet, in words. */
@@ -93,9 +122,32 @@ const REASONS: Readonly<Record<string, string>> = {
   ENETUNREACH: "network unreachable",
   ENOTFOUND: "host not found",
   ETIMEDOUT: "connection timed out",
+  ERR_HTTP2_ERROR: "the answer broke the rules of HTTP/2",
+  ERR_HTTP2_SESSION_ERROR: "the connection was ended with an error",
   HPE_HEADER_OVERFLOW: "the answer's headers are too large",
 };
 
-function reasonOf(error: NodeJS.ErrnoException): string {
-  return REASONS[error.code ?? ""] ?? error.message;
+const BROKEN = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "ERR_HTTP2_ERROR", "ERR_HTTP2_SESSION_ERROR"]);
+// OpenSSL's words for what is no TLS at all.
+const NOT_TLS = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG", "ERR_SSL_HTTP_REQUEST"]);
+const TLS_CODE = /^(?:ERR_SSL_|EPROTO$)/;
+// Node's names for what can be wrong with a certificate (X509_V_ERR_*).
+const CERTIFICATE_CODE =
+  /^(?:CERT_|CRL_|UNABLE_TO_|DEPTH_ZERO_|SELF_SIGNED_|INVALID_CA|INVALID_PURPOSE|PATH_LENGTH_|HOSTNAME_|ERROR_IN_CERT|ERR_TLS_CERT_)/;
+
+function diagnose(error: NodeJS.ErrnoException): { readonly kind: FailureKind; readonly reason: string } {
+  const { code = "", message } = error;
+  if (error instanceof ForeignAnswer) return { kind: "foreign", reason: message };
+  if (NOT_TLS.has(code)) return { kind: "foreign", reason: "the answer is not in TLS" };
+  if (TLS_CODE.test(code)) return { kind: "broken", reason: `TLS failed: ${wordsOf(code)}` };
+  if (CERTIFICATE_CODE.test(code)) return { kind: "untrusted", reason: `its certificate is refused: ${message}` };
+  return { kind: BROKEN.has(code) ? "broken" : "other", reason: REASONS[code] ?? message };
+}
+
+/** `ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION` as people read it; OpenSSL's own line names its source files. */
+function wordsOf(code: string): string {
+  return code
+    .replace(/^ERR_SSL_/, "")
+    .toLowerCase()
+    .replaceAll("_", " ");
 }

@@ -1,0 +1,187 @@
+import http2, { type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
+import net, { type Socket } from "node:net";
+import { CONNECT_TIMEOUT_MS } from "../http1/client-connection.ts";
+import { ForeignAnswer } from "../http1/message-head.ts";
+import { originOf, type UpstreamOptions } from "./upstream.ts";
+
+/** What a pool lends to each of its sessions. */
+export interface Http2SessionOwner {
+  /** It has room for streams, for the first time or again. */
+  hasRoom(session: Http2Session): void;
+  /** The origin broke the rules of HTTP/2. */
+  malformed(reason: string): void;
+  /** The session takes no more streams. Called once; `failure` where it never took any. */
+  closed(session: Http2Session, failure: Error | undefined): void;
+  /** Nothing runs on it any more. Called once, after `closed`. */
+  gone(session: Http2Session): void;
+}
+
+// As many as daprd puts on one connection (A5); an origin may ask for fewer.
+const MAX_STREAMS = 100;
+const STREAM_WINDOW_BYTES = 256 * 1024;
+const SESSION_WINDOW_BYTES = 1024 * 1024;
+// HTTP/2 counts 32 bytes for each header beyond its text, which is a multiple of a short one.
+const HEADER_LIST_ROOM = 8;
+const HEADER_LIST_PAIR_BYTES = 32;
+// How long a session with calls on it may be silent until it is asked whether it still lives, and then again.
+const PROBE_AFTER_MS = 5000;
+const PROBE_AGAIN_MS = 30_000;
+const PROBE_WRITTEN_MS = 100;
+
+/** One HTTP/2 connection to an origin, without TLS, with many streams. */
+export class Http2Session {
+  /** True once the origin has said what it takes, which also says that it speaks HTTP/2. */
+  isReady = false;
+  /** True once an answer has begun on it: its origin may have closed it meanwhile. */
+  isReused = false;
+  /** When its last stream ended, in milliseconds of the pool's clock. */
+  idleSince = 0;
+  /** Of GOAWAY: streams with a higher id have not been looked at by the origin (RFC 9113 6.8). */
+  lastStreamId = Number.POSITIVE_INFINITY;
+  readonly #owner: Http2SessionOwner;
+  readonly #socket: Socket;
+  readonly #session: ClientHttp2Session;
+  readonly #connectTimer: NodeJS.Timeout;
+  #error: NodeJS.ErrnoException | undefined;
+  #limit = MAX_STREAMS;
+  #streams = 0;
+  #over = false;
+
+  constructor(options: UpstreamOptions, owner: Http2SessionOwner, probeAfterMs = PROBE_AFTER_MS) {
+    const { host, port, maxHeaderBytes } = options;
+    const maxHeaderListSize = maxHeaderBytes * HEADER_LIST_ROOM;
+    this.#owner = owner;
+    this.#socket = net.connect({ host, port, noDelay: true });
+    this.#session = http2.connect(originOf(options), {
+      createConnection: () => this.#socket,
+      maxHeaderListPairs: Math.ceil(maxHeaderListSize / HEADER_LIST_PAIR_BYTES),
+      settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize },
+    });
+    this.#connectTimer = setTimeout(() => {
+      this.#session.destroy(this.#tooLate());
+    }, CONNECT_TIMEOUT_MS);
+    this.#listen(probeAfterMs);
+  }
+
+  /** Calls that are under way. */
+  get streams(): number {
+    return this.#streams;
+  }
+
+  get hasRoom(): boolean {
+    return this.isReady && !this.#over && this.#streams < this.#limit;
+  }
+
+  /** Streams that the origin takes at once, or that we ask of it. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  /** True once the connection is gone, and all that ran on it. */
+  get isGone(): boolean {
+    return this.#session.destroyed;
+  }
+
+  /** What broke it, where that is known. */
+  get error(): NodeJS.ErrnoException | undefined {
+    return this.#error;
+  }
+
+  /** Opens a stream. @throws {Error} where the session has ended a moment ago; nothing was sent then. */
+  open(headers: OutgoingHttpHeaders, options: { readonly endStream: boolean }): ClientHttp2Stream {
+    const stream = this.#session.request(headers, options);
+    this.#streams++;
+    stream.once("close", () => {
+      this.#streams--;
+      this.idleSince = performance.now();
+      if (this.hasRoom) this.#owner.hasRoom(this);
+    });
+    return stream;
+  }
+
+  /** Ends it after the last of its streams. */
+  close(): void {
+    this.#end(undefined);
+    this.#session.close();
+  }
+
+  destroy(): void {
+    this.#end(undefined);
+    this.#session.destroy();
+  }
+
+  #listen(probeAfterMs: number): void {
+    const session = this.#session;
+    session.once("connect", () => {
+      session.setLocalWindowSize(SESSION_WINDOW_BYTES);
+    });
+    session.on("remoteSettings", ({ maxConcurrentStreams = MAX_STREAMS }) => {
+      this.#limit = Math.min(maxConcurrentStreams, MAX_STREAMS);
+      if (!this.isReady) this.#onReady(probeAfterMs);
+      if (this.hasRoom) this.#owner.hasRoom(this);
+    });
+    session.on("goaway", (_code, lastStreamId) => {
+      this.lastStreamId = lastStreamId;
+      // What it may still answer, it answers.
+      this.#end(undefined);
+    });
+    session.on("error", (error: NodeJS.ErrnoException) => {
+      this.#error ??= error;
+      if (error.code === "ERR_HTTP2_ERROR") this.#owner.malformed(error.message);
+    });
+    session.once("close", () => {
+      this.#end(this.#failure());
+      this.#owner.gone(this);
+    });
+  }
+
+  #onReady(probeAfterMs: number): void {
+    clearTimeout(this.#connectTimer);
+    if (this.#limit === 0) {
+      this.#session.destroy(new Error("the origin takes no streams: its SETTINGS_MAX_CONCURRENT_STREAMS is 0"));
+      return;
+    }
+    this.isReady = true;
+    this.#session.on("timeout", () => {
+      this.#session.setTimeout(PROBE_AGAIN_MS);
+      if (this.#streams > 0) this.#probe();
+    });
+    this.#session.setTimeout(probeAfterMs);
+  }
+
+  /**
+   * To some mistakes of an origin (a broken header block, a frame that is too large) Node sends GOAWAY, and from then on
+   * neither reads nor closes, nor says so: its calls would never end. But then it writes nothing either, not even a PING.
+   * An origin that is only slow is left in peace.
+   */
+  #probe(): void {
+    const before = this.#socket.bytesWritten;
+    this.#session.ping(() => undefined);
+    setTimeout(() => {
+      const isMute = this.#socket.bytesWritten === before && this.#socket.writableLength === 0;
+      if (!isMute || this.#session.destroyed) return;
+      const reason = "the origin broke the rules of HTTP/2";
+      this.#owner.malformed(reason);
+      this.#session.destroy(new Error(reason));
+    }, PROBE_WRITTEN_MS).unref();
+  }
+
+  #end(failure: Error | undefined): void {
+    if (this.#over) return;
+    this.#over = true;
+    clearTimeout(this.#connectTimer);
+    this.#owner.closed(this, failure);
+  }
+
+  #tooLate(): Error {
+    if (this.#socket.connecting) return Object.assign(new Error("timeout"), { code: "ETIMEDOUT" });
+    return new ForeignAnswer("nothing was answered in HTTP/2 in time");
+  }
+
+  /** Why it never became ready; undefined where it did. */
+  #failure(): Error | undefined {
+    if (this.isReady) return undefined;
+    if (this.#error === undefined) return Object.assign(new Error("closed"), { code: "ECONNRESET" });
+    return this.#error.code === "ERR_HTTP2_ERROR" ? new ForeignAnswer("the answer is not in HTTP/2") : this.#error;
+  }
+}
