@@ -6,12 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 // What the tests start besides Node, and the Debian package that has it.
-const PROGRAMS = { python3: "python3", go: "golang-go", curl: "curl" };
+const PROGRAMS = { python3: "python3", go: "golang-go", curl: "curl", openssl: "openssl" };
 
 // What goes over HTTP must go the same way through Node's own, which our codec hands uncommon connections to.
 const TWICE = [
   "test/golden/observed.test.ts",
   ...[
+    "app-protocols",
     "balancing",
     "cors",
     "h2c",

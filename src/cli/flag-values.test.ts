@@ -162,20 +162,20 @@ for (const [name, value] of [
 }
 
 test("a flag that asks for what is not there stops the start, unless it asks for what holds anyway", () => {
-  assert.throws(() => judgeFlags({ "app-protocol": ["grpc"] }), {
+  assert.throws(() => judgeFlags({ mode: ["kubernetes"] }), {
     name: "CliError",
-    message: "--app-protocol grpc is not supported by this version of Outrigger; leave it out, or give http",
+    message: "--mode kubernetes is not supported by this version of Outrigger; leave it out, or give standalone",
   });
   assert.throws(() => judgeFlags({ "dapr-block-shutdown-duration": ["5s"] }), {
     name: "CliError",
     message: "--dapr-block-shutdown-duration 5s is not supported by this version of Outrigger; leave it out",
   });
-  assert.deepEqual(judgeFlags({ "app-protocol": ["http"], "enable-mtls": ["false"], mode: ["standalone"] }), []);
+  assert.deepEqual(judgeFlags({ "enable-mtls": ["false"], mode: ["standalone"] }), []);
 });
 
 test("what holds anyway may be said in any way the flag can be read", () => {
-  assert.deepEqual(judgeFlags({ "app-protocol": ["HTTP"], "enable-mtls": ["0"], mode: ["Standalone"] }), []);
-  assert.deepEqual(judgeFlags({ "enable-mtls": ["F"], "app-ssl": ["False"] }), []);
+  assert.deepEqual(judgeFlags({ "enable-mtls": ["0"], mode: ["Standalone"] }), []);
+  assert.deepEqual(judgeFlags({ "enable-mtls": ["F"] }), []);
   assert.throws(() => judgeFlags({ "enable-mtls": ["1"] }), { name: "CliError", message: /^--enable-mtls 1 is not/ });
 });
 

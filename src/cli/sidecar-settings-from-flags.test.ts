@@ -8,7 +8,7 @@ import { settingsFrom } from "./sidecar-settings-from-flags.ts";
 
 function settings(typed: TypedFlags, command: CommandName = "run"): SidecarSettings {
   const flags = new FlagValues({ "app-id": ["math"], ...typed });
-  const configuration = { preservePath: false, accessControl: undefined, withoutEffect: [] };
+  const configuration = { preservePath: false, accessControl: undefined, appTls: undefined, withoutEffect: [] };
   return settingsFrom({ command, flags, env: {}, configuration, appCommand: "" });
 }
 
@@ -72,3 +72,33 @@ test("an app is probed where that is asked for", () => {
   assert.equal(settings({}).appHealth, undefined);
   assert.equal(settings({ "enable-app-health-check": ["true"] }).appHealth?.path, "/healthz");
 });
+
+test("the app's protocol, in any case; --app-ssl is the older way to ask for TLS", () => {
+  const protocolOf = (typed: TypedFlags): string => settings(typed).appProtocol;
+  assert.equal(protocolOf({}), "http");
+  assert.equal(protocolOf({ "app-protocol": [""] }), "http");
+  assert.equal(protocolOf({ "app-protocol": ["HTTPS"] }), "https");
+  assert.equal(protocolOf({ "app-protocol": ["h2c"], "app-ssl": ["false"] }), "h2c");
+  assert.equal(protocolOf({ "app-ssl": ["true"] }), "https");
+  assert.equal(protocolOf({ "app-protocol": ["https"], "app-ssl": ["1"] }), "https");
+});
+
+for (const [typed, message] of [
+  [
+    { "app-protocol": ["grpc"] },
+    "--app-protocol grpc is not supported by this version of Outrigger; give one of http, https, h2c",
+  ],
+  [
+    { "app-protocol": ["GRPCS"] },
+    "--app-protocol GRPCS is not supported by this version of Outrigger; give one of http, https, h2c",
+  ],
+  [{ "app-protocol": ["htttp"] }, '--app-protocol is "htttp"; give one of http, https, h2c'],
+  [
+    { "app-protocol": ["h2c"], "app-ssl": ["true"] },
+    "--app-ssl asks for TLS and --app-protocol h2c for none; leave one of them out",
+  ],
+] as const) {
+  test(`${JSON.stringify(typed)} stops the start`, () => {
+    assert.throws(() => settings(typed), { name: "CliError", message });
+  });
+}

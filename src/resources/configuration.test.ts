@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { makeAuthority } from "../../test/support/certificates.ts";
 import { type Configuration, readConfigurations } from "./configuration.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
@@ -12,7 +13,7 @@ after(() => {
 
 const HEAD = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: config\n";
 
-const NOTHING_SAID = { preservePath: false, accessControl: undefined, withoutEffect: [] };
+const NOTHING_SAID = { preservePath: false, accessControl: undefined, appTls: undefined, withoutEffect: [] };
 
 /** Files of these texts, each a Configuration from its `spec` on. */
 function read(...specs: readonly string[]): Configuration {
@@ -142,3 +143,38 @@ test("a file that is not there is named", () => {
     message: /^cannot read \/nowhere\/config\.yaml/,
   });
 });
+
+const authority = makeAuthority({ after });
+const CA = readFileSync(authority.caFile, "utf8");
+
+test("whose certificate an app must show: a file of PEM, found from the Configuration's own place", () => {
+  writeFileSync(join(folder, "ca.pem"), `some words\n${CA}${CA}`);
+  const inside = read("spec:\n  invocation:\n    appTLS:\n      caFile: ca.pem\n      serverName: app.test\n");
+  assert.deepEqual(inside.appTls, { ca: `some words\n${CA}${CA}`, serverName: "app.test" });
+  const absolute = read(`spec: { invocation: { appTLS: { caFile: "${authority.caFile}" } } }\n`, "spec: {}\n");
+  assert.deepEqual(absolute.appTls, { ca: CA, serverName: undefined });
+});
+
+for (const [what, content, says] of [
+  ["is not there", undefined, /cannot be read \(ENOENT\); name a file of PEM certificates$/],
+  ["has no certificate", "no PEM\n", /has no PEM certificate in it$/],
+  [
+    "has a broken one",
+    CA.replace(/\n[A-Za-z0-9+/]{20}/, "\nAAAAAAAAAAAAAAAAAAAA"),
+    /certificate 1 of it cannot be read$/,
+  ],
+] as const) {
+  test(`a caFile that ${what} stops the start`, () => {
+    if (content !== undefined) writeFileSync(join(folder, "bad.pem"), content);
+    const caFile = content === undefined ? "missing.pem" : "bad.pem";
+    assert.throws(
+      () => read(`spec:\n  invocation:\n    appTLS:\n      caFile: ${caFile}\n`),
+      (error: Error) => {
+        assert.equal(error.name, "ResourceError");
+        assert.match(error.message, says);
+        assert.match(error.message, /config-0\.yaml:8: spec\.invocation\.appTLS\.caFile: /);
+        return true;
+      },
+    );
+  });
+}

@@ -309,11 +309,11 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
 
   const REFUSED: readonly string[] = [
     "--app-protocol=grpc",
+    "--app-protocol=grpcs",
     "--mode=kubernetes",
     "--dapr-block-shutdown-duration=5s",
     "--enable-app-health-check",
     "--enable-mtls",
-    "--app-ssl",
   ];
 
   for (const flag of REFUSED) {

@@ -5,7 +5,8 @@ import fc from "fast-check";
 import { FakeSocket, settled } from "../../../test/support/fake-socket.ts";
 import { CallAbort } from "../../core/call-signal.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
-import { ClientConnection, type ClientConnectionOwner } from "./client-connection.ts";
+import { ClientConnection, type ClientConnectionOwner, type ReadyEvent } from "./client-connection.ts";
+import { MalformedMessage } from "./message-head.ts";
 
 class Client implements ClientConnectionOwner {
   readonly maxHeadBytes = 1024;
@@ -15,8 +16,8 @@ class Client implements ClientConnectionOwner {
   closes = 0;
   readonly malformedBy: string[] = [];
 
-  constructor() {
-    this.connection = new ClientConnection(this.socket.asSocket(), this);
+  constructor(readyEvent: ReadyEvent = "connect") {
+    this.connection = new ClientConnection(this.socket.asSocket(), this, readyEvent);
     this.socket.emit("connect");
     this.socket.on("data", (bytes: Buffer) => {
       // The connection owns the bytes only until it returns.
@@ -184,10 +185,38 @@ for (const [name, text] of [
     const client = new Client();
     const call = client.send();
     await client.receive(text);
-    assert.equal(call.failure?.name, "MalformedMessage");
+    assert.ok(call.failure instanceof MalformedMessage);
     assert.deepEqual([client.closes, client.malformedBy.length], [1, 1]);
   });
 }
+
+for (const [name, text, says] of [
+  ["TLS", "\x15\x03\x01\0\x02", "the answer is in TLS"],
+  ["HTTP/2", "\0\0\0\x04\0\0\0\0\0", "the answer is in HTTP/2"],
+  ["text", "220 hello\r\n", "the status line is malformed"],
+] as const) {
+  test(`an answer in ${name} is told as what it is`, async () => {
+    const client = new Client();
+    const call = client.send();
+    await client.receive(text);
+    assert.deepEqual([call.failure?.name, call.failure?.message], ["ForeignAnswer", says]);
+  });
+}
+
+test("over TLS nothing is written before the handshake is over, and then it is", async () => {
+  const bodies: readonly Body[] = [undefined, Buffer.from("abc"), Readable.from([Buffer.from("abc")])];
+  for (const body of bodies) {
+    const client = new Client("secureConnect");
+    const call = client.send({ method: "POST", ...(body === undefined ? {} : { body, contentLength: 3 }) });
+    await settled();
+    assert.equal(client.socket.written, "");
+    client.socket.emit("secureConnect");
+    await settled();
+    assert.match(client.socket.written, body === undefined ? /^POST / : /^POST [\s\S]*abc$/);
+    await client.receive(OK("mine"));
+    assert.equal(call.body, "mine");
+  }
+});
 
 test("a body that turns out bad breaks, and never looks complete", async () => {
   const client = new Client();

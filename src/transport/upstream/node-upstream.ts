@@ -204,7 +204,7 @@ function whyRefused({ httpVersion, statusCode = 0, headers }: http.IncomingMessa
 
 /** Node's parser keeps what it could not read. */
 function foreignIn(error: NodeJS.ErrnoException & { reason?: string; rawPacket?: Buffer }): Error | undefined {
-  const isNoStatusLine = error.code === "HPE_INVALID_CONSTANT" && error.reason === "Expected HTTP/";
+  const isNoStatusLine = error.code === "HPE_INVALID_CONSTANT" && error.reason?.startsWith("Expected HTTP/") === true;
   return isNoStatusLine && error.rawPacket !== undefined ? foreignAnswer(error.rawPacket) : undefined;
 }
 

@@ -129,7 +129,7 @@ const REASONS: Readonly<Record<string, string>> = {
 
 const BROKEN = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "ERR_HTTP2_ERROR", "ERR_HTTP2_SESSION_ERROR"]);
 // OpenSSL's words for what is no TLS at all.
-const NOT_TLS = new Set(["ERR_SSL_WRONG_VERSION_NUMBER", "ERR_SSL_PACKET_LENGTH_TOO_LONG", "ERR_SSL_HTTP_REQUEST"]);
+const NOT_TLS = new Set(["wrong version number", "packet length too long", "http request"]);
 const TLS_CODE = /^(?:ERR_SSL_|EPROTO$)/;
 // Node's names for what can be wrong with a certificate (X509_V_ERR_*).
 const CERTIFICATE_CODE =
@@ -138,16 +138,25 @@ const CERTIFICATE_CODE =
 function diagnose(error: NodeJS.ErrnoException): { readonly kind: FailureKind; readonly reason: string } {
   const { code = "", message } = error;
   if (error instanceof ForeignAnswer) return { kind: "foreign", reason: message };
-  if (NOT_TLS.has(code)) return { kind: "foreign", reason: "the answer is not in TLS" };
-  if (TLS_CODE.test(code)) return { kind: "broken", reason: `TLS failed: ${wordsOf(code)}` };
+  if (TLS_CODE.test(code)) {
+    const words = tlsWords(error);
+    if (NOT_TLS.has(words)) return { kind: "foreign", reason: "the answer is not in TLS" };
+    return { kind: "broken", reason: `TLS failed: ${words}` };
+  }
   if (CERTIFICATE_CODE.test(code)) return { kind: "untrusted", reason: `its certificate is refused: ${message}` };
   return { kind: BROKEN.has(code) ? "broken" : "other", reason: REASONS[code] ?? message };
 }
 
-/** `ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION` as people read it; OpenSSL's own line names its source files. */
-function wordsOf(code: string): string {
-  return code
-    .replace(/^ERR_SSL_/, "")
-    .toLowerCase()
-    .replaceAll("_", " ");
+// `80..:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../deps/openssl/..`
+const OPENSSL_LINE = /:error:[0-9A-F]+:[^:]*:[^:]*:([^:]+):/;
+
+/** OpenSSL's reason without the rest of its line, or what Node's code for it says. */
+function tlsWords({ code = "", message }: NodeJS.ErrnoException): string {
+  return (
+    OPENSSL_LINE.exec(message)?.[1] ??
+    code
+      .replace(/^ERR_SSL_/, "")
+      .toLowerCase()
+      .replaceAll("_", " ")
+  );
 }
