@@ -115,12 +115,12 @@ export class Http2Session {
     session.once("connect", () => {
       session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     });
-    session.on("remoteSettings", ({ maxConcurrentStreams = MAX_STREAMS }) => {
+    session.on("remoteSettings", ({ maxConcurrentStreams = MAX_STREAMS }: http2.Settings) => {
       this.#limit = Math.min(maxConcurrentStreams, MAX_STREAMS);
       if (!this.isReady) this.#onReady(probeAfterMs);
       if (this.hasRoom) this.#owner.hasRoom(this);
     });
-    session.on("goaway", (_code, lastStreamId) => {
+    session.on("goaway", (_code: number, lastStreamId: number) => {
       this.lastStreamId = lastStreamId;
       // What it may still answer, it answers.
       this.#end(undefined);

@@ -22,7 +22,7 @@ interface Origin {
   /** Of all sessions there have been. */
   readonly sessions: ServerHttp2Session[];
   /** Breaks every connection, as an app does that is killed. */
-  cut(): void;
+  readonly cut: () => void;
   send(sent?: Sent): Promise<ResponseMessage>;
 }
 
@@ -297,7 +297,12 @@ test("a kept session that breaks before an answer: what may be done twice is don
 for (const [how, breakOff] of [
   ["with NO_ERROR", (stream: ServerHttp2Stream) => stream.destroy()],
   ["with an error", (stream: ServerHttp2Stream) => stream.destroy(new Error("on purpose"))],
-  ["with its connection", (_: ServerHttp2Stream, cut: () => void) => cut()],
+  [
+    "with its connection",
+    (_: ServerHttp2Stream, cut: () => void): void => {
+      cut();
+    },
+  ],
 ] as const) {
   test(`an answer that breaks off ${how} is broken, and one that has not begun is an error`, async (t) => {
     const origin = await startOrigin(t, (stream, headers) => {
