@@ -181,6 +181,17 @@ for (const protocol of ["https", "h2c"] as const) {
       }
     });
 
+    test("its health is asked for in the same way", async (t) => {
+      const port = await ownPort();
+      const env = { ...process.env, APP_PORT: String(port), APP_SPEAKS: protocol, ...TLS_ENV };
+      const app = spawn(NODE_APP[0], NODE_APP.slice(1), { env, stdio: "ignore" });
+      t.after(() => app.kill("SIGKILL"));
+      const flags = ["--app-protocol", protocol, "--enable-app-health-check", "--app-health-check-path", "/echo"];
+      const { api } = await startBeside(t, "probed", port, { home: ownHome(t), flags });
+      // Until it has been found healthy, calls to it are refused.
+      await waitFor("a call", async () => (await fetch(`${api}/v1.0/invoke/probed/method/echo`)).status === 200);
+    });
+
     test("metadata says how the app is spoken to", async () => {
       const answer = await fetch(`${calleeApi}/v1.0/metadata`);
       const { appConnectionProperties } = (await answer.json()) as { appConnectionProperties: { protocol: string } };
