@@ -312,7 +312,6 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
     "--app-protocol=grpcs",
     "--mode=kubernetes",
     "--dapr-block-shutdown-duration=5s",
-    "--enable-app-health-check",
     "--enable-mtls",
   ];
 
