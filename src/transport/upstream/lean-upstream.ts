@@ -5,6 +5,7 @@ import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { ClientConnection, type ClientConnectionOwner, type ClientExchange } from "../http1/client-connection.ts";
 import { headerLine } from "../http1/message-writer.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
+import { NodeUpstream } from "./node-upstream.ts";
 import {
   authorityOf,
   explainFailure,
@@ -14,6 +15,7 @@ import {
   mayBeSentAgain,
   originOf,
   type Upstream,
+  UpstreamError,
   type UpstreamOptions,
 } from "./upstream.ts";
 
@@ -35,6 +37,8 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   readonly #waiting: Exchange[] = [];
   #sweep: NodeJS.Timeout | undefined;
   #destroyed = false;
+  /** For what our own codec does not know: changes of protocol. */
+  #node: NodeUpstream | undefined;
 
   constructor(options: UpstreamOptions, malformed: MalformedAnswers) {
     this.#options = options;
@@ -45,6 +49,7 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   }
 
   async send(request: RequestMessage): Promise<ResponseMessage> {
+    if (request.upgrade !== undefined) return this.#sendWithNode(request);
     const head = this.#headOf(request);
     const first = new Exchange(request, head);
     try {
@@ -64,8 +69,15 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   destroy(): void {
     this.#destroyed = true;
     clearInterval(this.#sweep);
+    this.#node?.destroy();
     for (const exchange of this.#waiting.splice(0)) exchange.failed(new Error("the sidecar is ending"));
     for (const connection of this.#connections) connection.destroy();
+  }
+
+  #sendWithNode(request: RequestMessage): Promise<ResponseMessage> {
+    if (this.#destroyed) throw new UpstreamError(`${this.origin}: the sidecar is ending`);
+    this.#node ??= new NodeUpstream(this.#options, this.#malformed);
+    return this.#node.send(request);
   }
 
   /** Takes a connection, or a place in the queue for one. */

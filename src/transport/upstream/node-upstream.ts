@@ -1,8 +1,8 @@
 import http from "node:http";
-import type { Socket } from "node:net";
+import net, { type Socket } from "node:net";
 import { Readable } from "node:stream";
 import { abortReason } from "../../core/call-signal.ts";
-import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
+import type { RequestMessage, ResponseMessage, SwitchedAnswer } from "../../core/message.ts";
 import { CONNECT_TIMEOUT_MS, MAX_INTERIM_ANSWERS } from "../http1/client-connection.ts";
 import { MalformedMessage } from "../http1/message-head.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
@@ -29,6 +29,8 @@ export class NodeUpstream implements Upstream {
   readonly #malformed: MalformedAnswers;
   /** Idle connections, each with what listens for an answer to nothing. */
   readonly #idle = new WeakMap<Socket, () => void>();
+  /** Connections that may change, or have changed, their protocol. */
+  readonly #upgrading = new Set<Socket>();
 
   constructor(options: UpstreamOptions, malformed: MalformedAnswers) {
     this.#options = options;
@@ -50,6 +52,8 @@ export class NodeUpstream implements Upstream {
   }
 
   async send(request: RequestMessage): Promise<ResponseMessage> {
+    // Once only: what the origin has begun to do with such a connection is not ours to know.
+    if (request.upgrade !== undefined) return this.#upgrade(request, request.upgrade);
     const first = this.#open(request);
     try {
       return await answerTo(first, request, this.#malformed);
@@ -65,6 +69,39 @@ export class NodeUpstream implements Upstream {
 
   destroy(): void {
     this.#agent.destroy();
+    for (const socket of this.#upgrading) socket.destroy();
+  }
+
+  async #upgrade(request: RequestMessage, protocols: string): Promise<ResponseMessage> {
+    const { host, port, maxHeaderBytes } = this.#options;
+    const { method, path, query, headers } = request;
+    const outgoing = http.request({
+      // No agent's: whatever comes of it, it carries no other request.
+      createConnection: () => this.#connectToUpgrade(),
+      host,
+      port,
+      method,
+      path: query === undefined ? path : `${path}?${query}`,
+      headers: [...headers, "Host", authorityOf(this.#options), "Connection", "Upgrade", "Upgrade", protocols],
+      maxHeaderSize: maxHeaderBytes,
+    });
+    outgoing.maxHeadersCount = 0;
+    try {
+      return await answerTo(outgoing, request, this.#malformed);
+    } catch (error) {
+      throw explainFailure(this.origin, request, error);
+    }
+  }
+
+  #connectToUpgrade(): Socket {
+    const { host, port } = this.#options;
+    // Either side of what comes after HTTP may end its half and go on listening.
+    const socket = net.connect({ host, port, noDelay: true, allowHalfOpen: true });
+    this.#upgrading.add(socket);
+    socket.once("close", () => {
+      this.#upgrading.delete(socket);
+    });
+    return socket;
   }
 
   /** Node throws away what an idle connection receives, and goes on to use it: the next request might get the rest. */
@@ -109,7 +146,7 @@ const KEPT = ["Connection", "keep-alive"];
 
 function answerTo(
   outgoing: http.ClientRequest,
-  { body, signal }: RequestMessage,
+  { body, signal, upgrade }: RequestMessage,
   malformed: MalformedAnswers,
 ): Promise<ResponseMessage> {
   return new Promise((resolve, reject) => {
@@ -131,18 +168,32 @@ function answerTo(
     if (signal.aborted) onAbort();
     outgoing.on("error", fail);
     let interimAnswers = 0;
-    outgoing.on("information", () => {
-      if (++interimAnswers > MAX_INTERIM_ANSWERS) {
+    outgoing.on("information", ({ statusCode }) => {
+      // One that names no protocol is shown as an interim answer.
+      if (statusCode === 101) fail(new MalformedMessage("the origin switched protocols without saying to which"));
+      else if (++interimAnswers > MAX_INTERIM_ANSWERS) {
         fail(new MalformedMessage("the origin sent nothing but interim answers"));
       }
     });
-    outgoing.once("upgrade", (_, socket) => {
-      socket.destroy();
-      fail(new MalformedMessage("the origin switched protocols, which nobody asked for"));
+    let isOver = false;
+    outgoing.once("upgrade", (response, socket, unread) => {
+      const chosen = protocolChosen(response, upgrade);
+      if (chosen === undefined) {
+        socket.destroy();
+        fail(new MalformedMessage("the origin switched to a protocol that nobody asked for"));
+        return;
+      }
+      isOver = true;
+      // Node leaves it to whoever takes the connection.
+      socket.on("error", () => undefined);
+      if (unread.length > 0) socket.unshift(unread);
+      const { statusMessage: statusText = "", rawHeaders: headers } = response;
+      const switched: SwitchedAnswer = { status: 101, statusText, headers, body: socket, upgrade: chosen };
+      resolve(switched);
     });
     outgoing.once("close", () => {
       signal.removeEventListener("abort", listener);
-      if (answer === undefined) fail(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
+      if (answer === undefined && !isOver) fail(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
     });
     outgoing.once("response", (response) => {
       answer = response;
@@ -160,6 +211,14 @@ function answerTo(
     limitConnecting(outgoing, fail);
     send(body, outgoing, fail);
   });
+}
+
+/** The protocol that the answer switches to, where `asked` has it. */
+function protocolChosen({ headers, httpVersion }: http.IncomingMessage, asked: string | undefined): string | undefined {
+  if (httpVersion !== "1.1") return undefined;
+  const chosen = headers.upgrade ?? "";
+  const isAsked = asked?.split(", ").some((protocol) => protocol.toLowerCase() === chosen.toLowerCase());
+  return isAsked === true ? chosen : undefined;
 }
 
 /** What Node's parser lets pass although two parsers could read it differently. */
@@ -198,7 +257,7 @@ function limitConnecting(outgoing: http.ClientRequest, fail: (error: Error) => v
   outgoing.once("socket", (socket) => {
     if (!socket.connecting) return;
     const tooLong = setTimeout(() => {
-      fail(Object.assign(new Error("timeout"), { code: "ETIMEDOUT" }));
+      fail(Object.assign(new Error("timeout"), { code: "ETIMEDOUT", syscall: "connect" }));
     }, CONNECT_TIMEOUT_MS);
     const stop = (): void => {
       clearTimeout(tooLong);

@@ -38,6 +38,12 @@ export type UpstreamFactory = (options: UpstreamOptions) => Upstream;
 /** The origin could not be reached, or broke off before its answer began. */
 export class UpstreamError extends Error {
   override readonly name = "UpstreamError";
+
+  /** There was no connection: nothing of the request can have reached anybody. */
+  get neverConnected(): boolean {
+    const { syscall } = (this.cause ?? {}) as NodeJS.ErrnoException;
+    return syscall === "connect" || syscall === "getaddrinfo";
+  }
 }
 
 // Shorter than the 2 s after which gunicorn closes an idle connection without a word, so that we are the first to let go.
