@@ -74,7 +74,9 @@ export class NodeUpstream implements Upstream {
 
   async #upgrade(request: RequestMessage, protocols: string): Promise<ResponseMessage> {
     const { host, port, maxHeaderBytes } = this.#options;
-    const { method, path, query, headers } = request;
+    const { method, path, query } = request;
+    const headers = [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request)];
+    headers.push("Connection", "Upgrade", "Upgrade", protocols);
     const outgoing = http.request({
       // No agent's: whatever comes of it, it carries no other request.
       createConnection: () => this.#connectToUpgrade(),
@@ -82,7 +84,7 @@ export class NodeUpstream implements Upstream {
       port,
       method,
       path: query === undefined ? path : `${path}?${query}`,
-      headers: [...headers, "Host", authorityOf(this.#options), "Connection", "Upgrade", "Upgrade", protocols],
+      headers,
       maxHeaderSize: maxHeaderBytes,
     });
     outgoing.maxHeadersCount = 0;
@@ -168,10 +170,8 @@ function answerTo(
     if (signal.aborted) onAbort();
     outgoing.on("error", fail);
     let interimAnswers = 0;
-    outgoing.on("information", ({ statusCode }) => {
-      // One that names no protocol is shown as an interim answer.
-      if (statusCode === 101) fail(new MalformedMessage("the origin switched protocols without saying to which"));
-      else if (++interimAnswers > MAX_INTERIM_ANSWERS) {
+    outgoing.on("information", () => {
+      if (++interimAnswers > MAX_INTERIM_ANSWERS) {
         fail(new MalformedMessage("the origin sent nothing but interim answers"));
       }
     });
