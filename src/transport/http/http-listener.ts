@@ -68,8 +68,6 @@ const TIMEOUT_CHECK_MS = 1000;
 // Go keeps idle connections for ever. Three minutes outlast any client's pool, so that the client is the first to close.
 export const IDLE_CONNECTION_S = 180;
 
-const PIPELINED_UPGRADE = "an upgrade was asked for behind a request that is not answered yet";
-
 export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
   readonly maxHeadBytes: number;
   readonly #options: HttpListenerOptions;
@@ -303,8 +301,15 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
   /** Node reads no more of the connection, and leaves its errors to us. */
   #upgradeWithNode(request: http.IncomingMessage, unread: Buffer): void {
     const { socket } = request;
+    const earlier = answerOn(socket);
+    if (earlier != null) {
+      this.#upgradeBehind(earlier, request, unread);
+      return;
+    }
+    // The earlier answer was the last of its connection, or broke.
+    if (!socket.writable) return;
     socket.on("error", ignore);
-    const reason = isAnswering(socket) ? PIPELINED_UPGRADE : whyRefused(request);
+    const reason = whyRefused(request);
     const asked = upgradeAskedBy(request);
     if (reason !== undefined) this.#cutWith(socket, 400, reason);
     else if (asked?.to === "others") this.begin(upgradeExchange(request, asked.protocols, unread, this));
@@ -313,6 +318,19 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
       socket.unshift(Buffer.concat([withoutUpgrade(request), unread]));
       this.#node.emit("connection", socket);
     }
+  }
+
+  /** Pipelined behind a request that is still being answered, which Node tells no more that its socket takes more. */
+  #upgradeBehind(earlier: http.ServerResponse, request: http.IncomingMessage, unread: Buffer): void {
+    const { socket } = request;
+    const drained = (): void => {
+      earlier.emit("drain");
+    };
+    socket.on("error", ignore).on("drain", drained);
+    earlier.once("close", () => {
+      socket.off("error", ignore).off("drain", drained);
+      this.#upgradeWithNode(request, unread);
+    });
   }
 
   /** False where the client is not to have its upgrade. */
@@ -406,11 +424,7 @@ function isOwedAnotherAnswer(socket: Duplex): boolean {
   return answering != null && (answering.headersSent || answering.req.complete);
 }
 
-/** True while an earlier request is being answered. */
-function isAnswering(socket: Duplex): boolean {
-  return answerOn(socket) != null;
-}
-
+/** The answer to the request that is being answered, if any is. */
 function answerOn(socket: Duplex): http.ServerResponse | null | undefined {
   return (socket as Duplex & { _httpMessage?: http.ServerResponse | null })._httpMessage;
 }
