@@ -44,13 +44,14 @@ const LEFT_OUT = new Set([
  */
 export function h2cRequestFrom(request: IncomingMessage): H2cRequest | undefined {
   const { method = "GET", url = "/", rawHeaders } = request;
-  const [encoded = "", ...more] = headerValues(rawHeaders, "http2-settings");
+  const [encoded, ...more] = headerValues(rawHeaders, "http2-settings");
   const listed = headerValues(rawHeaders, "connection").join(",").toLowerCase().split(",");
   const isListed = listed.some((name) => name.trim() === "http2-settings");
+  if (encoded === undefined || more.length > 0 || !isListed) return undefined;
   const settings = Buffer.from(encoded, "base64url");
   const isWhole = BASE64_URL.test(encoded) && encoded.length % 4 !== 1 && settings.length % SETTING_BYTES === 0;
   const path = url === "*" ? url : pathOf(url);
-  if (!isListed || more.length > 0 || !isWhole || path === undefined) return undefined;
+  if (!isWhole || path === undefined) return undefined;
   const fields = [literal(":method", method), literal(":scheme", "http"), literal(":path", path)];
   const authority = headerValue(rawHeaders, "host") ?? "";
   if (authority !== "") fields.push(literal(":authority", authority));
