@@ -52,7 +52,7 @@ test("either half ends by itself, and with the second both connections are over"
   assert.equal(right.writable, true);
   right.end("from the right");
   assert.equal(await textOf(left), "from the right");
-  await Promise.all(inner.map((socket) => socket.closed || once(socket, "close")));
+  for (const socket of inner) if (!socket.closed) await once(socket, "close");
   assert.deepEqual(
     inner.map(({ errored }) => errored),
     [null, null],

@@ -20,7 +20,12 @@ function request(headers: readonly string[], url = "/path?q", method = "GET"): I
 /** What node:http2 takes the bytes for: the settings it heard of, and the requests, in order. */
 function readByNode(bytes: Buffer): Promise<{ settings: http2.Settings; heads: Record<string, unknown>[] }> {
   return new Promise((resolve, reject) => {
-    const wire = new Duplex({ read: () => undefined, write: (_chunk, _encoding, done) => void done() });
+    const wire = new Duplex({
+      read: () => undefined,
+      write: (_chunk, _encoding, done) => {
+        done();
+      },
+    });
     const server = http2.createServer();
     const heads: Record<string, unknown>[] = [];
     server.on("session", (session: ServerHttp2Session) => {
