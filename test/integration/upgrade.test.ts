@@ -579,6 +579,17 @@ suite("a run that is told to end", { concurrency: 3 }, () => {
   }
 });
 
+test("a caller that leaves before the app has answered is not waited for", async (t) => {
+  for (const leave of ["destroy", "end"] as const) {
+    const way = await throughTwoProcesses(t, await startUpgradeApp(t, { holdsRaw: true }));
+    const caller = await RawConnection.open(t, portOf(way.api));
+    caller.write(asking(at("/raw")));
+    await waitFor("the app to be asked", () => way.app.raw.length === 1);
+    caller[leave]();
+    await waitFor("the app to see the end", () => way.app.raw[0]?.hasEnded === true);
+  }
+});
+
 test("whoever is killed, both ends see the end", async (t) => {
   for (const index of [0, 1]) {
     const way = await throughTwoProcesses(t, await startUpgradeApp(t));
