@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import type { ServerResponse } from "node:http";
 import net from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, suite, test } from "node:test";
 import { WebSocket as UndiciWebSocket } from "undici";
@@ -576,6 +578,28 @@ suite("a run that is told to end", { concurrency: 3 }, () => {
       await waitFor("the app to hear of it", () => way.app.closings.length === 1);
       assert.equal(await ending?.exited(), 0);
     });
+  }
+});
+
+test("over a Unix socket, with CORS, it is the same, and a reset, which no such socket knows, is an end", async (t) => {
+  // The path of a socket is short.
+  const folder = mkdtempSync(join(tmpdir(), "or-"));
+  t.after(() => {
+    rmSync(folder, { recursive: true, force: true });
+  });
+  const app = await startUpgradeApp(t);
+  const flags = ["--unix-domain-socket", folder, "--allowed-origins", "*"];
+  await startBeside(t, "callee", app.port, { home: ownHome(t), flags });
+  const path = join(folder, "dapr-callee-http.socket");
+  for (let round = 0; round < 2; round++) {
+    const webSocket = await openWebSocket(t, `ws+unix:${path}:${at("/ws")}`);
+    await echoed(webSocket, 100);
+    const raw = net.connect({ path });
+    t.after(() => raw.destroy());
+    raw.write(asking(at("/raw")));
+    assert.match(String((await once(raw, "data"))[0]), /^HTTP\/1\.1 101 /);
+    app.raw[round]?.socket.resetAndDestroy();
+    await once(raw, "close");
   }
 });
 
