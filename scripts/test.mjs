@@ -6,7 +6,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 // What the tests start besides Node, and the Debian package that has it.
-const PROGRAMS = { python3: "python3", go: "golang-go", curl: "curl", openssl: "openssl" };
+const PROGRAMS = {
+  python3: "python3",
+  go: "golang-go",
+  curl: "curl",
+  openssl: "openssl",
+  nghttp: "nghttp2-client",
+};
 
 // What goes over HTTP must go the same way through Node's own, which our codec hands uncommon connections to.
 const TWICE = [
@@ -25,7 +31,9 @@ const TWICE = [
     "signals",
     "streaming",
     "tokens",
+    "trailers",
     "unix-sockets",
+    "upgrade",
   ].map((name) => `test/integration/${name}.test.ts`),
 ];
 

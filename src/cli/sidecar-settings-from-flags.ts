@@ -53,6 +53,7 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     internalListenAddress: unbracketed(
       flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
     ),
+    apiHttp2: !isTruthy(env["DAPR_HTTP_DISABLE_H2C"]),
     maxBodyBytes: sizeOf(flags, "max-body-size", "dapr-http-max-request-size", 2 ** 20),
     readBufferBytes: readBufferBytes(flags),
     gracefulShutdownMs: (graceSeconds < 0 ? DEFAULT_GRACE_SECONDS : graceSeconds) * 1000,
@@ -119,6 +120,11 @@ function parts(text: string): string[] {
 export function socketFolderFrom(flags: FlagValues): string | undefined {
   const folder = flags.text("unix-domain-socket") ?? "";
   return folder === "" ? undefined : resolve(folder);
+}
+
+/** As daprd reads a switch in the environment. */
+function isTruthy(text = ""): boolean {
+  return /^\s*(?:y|yes|true|t|on|1)\s*$/i.test(text);
 }
 
 /** An IPv6 address as sockets want it; people write it as URLs do. */

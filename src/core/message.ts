@@ -1,4 +1,4 @@
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import type { CallSignal } from "./call-signal.ts";
 import type { RawHeaders } from "./raw-headers.ts";
 
@@ -26,6 +26,11 @@ export interface RequestMessage {
   readonly contentLength: number | undefined;
   /** Fires when nobody waits for the answer any more. Whoever does work for this message stops then. */
   readonly signal: CallSignal;
+  /**
+   * The protocols that the sender would go on with on this connection, as its `Upgrade` header names them (RFC 9110 7.8);
+   * the request has no body then. Absent from ordinary requests, which pay nothing for it.
+   */
+  readonly upgrade?: string;
 }
 
 export interface ResponseMessage {
@@ -34,9 +39,25 @@ export interface ResponseMessage {
   readonly headers: RawHeaders;
   /** Whoever receives the message consumes or destroys it: a connection and a concurrency slot hang on it. */
   readonly body: Body;
+  /** Of a {@link SwitchedAnswer} alone: the protocol that was chosen. */
+  readonly upgrade?: string;
+}
+
+/** The sender has gone over to a protocol that the request asked for. */
+export interface SwitchedAnswer extends ResponseMessage {
+  readonly status: 101;
+  readonly upgrade: string;
+  /** The connection from now on, what came together with the head included. Each half of it may end by itself. */
+  readonly body: Duplex;
+}
+
+export function isSwitched(response: Pick<ResponseMessage, "upgrade">): response is SwitchedAnswer {
+  return response.upgrade !== undefined;
 }
 
 /** The same answer under other headers. Written out, because a spread of an object is dear on a path this hot. */
-export function withHeaders({ status, statusText, body }: ResponseMessage, headers: RawHeaders): ResponseMessage {
+export function withHeaders(response: ResponseMessage, headers: RawHeaders): ResponseMessage {
+  if (isSwitched(response)) return { ...response, headers };
+  const { status, statusText, body } = response;
   return { status, statusText, headers, body };
 }

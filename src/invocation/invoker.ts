@@ -31,6 +31,8 @@ export interface Invocation {
   readonly body: Body;
   readonly contentLength: number | undefined;
   readonly signal: CallSignal;
+  /** As of the message. */
+  readonly upgrade?: string;
 }
 
 export interface InvokerParts {
@@ -187,7 +189,7 @@ export class Invoker {
 function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
   const headers = requestHeadersFromApp(invocation.headers);
   addTraceHeaders(headers, invocation.trace);
-  return {
+  const request: RequestMessage = {
     method: toDaprVerb(invocation.method),
     path: path.wire,
     query: invocation.query,
@@ -196,6 +198,8 @@ function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
     contentLength: invocation.contentLength,
     signal: invocation.signal,
   };
+  const { upgrade } = invocation;
+  return upgrade === undefined ? request : { ...request, upgrade };
 }
 
 // common.v1.HTTPExtension.Verb without NONE and CONNECT, which daprd refuses.

@@ -35,6 +35,8 @@ export interface SidecarSettings {
   /** Whose pages browsers may let call the HTTP API, `*` for all; empty: CORS is left to the apps. */
   readonly allowedOrigins: readonly string[];
   readonly internalListenAddress: string;
+  /** HTTP/2 without TLS on the API port; false where `DAPR_HTTP_DISABLE_H2C` says so. */
+  readonly apiHttp2: boolean;
   readonly maxBodyBytes: number;
   readonly readBufferBytes: number;
   /** How long calls that run may go on once the sidecar is told to stop. */

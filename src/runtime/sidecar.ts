@@ -235,6 +235,7 @@ export class Sidecar {
       controlTokens: new ApiTokens([this.#controlToken]),
       allowedOrigins: settings.allowedOrigins,
       codec,
+      http2: settings.apiHttp2,
       readBufferBytes: settings.readBufferBytes,
       log,
     });

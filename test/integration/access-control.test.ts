@@ -4,8 +4,9 @@ import { Readable } from "node:stream";
 import { describe, type TestContext, test } from "node:test";
 import { listApps, startOutrigger } from "../support/outrigger.ts";
 import { folderWith, ownHome, startBeside, whenReady } from "../support/processes.ts";
-import { answersUntilClosed } from "../support/raw-http.ts";
+import { answersUntilClosed, RawConnection } from "../support/raw-http.ts";
 import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";
+import { startUpgradeApp } from "../support/upgrade-app.ts";
 
 /** `spec.accessControl`: who may call what of an app, over both hops. */
 
@@ -116,6 +117,21 @@ const DISGUISES: [path: string, operation: string][] = [
 ];
 
 describe("access control", { concurrency: 3, timeout: 240_000 }, () => {
+  test("an upgrade is judged as any call is, over both hops", async (t) => {
+    const [home, app] = [ownHome(t), await startUpgradeApp(t)];
+    const apps = [{ appID: "vault", appPort: app.port, configFilePath: "vault.yaml" }, { appID: "shop" }];
+    const { apiOf } = await startTogether(t, home, apps, { "vault.yaml": VAULT });
+    const headers = ["Connection: Upgrade", "Upgrade: raw/1"];
+    const denied = await send(t, apiOf("shop"), "vault", "/x/%2e%2e/admin", { headers });
+    assert.deepEqual([denied.status, denied.body], [403, deniedBody("vault", SHOP, "admin")]);
+    const { api } = await startBeside(t, "elsewhere", undefined, { home });
+    assert.equal((await send(t, api, "vault", "/raw", { headers })).status, 403);
+    assert.deepEqual(app.asked, []);
+    const allowed = await RawConnection.open(t, Number(new URL(apiOf("shop")).port));
+    allowed.write(`GET /v1.0/invoke/vault/method/raw HTTP/1.1\r\nHost: x\r\n${headers.join("\r\n")}\r\n\r\n`);
+    await allowed.waitForText(/^HTTP\/1\.1 101 /);
+  });
+
   test("between apps of one process, the policy of the caller decides, by path and verb", async (t) => {
     const [home, app] = [ownHome(t), await startInTestApp(t)];
     const apps = [

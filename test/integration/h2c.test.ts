@@ -22,7 +22,7 @@ import { startInTestApp } from "../support/raw-http-app.ts";
 import { waitFor } from "../support/wait.ts";
 
 /**
- * HTTP/2 without TLS on the API port, for clients that know beforehand that it is spoken. The same calls, rules and
+ * HTTP/2 without TLS on the API port, for clients that know beforehand that it is spoken or ask for it. The same calls, rules and
  * answers as over HTTP/1.1.
  */
 
@@ -327,13 +327,137 @@ suite("through two processes", () => {
     assert.equal(stdout, "8388608");
   });
 
-  test("Upgrade: h2c, which HTTP/2 has given up, is answered as HTTP/1.1", async () => {
+  test("curl, which asks by Upgrade: h2c, gets HTTP/2 for the request that asks and for those that follow", async () => {
     const url = `${places.api}${at("/echo")}`;
-    const { stdout } = await curl(["--http2", "-w", " %{http_version}", url]);
-    const [json = "", version] = stdout.split(/ (?=[\d.]+$)/);
-    assert.equal(version, "1.1");
-    const names = (JSON.parse(json) as Echo).headers.map(([name]) => name.toLowerCase());
-    assert.ok(!names.includes("upgrade") && !names.includes("http2-settings"), names.join());
+    const form = "\n%{http_version} %{http_code} %{num_connects}\n";
+    const { stdout } = await curl(["--http2", "-w", form, url, url]);
+    const [first = "", firstSum, second = "", secondSum] = stdout.split("\n");
+    assert.deepEqual([firstSum, secondSum], ["2 200 1", "2 200 0"]);
+    for (const json of [first, second]) {
+      const { method, headers } = JSON.parse(json) as Echo;
+      const names = headers.map(([name]) => name.toLowerCase());
+      assert.deepEqual([method, names.filter((name) => /^(?:upgrade|http2-settings|:.*)$/.test(name))], ["GET", []]);
+    }
+    const head = await curl(["--http2", "-I", `${places.api}${at("/status/404")}`]);
+    assert.match(head.stdout, /^HTTP\/1\.1 101 [^]*\r\nHTTP\/2 404/);
+    const big = `${places.api}${at("/download?bytes=8388608")}`;
+    const { stdout: size } = await curl(["--http2", "-o", "/dev/null", "-w", "%{http_version} %{size_download}", big]);
+    assert.equal(size, "2 8388608");
+  });
+
+  test("a request with a body is answered in HTTP/1.1, whatever it asks for", async () => {
+    const form = ["-w", " %{http_version} %{http_code}", "--data-binary", "@-"];
+    for (const framing of [[], ["-H", "Transfer-Encoding: chunked"]]) {
+      const { stdout } = await curl(["--http2", ...form, ...framing, `${places.api}${at("/upload")}`]);
+      const sha256 = createHash("sha256").update("abc").digest("hex");
+      assert.equal(stdout, `${JSON.stringify({ bytes: 3, sha256 })} 1.1 200`);
+    }
+  });
+
+  test("nghttp, which asks by Upgrade: h2c, is served on stream 1 and on others", async () => {
+    const url = `${places.api}${at("/status/202")}`;
+    const { stdout } = await promisify(execFile)("nghttp", ["-uv", "--no-dep", url, `${url}?2`, `${url}?3`]);
+    assert.match(stdout, /HTTP Upgrade success/);
+    const statuses = [...stdout.matchAll(/recv \(stream_id=(\d+)\) :status: (\d+)/g)].map(([, id, status]) => [
+      id,
+      status,
+    ]);
+    assert.deepEqual(
+      statuses.map(([, status]) => status),
+      ["202", "202", "202"],
+      stdout,
+    );
+    assert.deepEqual(statuses.map(([id]) => id).sort()[0], "1");
+    const goaways = [...stdout.matchAll(/GOAWAY[^]*?error_code=(\w+)/g)].map(([, code]) => code);
+    assert.deepEqual(
+      goaways.filter((code) => code !== "NO_ERROR"),
+      [],
+      stdout,
+    );
+  });
+
+  test("an Upgrade: h2c that is not as it has to be is answered in HTTP/1.1, and the connection goes on", async (t) => {
+    const { port } = new URL(places.api);
+    const line = `GET ${at("/status/200")} HTTP/1.1\r\nHost: x\r\n`;
+    const settings = "HTTP2-Settings: AAMAAABk\r\n";
+    const both = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n";
+    for (const headers of [
+      both,
+      `${both}${settings}${settings}`,
+      `${both}HTTP2-Settings: AAMAAAB\r\n`,
+      `${both}HTTP2-Settings: AAMAAA*k\r\n`,
+      `${both}HTTP2-Settings: AAMAAABkA\r\n`,
+      `Connection: Upgrade\r\nUpgrade: h2c\r\n${settings}`,
+      `Upgrade: h2c\r\n${settings}`,
+    ]) {
+      const behind = `${line}Connection: close\r\n\r\n`;
+      const answers = await answersUntilClosed(t, Number(port), `${line}${headers}\r\n${behind}`);
+      assert.deepEqual(
+        answers.map(({ status }) => status),
+        [200, 200],
+        headers,
+      );
+    }
+  });
+
+  test("what HTTP/1.1 refuses is refused, though it asks for h2c", async (t) => {
+    const { port } = new URL(places.api);
+    const asks = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    for (const [start, status] of [
+      [`GET ${at("/echo")}#x HTTP/1.1\r\nHost: x\r\n`, 400],
+      [`GET ${at("/echo")} HTTP/1.1\r\nHost: x\r\nHost: y\r\n`, 400],
+      [`GET ${at("/echo")} HTTP/1.1\r\n`, 400],
+      [`GET ${at("/echo")}\xe9 HTTP/1.1\r\nHost: x\r\n`, 400],
+      [`FOO ${at("/echo")} HTTP/1.1\r\nHost: x\r\n`, 400],
+      [`GET ${at("/echo")} HTTP/1.1\r\nHost: x\r\nX: ${"x".repeat(20_000)}\r\n`, 431],
+    ] as const) {
+      const connection = await RawConnection.open(t, Number(port));
+      connection.write(`${start}${asks}\r\n`);
+      await connection.waitUntil("an answer", () => connection.received.length > 0);
+      assert.match(connection.received, new RegExp(`^HTTP/1\\.1 ${status} `));
+      connection.destroy();
+    }
+  });
+
+  test("what the request says of the HTTP/2 connection holds, and may come in any pieces", async (t) => {
+    const { port } = new URL(places.api);
+    // SETTINGS_INITIAL_WINDOW_SIZE of 5.
+    const asks = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAQAAAAF\r\n";
+    const head = `GET ${at("/download?bytes=12")} HTTP/1.1\r\nHost: x\r\n${asks}\r\n`;
+    for (const size of [1, 7, 24, 33, 1000]) {
+      const connection = await RawConnection.open(t, Number(port));
+      connection.write(head);
+      await connection.waitForText(/^HTTP\/1\.1 101 [^]*\r\n\r\n/);
+      const bytes = `${PREFACE}${frame(4, 0, 0, "")}`;
+      for (let start = 0; start < bytes.length; start += size) {
+        connection.write(bytes.slice(start, start + size));
+        await turn();
+      }
+      // DATA of five bytes on stream 1, and no more until there is room.
+      await connection.waitForText(/\0\0\x05\0\0\0\0\0\x01/);
+      connection.write(frame(6, 0, 0, "12345678"));
+      await connection.waitForText(/12345678/);
+      assert.doesNotMatch(connection.received, /\0\0\x07\0[\0\x01]\0\0\0\x01/);
+      connection.write(frame(8, 0, 1, "\0\0\0\x07"));
+      await connection.waitForText(/\0\0\x07\0[\0\x01]\0\0\0\x01/);
+      // One acknowledgement, for the one SETTINGS frame that the client knows of.
+      assert.equal(connection.received.split("\0\0\0\x04\x01\0\0\0\0").length, 2);
+      connection.destroy();
+    }
+  });
+
+  test("what is no HTTP/2 behind the answer to Upgrade: h2c ends its connection, and nothing else", async (t) => {
+    const { port } = new URL(places.api);
+    const asks = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n";
+    for (const behind of ["GET / HTTP/1.1\r\n\r\n", `${PREFACE}${frame(1, 5, 1, get(at("/status/200")))}`, ""]) {
+      const connection = await RawConnection.open(t, Number(port));
+      connection.write(`GET ${at("/status/200")} HTTP/1.1\r\nHost: x\r\n${asks}\r\n`);
+      await connection.waitForText(/^HTTP\/1\.1 101 [^]*\r\n\r\n/);
+      connection.write(behind);
+      connection.end();
+      assert.doesNotMatch(await connection.waitForClose(), /status/);
+    }
+    assert.equal((await callH2(await connect(t), { path: at("/status/200") })).status, 200);
   });
 
   test("the preface may come in any pieces", async (t) => {
@@ -557,6 +681,24 @@ test("a connection that Node has given up, and whose client has left, is ended, 
   await waitFor("pings", () => pings > 20);
   exchanges.at(-1)?.answer({ status: 200, statusText: "", headers: [], body: Buffer.from("late") });
   assert.equal((await answerOf(stream)).body.toString(), "late");
+});
+
+test("where DAPR_HTTP_DISABLE_H2C says so, HTTP/2 is not spoken", async (t) => {
+  const app = await startInTestApp(t);
+  for (const [value, version] of [
+    ["TRUE", "1.1"],
+    ["1", "1.1"],
+    ["false", "2"],
+  ] as const) {
+    const env = { DAPR_HTTP_DISABLE_H2C: value };
+    const { api } = await startBeside(t, "callee", app.port, { home: ownHome(t), env });
+    const { stdout } = await curl(["--http2", "-w", " %{http_version}", `${api}${at("/x")}`]);
+    assert.equal(stdout, `ok ${version}`, value);
+    const connection = await RawConnection.open(t, Number(new URL(api).port));
+    connection.write(`${PREFACE}${frame(4, 0, 0, "")}`);
+    await connection.waitUntil("an answer", () => connection.received.length > 0);
+    assert.equal(connection.received.startsWith("HTTP/1.1 400 "), version === "1.1", value);
+  }
 });
 
 test("the internal port does not speak HTTP/2 yet, and says so", async (t) => {

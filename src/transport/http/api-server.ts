@@ -8,7 +8,7 @@ import { type ApiRequest, routingPath, splitRequestTarget, traceHeadersOf } from
 import { CorsExchange, CorsPolicy } from "./cors.ts";
 import { answerError, answerPlainError } from "./error-answer.ts";
 import type { HttpExchange } from "./http-exchange.ts";
-import { type HttpCodec, HttpListener } from "./http-listener.ts";
+import { type Http2Connections, type HttpCodec, type HttpConnectionsOwner, HttpListener } from "./http-listener.ts";
 import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
@@ -26,6 +26,8 @@ export interface ApiServerParts {
   /** As {@link CorsPolicy} takes them; empty for no CORS at all. */
   readonly allowedOrigins: readonly string[];
   readonly codec: HttpCodec;
+  /** Whether HTTP/2 is spoken, without TLS. */
+  readonly http2: boolean;
   readonly readBufferBytes: number;
   readonly log: Logger;
 }
@@ -65,7 +67,7 @@ export class ApiServer {
       readBufferBytes: parts.readBufferBytes,
       log: parts.log,
       handle: (exchange) => this.#handle(exchange),
-      http2: async (owner) => new (await import("./http2-server.ts")).Http2Server(owner),
+      ...(parts.http2 ? { http2: speakHttp2 } : {}),
     });
   }
 
@@ -116,6 +118,10 @@ export class ApiServer {
     }
     return this.#routes.get(key) ?? ((request) => invoke(invocation, request));
   }
+}
+
+async function speakHttp2(owner: HttpConnectionsOwner): Promise<Http2Connections> {
+  return new (await import("./http2-server.ts")).Http2Server(owner);
 }
 
 function decodeKey(raw: string): string {

@@ -105,6 +105,10 @@ export class CorsExchange implements HttpExchange {
     return this.#inner.signal;
   }
 
+  get upgrade(): string | undefined {
+    return this.#inner.upgrade;
+  }
+
   get isAnswerable(): boolean {
     return this.#inner.isAnswerable;
   }

@@ -17,6 +17,8 @@ export interface HttpExchange {
   readonly contentLength: number | undefined;
   /** Fires when the client goes away before the answer is complete. */
   readonly signal: CallSignal;
+  /** The protocols that the client would go on with, where it asks for any and we can. It has sent no body then. */
+  readonly upgrade?: string | undefined;
   /** False once an answer has begun, or there is nobody left to answer. */
   readonly isAnswerable: boolean;
   /**
@@ -32,7 +34,8 @@ export interface HttpExchange {
    */
   streamBody(maxBytes: number): Readable;
   /**
-   * Answers, once. The body is framed as its type and `Content-Length` demand; where a stream breaks, so does the
+   * Answers, once. Where the answer switches protocols, both connections are joined; that is given only where the client
+   * asked for it. The body is framed as its type and `Content-Length` demand; where a stream breaks, so does the
    * connection, for the client must never see an end that looks like one.
    *
    * @throws {BrokenAnswer} where the body has broken already.
@@ -50,6 +53,8 @@ export interface HttpAnswer {
   /** End-to-end headers only. */
   readonly headers: RawHeaders;
   readonly body: Body;
+  /** As of the message. */
+  readonly upgrade?: string;
 }
 
 /** What was to be answered had broken before it could begin: whoever handles the request can still say so. */

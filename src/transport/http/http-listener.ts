@@ -9,9 +9,11 @@ import { type ConnectionOwner, type RefusalStatus, ServerConnection } from "../h
 import { reasonPhrase } from "../http1/status-line.ts";
 import { listen } from "../listen.ts";
 import { listenOnSocket } from "../unix-socket.ts";
+import { h2cRequestFrom, withFirstRequest } from "./h2c-upgrade.ts";
 import type { HttpExchange } from "./http-exchange.ts";
-import { type Beginning, isHttp2Preface, peekAtPreface } from "./http2-preface.ts";
-import { NodeExchange, type NodeExchangeOwner } from "./node-exchange.ts";
+import { type Beginning, isHttp2Preface, peekAtPreface, readBeginning } from "./http2-preface.ts";
+import { NodeExchange, type NodeExchangeOwner, upgradeExchange } from "./node-exchange.ts";
+import { upgradeAskedBy, withoutUpgrade } from "./node-upgrade.ts";
 
 /**
  * Strict HTTP/1.1 servers: one set of refusals for the API port and the peer port. Connections begin with our own codec
@@ -272,6 +274,9 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
     server.on("clientError", (error: NodeJS.ErrnoException, socket) => {
       this.#refuseWithNode(error, socket);
     });
+    server.on("upgrade", (request, _socket, unread) => {
+      this.#upgradeWithNode(request, unread);
+    });
     server.on("connect", (_request, socket) => {
       // From here on Node leaves the socket, and its errors, to us.
       socket.on("error", () => undefined);
@@ -291,6 +296,61 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
       return;
     }
     this.begin(new NodeExchange(request, response, expectsContinue, this));
+  }
+
+  /** Node reads no more of the connection, and leaves its errors to us. */
+  #upgradeWithNode(request: http.IncomingMessage, unread: Buffer): void {
+    const { socket } = request;
+    const earlier = answerOn(socket);
+    if (earlier != null) {
+      this.#upgradeBehind(earlier, request, unread);
+      return;
+    }
+    // The earlier answer was the last of its connection, or broke.
+    if (!socket.writable) return;
+    socket.on("error", ignore);
+    const reason = whyRefused(request);
+    const asked = upgradeAskedBy(request);
+    if (reason !== undefined) this.#cutWith(socket, 400, reason);
+    else if (asked?.to === "others") this.begin(upgradeExchange(request, asked.protocols, unread, this));
+    else if (asked === undefined || !this.#upgradedToHttp2(request, unread)) {
+      socket.off("error", ignore);
+      socket.unshift(Buffer.concat([withoutUpgrade(request), unread]));
+      this.#node.emit("connection", socket);
+    }
+  }
+
+  /** Pipelined behind a request that is still being answered, which Node tells no more that its socket takes more. */
+  #upgradeBehind(earlier: http.ServerResponse, request: http.IncomingMessage, unread: Buffer): void {
+    const { socket } = request;
+    const drained = (): void => {
+      earlier.emit("drain");
+    };
+    socket.on("error", ignore).on("drain", drained);
+    earlier.once("close", () => {
+      socket.off("error", ignore).off("drain", drained);
+      this.#upgradeWithNode(request, unread);
+    });
+  }
+
+  /** False where the client is not to have its upgrade. */
+  #upgradedToHttp2(request: http.IncomingMessage, unread: Buffer): boolean {
+    const first = this.#options.http2 === undefined || this.#closing ? undefined : h2cRequestFrom(request);
+    if (first === undefined) return false;
+    const { socket } = request;
+    if (unread.length > 0) socket.unshift(unread);
+    socket.write(`HTTP/1.1 101 ${reasonPhrase(101, "")}\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);
+    const isEnough = (begun: Buffer): boolean => withFirstRequest(first, begun) !== undefined;
+    readBeginning(socket, HEADERS_TIMEOUT_S * 1000, isEnough, (begun) => {
+      const shown = typeof begun === "string" ? undefined : withFirstRequest(first, begun);
+      if (shown === undefined) {
+        socket.destroy();
+        return;
+      }
+      socket.unshift(shown);
+      void this.#handToHttp2(socket);
+    });
+    return true;
   }
 
   #refuseWithNode(error: NodeJS.ErrnoException, socket: Duplex): void {
@@ -360,8 +420,13 @@ function countOf(rawHeaders: readonly string[], name: string): number {
  * answer has begun, or one that arrived whole and is still being worked on.
  */
 function isOwedAnotherAnswer(socket: Duplex): boolean {
-  const answering = (socket as Duplex & { _httpMessage?: http.ServerResponse | null })._httpMessage;
+  const answering = answerOn(socket);
   return answering != null && (answering.headersSent || answering.req.complete);
+}
+
+/** The answer to the request that is being answered, if any is. */
+function answerOn(socket: Duplex): http.ServerResponse | null | undefined {
+  return (socket as Duplex & { _httpMessage?: http.ServerResponse | null })._httpMessage;
 }
 
 function ignore(): void {

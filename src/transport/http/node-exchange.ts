@@ -1,9 +1,12 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
+import { type IncomingMessage, ServerResponse } from "node:http";
 import { Readable } from "node:stream";
 import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
+import { isSwitched, type SwitchedAnswer } from "../../core/message.ts";
 import { withoutHeaders } from "../../core/raw-headers.ts";
 import { limited } from "../body-limit.ts";
+import { headerLine } from "../http1/message-writer.ts";
 import { reasonPhrase } from "../http1/status-line.ts";
+import { joinConnections } from "../join-connections.ts";
 import {
   BrokenAnswer,
   HALF_CLOSED_PATIENCE_MS,
@@ -20,16 +23,52 @@ export interface NodeExchangeOwner {
   ended(): void;
 }
 
+/** An exchange with a client that asks for other protocols, on a socket that Node has let go of for that. */
+export function upgradeExchange(
+  request: IncomingMessage,
+  upgrade: string,
+  unread: Buffer,
+  owner: NodeExchangeOwner,
+): NodeExchange {
+  const { socket } = request;
+  if (unread.length > 0) socket.unshift(unread);
+  // Where the answer is an ordinary one, what Node does elsewhere is done here: no request follows on this connection.
+  const response = new ServerResponse(request);
+  response.assignSocket(socket);
+  socket.on("drain", () => response.emit("drain"));
+  response.once("finish", () => {
+    response.detachSocket(socket);
+    response.emit("close");
+    const tooLong = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once("close", () => {
+      clearTimeout(tooLong);
+    });
+    socket.end();
+    socket.resume();
+  });
+  return new NodeExchange(request, response, false, owner, upgrade);
+}
+
 /** An exchange on a connection that Node's own HTTP/1 server reads and writes. */
 export class NodeExchange implements HttpExchange {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #owner: NodeExchangeOwner;
   readonly #gone = new CallAbort();
+  readonly upgrade?: string;
   #expectsContinue: boolean;
+  #isSwitched = false;
   #patience: NodeJS.Timeout | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, expectsContinue: boolean, owner: NodeExchangeOwner) {
+  /** @param upgrade the protocols that the client asks for, on a socket that Node has let go of. */
+  constructor(
+    request: IncomingMessage,
+    response: ServerResponse,
+    expectsContinue: boolean,
+    owner: NodeExchangeOwner,
+    upgrade?: string,
+  ) {
+    if (upgrade !== undefined) this.upgrade = upgrade;
     this.#request = request;
     this.#response = response;
     this.#expectsContinue = expectsContinue;
@@ -62,7 +101,7 @@ export class NodeExchange implements HttpExchange {
   }
 
   get isAnswerable(): boolean {
-    return !this.#response.headersSent && !this.#response.destroyed && !this.signal.aborted;
+    return !this.#isSwitched && !this.#response.headersSent && !this.#response.destroyed && !this.signal.aborted;
   }
 
   async readBody(): Promise<Uint8Array> {
@@ -78,7 +117,12 @@ export class NodeExchange implements HttpExchange {
     return limited(this.#request, maxBytes);
   }
 
-  answer({ status, statusText, headers, body }: HttpAnswer): void {
+  answer(answer: HttpAnswer): void {
+    if (isSwitched(answer)) {
+      this.#switch(answer);
+      return;
+    }
+    const { status, statusText, headers, body } = answer;
     const response = this.#response;
     if (body instanceof Readable && body.errored !== null) throw new BrokenAnswer(body.errored);
     this.#lingerAfter();
@@ -113,9 +157,35 @@ export class NodeExchange implements HttpExchange {
     }
     // A client that waited to be invited may send its body or not: what comes next could be either.
     // And one that has closed its half will send no other request.
-    const isLast = this.#expectsContinue || this.#request.socket.readableEnded;
+    // Nor will Node read another on a socket that it has let go of.
+    const isLast = this.#expectsContinue || this.#request.socket.readableEnded || this.upgrade !== undefined;
     if (this.#owner.isClosing || isLast) all.push("Connection", "close");
     return all;
+  }
+
+  /** @throws {Error} where a header cannot be written. The connection to the app is given up then. */
+  #switch({ headers, upgrade, body }: SwitchedAnswer): void {
+    const { socket } = this.#request;
+    if (!this.isAnswerable || socket.destroyed) {
+      body.destroy();
+      return;
+    }
+    try {
+      // RFC 9110 8.6: it has no length, whatever the app said.
+      const kept = withoutHeaders(headers, (name) => name === "content-length");
+      kept.push("Connection", "Upgrade", "Upgrade", upgrade);
+      let head = `HTTP/1.1 101 ${reasonPhrase(101, "")}\r\n`;
+      for (let i = 0; i < kept.length; i += 2) head += headerLine(kept[i] ?? "", kept[i + 1] ?? "");
+      socket.write(`${head}\r\n`, "latin1");
+    } catch (error) {
+      body.destroy();
+      throw error;
+    }
+    this.#isSwitched = true;
+    clearTimeout(this.#patience);
+    socket.off("end", this.#clientEnded);
+    this.#response.detachSocket(socket);
+    joinConnections(socket, body);
   }
 
   #relay(body: Readable): void {
@@ -189,7 +259,8 @@ export class NodeExchange implements HttpExchange {
     socket.off("end", this.#clientEnded);
     this.#response.off("close", this.#end);
     clearTimeout(this.#patience);
-    if (!this.#response.writableFinished) this.#gone.abort(new Error("the caller closed its connection"));
+    if (!this.#isSwitched && !this.#response.writableFinished)
+      this.#gone.abort(new Error("the caller closed its connection"));
     this.#owner.ended();
   };
 }

@@ -38,9 +38,10 @@ export class PeerClient implements PeerCaller {
   }
 
   async call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const { method, path, query, body, contentLength, signal } = request;
+    const { method, path, query, body, contentLength, signal, upgrade } = request;
     const headers = [...request.headers, TARGET_HEADER, qualifiedName(instance.app)];
-    const response = await this.#send(instance, { method, path, query, headers, body, contentLength, signal });
+    const sent = { method, path, query, headers, body, contentLength, signal };
+    const response = await this.#send(instance, upgrade === undefined ? sent : { ...sent, upgrade });
     const error = headerValue(response.headers, ERROR_HEADER);
     // As the callee's sidecar prepared them, but for what its connection said of itself.
     if (error === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
@@ -60,9 +61,15 @@ export class PeerClient implements PeerCaller {
       return await this.#upstreamFor(instance).send(request);
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
-      throw new CallError("Unavailable", `cannot reach the sidecar of ${instance.app.id} at ${error.message}`, {
-        cause: error,
-      });
+      // What a peer may have begun to do with a connection that was to change its protocol is not asked for twice.
+      const isFinal = request.upgrade !== undefined && !error.neverConnected;
+      throw new CallError(
+        isFinal ? "Internal" : "Unavailable",
+        `cannot reach the sidecar of ${instance.app.id} at ${error.message}`,
+        {
+          cause: error,
+        },
+      );
     }
   }
 

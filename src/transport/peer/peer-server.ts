@@ -75,11 +75,13 @@ export class PeerServer {
     }
     const body = await requestBodyOf(exchange, NO_LIMIT);
     const headers = requestHeadersFromPeer(rawHeaders);
+    const request = { method, path: place.path, query: place.query, headers, body, contentLength, signal };
+    const { upgrade } = exchange;
     return {
       caller: callerOf(headers),
       // Only the certificate of mTLS could prove it.
       identity: undefined,
-      request: { method, path: place.path, query: place.query, headers, body, contentLength, signal },
+      request: upgrade === undefined ? request : { ...request, upgrade },
     };
   }
 

@@ -1,11 +1,15 @@
 import net, { type Socket } from "node:net";
 import type { ReadyEvent } from "../http1/client-connection.ts";
+import { type NodeWire, plainWire } from "./node-upstream.ts";
+import type { UpstreamOptions } from "./upstream.ts";
 
 /** Opens the connections of our own codec. */
 export interface Dialer {
   readonly readyEvent: ReadyEvent;
   /** @param receive given what arrives; the bytes are the dialer's again when it returns. */
   dial(receive: (bytes: Buffer) => void): Socket;
+  /** The same way for Node's HTTP, which knows what our codec does not. */
+  nodeWire(): NodeWire;
 }
 
 // Every connection's next bytes, for as long as it takes to act on them: a read that allocates costs more than the copy
@@ -15,12 +19,14 @@ const ARRIVING = Buffer.allocUnsafeSlow(64 * 1024);
 /** Connections without TLS. */
 export class PlainDialer implements Dialer {
   readonly readyEvent = "connect";
-  readonly #host: string;
-  readonly #port: number;
+  readonly #options: UpstreamOptions;
 
-  constructor({ host, port }: { readonly host: string; readonly port: number }) {
-    this.#host = host;
-    this.#port = port;
+  constructor(options: UpstreamOptions) {
+    this.#options = options;
+  }
+
+  nodeWire(): NodeWire {
+    return plainWire(this.#options);
   }
 
   dial(receive: (bytes: Buffer) => void): Socket {
@@ -31,6 +37,7 @@ export class PlainDialer implements Dialer {
         return true;
       },
     };
-    return net.connect({ host: this.#host, port: this.#port, noDelay: true, onread });
+    const { host, port } = this.#options;
+    return net.connect({ host, port, noDelay: true, onread });
   }
 }

@@ -5,6 +5,7 @@ import { ClientConnection, type ClientConnectionOwner, type ClientExchange } fro
 import { headerLine } from "../http1/message-writer.ts";
 import type { Dialer } from "./dialer.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
+import { NodeUpstream } from "./node-upstream.ts";
 import {
   authorityOf,
   explainFailure,
@@ -14,6 +15,7 @@ import {
   mayBeSentAgain,
   originOf,
   type Upstream,
+  UpstreamError,
   type UpstreamOptions,
 } from "./upstream.ts";
 
@@ -32,6 +34,8 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   readonly #waiting: Exchange[] = [];
   #sweep: NodeJS.Timeout | undefined;
   #destroyed = false;
+  /** For what our own codec does not know: changes of protocol. */
+  #node: NodeUpstream | undefined;
 
   constructor(options: UpstreamOptions, malformed: MalformedAnswers, dialer: Dialer) {
     this.#options = options;
@@ -43,6 +47,7 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   }
 
   async send(request: RequestMessage): Promise<ResponseMessage> {
+    if (request.upgrade !== undefined) return this.#sendWithNode(request);
     const head = this.#headOf(request);
     const first = new Exchange(request, head);
     try {
@@ -62,8 +67,15 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   destroy(): void {
     this.#destroyed = true;
     clearInterval(this.#sweep);
+    this.#node?.destroy();
     for (const exchange of this.#waiting.splice(0)) exchange.failed(new Error("the sidecar is ending"));
     for (const connection of this.#connections) connection.destroy();
+  }
+
+  #sendWithNode(request: RequestMessage): Promise<ResponseMessage> {
+    if (this.#destroyed) throw new UpstreamError("other", `${this.origin}: the sidecar is ending`);
+    this.#node ??= new NodeUpstream(this.#options, this.#malformed, this.#dialer.nodeWire());
+    return this.#node.send(request);
   }
 
   /** Takes a connection, or a place in the queue for one. */

@@ -1,8 +1,8 @@
 import http from "node:http";
-import type { Socket } from "node:net";
+import net, { type Socket } from "node:net";
 import { Readable } from "node:stream";
 import { abortReason } from "../../core/call-signal.ts";
-import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
+import type { RequestMessage, ResponseMessage, SwitchedAnswer } from "../../core/message.ts";
 import { CONNECT_TIMEOUT_MS, MAX_INTERIM_ANSWERS, type ReadyEvent } from "../http1/client-connection.ts";
 import { foreignAnswer, MalformedMessage } from "../http1/message-head.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
@@ -23,10 +23,21 @@ export interface NodeWire {
   readonly agent: http.Agent;
   readonly readyEvent: ReadyEvent;
   request(options: http.RequestOptions): http.ClientRequest;
+  /**
+   * A connection that no pool has, for one that may change its protocol: either side of what comes after HTTP may end
+   * its half and go on listening.
+   */
+  connect(): Socket;
 }
 
 export function plainWire(options: UpstreamOptions): NodeWire {
-  return { agent: new http.Agent(agentOptions(options)), readyEvent: "connect", request: http.request };
+  const { host, port } = options;
+  return {
+    agent: new http.Agent(agentOptions(options)),
+    readyEvent: "connect",
+    request: http.request,
+    connect: () => net.connect({ host, port, noDelay: true, allowHalfOpen: true }),
+  };
 }
 
 export function agentOptions({ maxConnections }: UpstreamOptions): http.AgentOptions {
@@ -55,6 +66,8 @@ export class NodeUpstream implements Upstream {
   readonly #shookHands = new WeakSet<Socket>();
   /** Idle connections, each with what listens for an answer to nothing. */
   readonly #idle = new WeakMap<Socket, () => void>();
+  /** Connections that may change, or have changed, their protocol. */
+  readonly #upgrading = new Set<Socket>();
 
   constructor(options: UpstreamOptions, malformed: MalformedAnswers, wire: NodeWire) {
     this.#options = options;
@@ -67,6 +80,8 @@ export class NodeUpstream implements Upstream {
   }
 
   async send(request: RequestMessage): Promise<ResponseMessage> {
+    // Once only: what the origin has begun to do with such a connection is not ours to know.
+    if (request.upgrade !== undefined) return this.#upgrade(request, request.upgrade);
     const first = this.#open(request);
     try {
       return await this.#answerTo(first, request);
@@ -82,6 +97,7 @@ export class NodeUpstream implements Upstream {
 
   destroy(): void {
     this.#wire.agent.destroy();
+    for (const socket of this.#upgrading) socket.destroy();
   }
 
   #answerTo(outgoing: http.ClientRequest, request: RequestMessage): Promise<ResponseMessage> {
@@ -92,6 +108,38 @@ export class NodeUpstream implements Upstream {
   #awaited(socket: Socket): ReadyEvent | undefined {
     if (this.#wire.readyEvent === "connect") return socket.connecting ? "connect" : undefined;
     return this.#shookHands.has(socket) ? undefined : "secureConnect";
+  }
+
+  async #upgrade(request: RequestMessage, protocols: string): Promise<ResponseMessage> {
+    const { host, port, maxHeaderBytes } = this.#options;
+    const { method, path, query } = request;
+    const headers = [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request)];
+    headers.push("Connection", "Upgrade", "Upgrade", protocols);
+    const outgoing = this.#wire.request({
+      // No agent's: whatever comes of it, it carries no other request.
+      createConnection: () => this.#connectToUpgrade(),
+      host,
+      port,
+      method,
+      path: query === undefined ? path : `${path}?${query}`,
+      headers,
+      maxHeaderSize: maxHeaderBytes,
+    });
+    outgoing.maxHeadersCount = 0;
+    try {
+      return await this.#answerTo(outgoing, request);
+    } catch (error) {
+      throw explainFailure(this.origin, request, error);
+    }
+  }
+
+  #connectToUpgrade(): Socket {
+    const socket = this.#wire.connect();
+    this.#upgrading.add(socket);
+    socket.once("close", () => {
+      this.#upgrading.delete(socket);
+    });
+    return socket;
   }
 
   /** Node throws away what an idle connection receives, and goes on to use it: the next request might get the rest. */
@@ -137,7 +185,7 @@ const KEPT = ["Connection", "keep-alive"];
 
 function answerTo(
   outgoing: http.ClientRequest,
-  { body, signal }: RequestMessage,
+  { body, signal, upgrade }: RequestMessage,
   malformed: MalformedAnswers,
   awaited: (socket: Socket) => ReadyEvent | undefined,
 ): Promise<ResponseMessage> {
@@ -166,13 +214,25 @@ function answerTo(
         fail(new MalformedMessage("the origin sent nothing but interim answers"));
       }
     });
-    outgoing.once("upgrade", (_, socket) => {
-      socket.destroy();
-      fail(new MalformedMessage("the origin switched protocols, which nobody asked for"));
+    let isOver = false;
+    outgoing.once("upgrade", (response, socket, unread) => {
+      const chosen = protocolChosen(response, upgrade);
+      if (chosen === undefined) {
+        socket.destroy();
+        fail(new MalformedMessage("the origin switched to a protocol that nobody asked for"));
+        return;
+      }
+      isOver = true;
+      // Node leaves it to whoever takes the connection.
+      socket.on("error", () => undefined);
+      if (unread.length > 0) socket.unshift(unread);
+      const { statusMessage: statusText = "", rawHeaders: headers } = response;
+      const switched: SwitchedAnswer = { status: 101, statusText, headers, body: socket, upgrade: chosen };
+      resolve(switched);
     });
     outgoing.once("close", () => {
       signal.removeEventListener("abort", listener);
-      if (answer === undefined) fail(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
+      if (answer === undefined && !isOver) fail(Object.assign(new Error("no answer"), { code: "ECONNRESET" }));
     });
     outgoing.once("response", (response) => {
       answer = response;
@@ -190,6 +250,14 @@ function answerTo(
     limitConnecting(outgoing, awaited, fail);
     send(body, outgoing, awaited, fail);
   });
+}
+
+/** The protocol that the answer switches to, where `asked` has it. */
+function protocolChosen({ headers, httpVersion }: http.IncomingMessage, asked: string | undefined): string | undefined {
+  if (httpVersion !== "1.1") return undefined;
+  const chosen = headers.upgrade ?? "";
+  const isAsked = asked?.split(", ").some((protocol) => protocol.toLowerCase() === chosen.toLowerCase());
+  return isAsked === true ? chosen : undefined;
 }
 
 /** What Node's parser lets pass although two parsers could read it differently. */
@@ -245,7 +313,7 @@ function limitConnecting(
     const event = awaited(socket);
     if (event === undefined) return;
     const tooLong = setTimeout(() => {
-      fail(Object.assign(new Error("timeout"), { code: "ETIMEDOUT" }));
+      fail(Object.assign(new Error("timeout"), { code: "ETIMEDOUT", syscall: "connect" }));
     }, CONNECT_TIMEOUT_MS);
     const stop = (): void => {
       clearTimeout(tooLong);

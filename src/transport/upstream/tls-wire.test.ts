@@ -11,6 +11,7 @@ import { makeAuthority } from "../../../test/support/certificates.ts";
 import { optionsFor, QUIET, requestMessage, textOfAnswer } from "../../../test/support/upstream.ts";
 import { waitFor } from "../../../test/support/wait.ts";
 import { CallAbort } from "../../core/call-signal.ts";
+import { isSwitched } from "../../core/message.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import type { TlsTrust, Upstream } from "./upstream.ts";
 import { upstreamFactory } from "./upstream-factory.ts";
@@ -218,6 +219,19 @@ for (const codec of ["lean", "node"] as const) {
         if (path === "/unbegun") await assert.rejects(sending, /gone/);
         await waitFor("the end of the connection", () => closes === origin.begun.length);
       }
+    });
+
+    test("a change of protocol is carried, and the end of each half", async (t) => {
+      const origin = await startOrigin(t);
+      origin.server.on("upgrade", (request, socket) => {
+        assert.equal(request.headers.upgrade, "echo");
+        socket.write("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+        socket.pipe(socket);
+      });
+      const answer = await upstreamTo(t, origin.port).send({ ...requestMessage(), upgrade: "echo" });
+      assert.ok(isSwitched(answer));
+      answer.body.end("across");
+      assert.equal(await textOfAnswer(answer), "across");
     });
 
     test("an origin that does not read stops the sending", async (t) => {

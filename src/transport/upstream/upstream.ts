@@ -66,6 +66,12 @@ export class UpstreamError extends Error {
   ) {
     super(message, options);
   }
+
+  /** There was no connection: nothing of the request can have reached anybody. */
+  get neverConnected(): boolean {
+    const { syscall } = (this.cause ?? {}) as NodeJS.ErrnoException;
+    return syscall === "connect" || syscall === "getaddrinfo";
+  }
 }
 
 // Shorter than the 2 s after which gunicorn closes an idle connection without a word, so that we are the first to let go.

@@ -1,6 +1,6 @@
 import { OutriggerError } from "../../../core/errors.ts";
 import { headerValue, withoutHeaders } from "../../../core/raw-headers.ts";
-import type { Invoker } from "../../../invocation/invoker.ts";
+import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import type { ApiRequest } from "../api-request.ts";
 import { BrokenAnswer } from "../http-exchange.ts";
 import { requestBodyOf } from "../request-body.ts";
@@ -27,7 +27,7 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
   const { exchange } = request;
   const body = await requestBodyOf(exchange, route.maxBodyBytes);
   const { target, rawPath, methodMissing } = named;
-  const response = await route.invoker.invoke({
+  const invocation: Invocation = {
     target,
     rawPath,
     methodMissing,
@@ -38,12 +38,14 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
     body,
     contentLength: exchange.contentLength,
     signal: exchange.signal,
-  });
+  };
+  const { upgrade } = exchange;
+  const response = await route.invoker.invoke(upgrade === undefined ? invocation : { ...invocation, upgrade });
   // The response's own list: nobody else has it.
-  const { status, statusText, headers } = response;
+  const { headers } = response;
   for (const part of request.traceHeaders) headers.push(part);
   try {
-    exchange.answer({ status, statusText, headers, body: response.body });
+    exchange.answer(response);
   } catch (cause) {
     if (!(cause instanceof BrokenAnswer)) throw cause;
     const what = `failed to invoke, id: ${named.target}, err: ${cause.message}`;
