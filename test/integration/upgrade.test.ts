@@ -231,11 +231,14 @@ for (const [name, arrange] of ARRANGEMENTS) {
 
     test("where one side breaks, the other does at once", async (t) => {
       const left = await openRaw(t, way);
+      // What it has not read when it leaves would make of its end a reset.
+      await left.caller.waitForText(/welcome$/);
       left.caller.destroy();
       await waitFor("the app to see the end", () => left.callee.hasEnded);
       left.callee.socket.destroy();
 
       const reset = await openRaw(t, way);
+      await reset.caller.waitForText(/welcome$/);
       reset.callee.socket.resetAndDestroy();
       assert.match(await reset.caller.waitForClose(), /welcome$/);
 
