@@ -4,6 +4,7 @@ import http2 from "node:http2";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
+import { WebSocket } from "ws";
 import type { TestScope } from "../support/cleanup.ts";
 import { type Machine, ownMachine } from "../support/network.ts";
 import { listApps, type StartOptions, startOutrigger } from "../support/outrigger.ts";
@@ -21,6 +22,7 @@ import {
   whenReady,
 } from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
+import { startUpgradeApp } from "../support/upgrade-app.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** `spec.nameResolution`: who is found by mDNS, by a table, and by nobody. */
@@ -252,6 +254,24 @@ describe("a table", { concurrency: 3, timeout: 240_000 }, () => {
       [...response.headers.keys()].filter((name) => name.startsWith("outrigger-")),
       [],
     );
+  });
+
+  test("carries a WebSocket too, and no foreign server's", async (t) => {
+    const app = await startUpgradeApp(t);
+    const callee = await startBeside(t, "math", app.port, { home: ownHome(t) });
+    const caller = await startStatic(t, { math: internal(callee), foreign: `127.0.0.1:${app.port}` });
+    const urlOf = (id: string): string => `${caller.api.replace("http:", "ws:")}/v1.0/invoke/${id}/method/ws`;
+    const webSocket = new WebSocket(urlOf("math"));
+    t.after(() => {
+      webSocket.terminate();
+    });
+    await once(webSocket, "open");
+    const echoed = once(webSocket, "message");
+    webSocket.send("over the table");
+    assert.equal(String((await echoed)[0]), "over the table");
+    const refused = new WebSocket(urlOf("foreign"));
+    const [error] = (await once(refused, "error")) as [Error];
+    assert.match(error.message, /500/);
   });
 
   test("that leads to the app of another namespace, or to another app, is an error and never its answer", async (t) => {
