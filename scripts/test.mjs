@@ -12,6 +12,7 @@ const PROGRAMS = {
   curl: "curl",
   openssl: "openssl",
   nghttp: "nghttp2-client",
+  ip: "iproute2",
 };
 
 // What goes over HTTP must go the same way through Node's own, which our codec hands uncommon connections to.

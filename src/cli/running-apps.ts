@@ -1,12 +1,8 @@
 import { existsSync } from "node:fs";
-import {
-  type RegistryEntry,
-  RegistryStore,
-  registryPathIn,
-} from "../components/nameresolution/registry/registry-store.ts";
 import { qualifiedName } from "../core/app-id.ts";
 import { nearestName } from "../core/nearest-name.ts";
 import { openHome } from "../runtime/home.ts";
+import { type RegistryEntry, RegistryStore, registryPathIn } from "../runtime/registry/registry-store.ts";
 import { type Api, apiOnPort, apiOnSocket } from "./call-api.ts";
 import { CliError } from "./cli-error.ts";
 import type { CommandContext } from "./prepare-app.ts";

@@ -8,7 +8,13 @@ import { settingsFrom } from "./sidecar-settings-from-flags.ts";
 
 function settings(typed: TypedFlags, command: CommandName = "run"): SidecarSettings {
   const flags = new FlagValues({ "app-id": ["math"], ...typed });
-  const configuration = { preservePath: false, accessControl: undefined, appTls: undefined, withoutEffect: [] };
+  const configuration = {
+    preservePath: false,
+    accessControl: undefined,
+    appTls: undefined,
+    nameResolution: undefined,
+    withoutEffect: [],
+  };
   return settingsFrom({ command, flags, env: {}, configuration, appCommand: "" });
 }
 

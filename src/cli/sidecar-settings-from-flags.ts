@@ -61,6 +61,7 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     appToken: env["APP_API_TOKEN"] === "" ? undefined : env["APP_API_TOKEN"],
     preservePath: configuration.preservePath,
     accessControl: configuration.accessControl,
+    nameResolution: configuration.nameResolution,
     hostAddress: env["DAPR_HOST_IP"] ?? ownAddress(),
     command: appCommand,
   };

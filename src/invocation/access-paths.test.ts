@@ -54,6 +54,7 @@ function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boo
     peers: { call: () => Promise.reject(new Error("vault is in this process")) },
     resolver: {
       staleMs: 0,
+      worthAskingAgain: false,
       description: "nowhere",
       start: () => Promise.resolve(),
       announce: () => Promise.reject(new Error("nobody was to be announced")),

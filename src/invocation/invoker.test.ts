@@ -33,10 +33,18 @@ interface WorldOptions {
   readonly neighbour?: Neighbour;
   readonly ownApp?: AppChannel | undefined;
   readonly preservePath?: boolean;
+  readonly worthAskingAgain?: boolean;
 }
 
 /** An invoker among fakes that note what it does with them. */
-function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, preservePath = false }: WorldOptions) {
+function world({
+  found = [[instance("a")]],
+  peerErrors = [],
+  ownApp,
+  neighbour,
+  preservePath = false,
+  worthAskingAgain = true,
+}: WorldOptions) {
   const seen = {
     slept: [] as number[],
     resolved: [] as AppIdentity[],
@@ -55,6 +63,7 @@ function world({ found = [[instance("a")]], peerErrors = [], ownApp, neighbour, 
   };
   const resolver: NameResolver = {
     staleMs: 0,
+    worthAskingAgain,
     description: "the registry at HOME",
     start: () => Promise.resolve(),
     announce: () => Promise.reject(new Error("nobody was to be announced")),
@@ -284,6 +293,12 @@ test("an app that nobody knows is looked for six times, 100 ms apart, before the
   );
   assert.equal(resolved.length, 6);
   assert.deepEqual(slept, [100, 100, 100, 100, 100]);
+});
+
+test("a resolver that has nothing new to say is asked once", async () => {
+  const { invoke, resolved, slept } = world({ found: [[]], worthAskingAgain: false });
+  await rejects(invoke({ target: "ghost" }), "invocationFailed", /no host found with the given ID: app "ghost"/);
+  assert.deepEqual([resolved.length, slept], [1, []]);
 });
 
 test("an app that starts while it is looked for is called", async () => {

@@ -159,7 +159,7 @@ export class Invoker {
     for (let tries = 1; ; tries++) {
       const instances = await this.#parts.resolver.resolve(callee);
       if (instances.length > 0 || this.#parts.neighbours.find(callee) !== undefined) return instances;
-      if (tries === RESOLVE_TRIES) throw this.#notFound(callee);
+      if (tries === RESOLVE_TRIES || !this.#parts.resolver.worthAskingAgain) throw this.#notFound(callee);
       await this.#parts.clock.sleep(RESOLVE_INTERVAL_MS, signal);
     }
   }

@@ -13,7 +13,13 @@ after(() => {
 
 const HEAD = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: config\n";
 
-const NOTHING_SAID = { preservePath: false, accessControl: undefined, appTls: undefined, withoutEffect: [] };
+const NOTHING_SAID = {
+  preservePath: false,
+  accessControl: undefined,
+  appTls: undefined,
+  nameResolution: undefined,
+  withoutEffect: [],
+};
 
 /** Files of these texts, each a Configuration from its `spec` on. */
 function read(...specs: readonly string[]): Configuration {
@@ -65,6 +71,43 @@ test("several Configurations may stand in one file", () => {
   assert.deepEqual([preservePath, withoutEffect], [true, [`spec.tracing in ${fileOf(0)}`]]);
 });
 
+test("name resolution is read as it is written, for the component to judge, with the way back to its lines", () => {
+  const { nameResolution, withoutEffect } = read(
+    "spec:\n  nameResolution:\n    component: static\n    version: v1\n    configuration:\n      math:\n        - h:1\n",
+  );
+  assert.ok(nameResolution);
+  const { component, version, configuration } = nameResolution;
+  assert.deepEqual([component, version, configuration.value], ["static", "v1", { math: ["h:1"] }]);
+  assert.deepEqual(
+    [configuration.file, configuration.path.join(".")],
+    [fileOf(0), "spec.nameResolution.configuration"],
+  );
+  assert.deepEqual(
+    [configuration.lineOf([]), configuration.lineOf(["math"]), configuration.lineOf(["math", 0])],
+    [9, 10, 11],
+  );
+  assert.deepEqual(
+    [nameResolution.placeOf("component"), nameResolution.placeOf("version")],
+    [`${fileOf(0)}:7`, `${fileOf(0)}:8`],
+  );
+  assert.deepEqual(withoutEffect, []);
+});
+
+test("of several Configurations, the last one with name resolution says all of it", () => {
+  const mdns = "spec: { nameResolution: { component: mdns, version: v1 } }\n";
+  const table = "spec: { nameResolution: { component: static, configuration: { a: 'h:1' } } }\n";
+  assert.equal(read(mdns, "spec: {}\n").nameResolution?.component, "mdns");
+  const { nameResolution } = read(table, mdns);
+  assert.deepEqual([nameResolution?.component, nameResolution?.configuration.value], ["mdns", undefined]);
+  assert.equal(read(mdns, table).nameResolution?.version, undefined);
+});
+
+test("name resolution without a value is as good as none, and may leave out its parts", () => {
+  assert.equal(read("spec: { nameResolution: }\n").nameResolution, undefined);
+  const { nameResolution } = read("spec:\n  nameResolution:\n    component:\n    configuration:\n");
+  assert.deepEqual([nameResolution?.component, nameResolution?.configuration.value], [undefined, undefined]);
+});
+
 test("sections that do nothing yet are told with their files", () => {
   const { withoutEffect } = read(
     "spec:\n  tracing: { samplingRate: '1' }\n  metrics: { enabled: true }\n",
@@ -114,6 +157,16 @@ const REFUSED: [what: string, spec: string, message: string][] = [
     "an unknown field of ours",
     "spec:\n  invocation:\n    preservePaths: true\n",
     ':7: unknown field "spec.invocation.preservePaths"; did you mean "preservePath"?',
+  ],
+  [
+    "an unknown field of name resolution",
+    "spec:\n  nameResolution:\n    componentt: mdns\n",
+    ':7: unknown field "spec.nameResolution.componentt"; did you mean "component"?',
+  ],
+  [
+    "a component that is no word",
+    "spec:\n  nameResolution:\n    component: 5\n",
+    ":7: spec.nameResolution.component: Invalid input: expected string, received number",
   ],
   [
     "a word that is no boolean",

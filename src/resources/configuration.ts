@@ -9,7 +9,7 @@ import {
   readAccessControl,
 } from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
-import { checkDocument, ResourceError, readYamlFile, type YamlDocument } from "./yaml-file.ts";
+import { checkDocument, ResourceError, readYamlFile, sectionAt, type YamlDocument } from "./yaml-file.ts";
 
 /** What a `kind: Configuration` resource sets, merged over all that were given. */
 export interface Configuration {
@@ -19,6 +19,8 @@ export interface Configuration {
   readonly accessControl: AccessControlSpec | undefined;
   /** `spec.invocation.appTLS`: whose certificate an app that is spoken to over TLS must show; undefined: anybody's. */
   readonly appTls: AppTls | undefined;
+  /** `spec.nameResolution`; undefined where none of them has it. Of several, the last holds, as a whole. */
+  readonly nameResolution: NameResolution | undefined;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
 }
@@ -28,6 +30,17 @@ export interface AppTls {
   readonly ca: string;
   /** The name or address that the app's certificate is for; undefined means the address it is reached at. */
   readonly serverName: string | undefined;
+}
+
+/** How calls find their apps, as a Configuration says it. Which components there are is not known here. */
+export interface NameResolution {
+  /** As written; undefined where only its configuration is given. */
+  readonly component: string | undefined;
+  readonly version: string | undefined;
+  /** What the component is told, for it to check; its value is undefined where that is nothing. */
+  readonly configuration: Required<YamlDocument>;
+  /** `file:line` of a field of the section, for error texts. */
+  placeOf(field: "component" | "version" | "configuration"): string;
 }
 
 const section = z.unknown().optional();
@@ -55,7 +68,9 @@ const schema = z.strictObject({
       metric: section,
       metrics: section,
       mtls: section,
-      nameResolution: section,
+      nameResolution: z
+        .strictObject({ component: z.string().optional(), version: z.string().optional(), configuration: section })
+        .optional(),
       secrets: section,
       tracing: section,
       wasm: section,
@@ -66,7 +81,7 @@ const schema = z.strictObject({
 
 // Leaving this out would open a door that the user believes shut, so it stops the start instead.
 const REFUSED = ["api"] as const;
-const SUPPORTED = new Set(["invocation", "accessControl"]);
+const SUPPORTED = new Set(["invocation", "accessControl", "nameResolution"]);
 
 /** @throws {ResourceError} naming file, line and field. */
 export function readConfigurations(files: readonly string[]): Configuration {
@@ -95,6 +110,8 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     // A whole list, never two of them mixed: what each forbids depends on its own default.
     accessControl: accessControl ?? before.accessControl,
     appTls: appTlsIn(document, spec.invocation?.appTLS) ?? before.appTls,
+    nameResolution:
+      spec.nameResolution === undefined ? before.nameResolution : nameResolutionOf(document, spec.nameResolution),
     withoutEffect: [...before.withoutEffect, ...unused.map((name) => `${name} in ${document.file}`)],
   });
 }
@@ -135,6 +152,27 @@ function refuseWhatIsNoCertificate(pem: string, place: string): void {
       throw new ResourceError(`${place}: certificate ${index + 1} of it cannot be read`, { cause });
     }
   }
+}
+
+function nameResolutionOf(
+  document: YamlDocument,
+  {
+    component,
+    version,
+    configuration,
+  }: {
+    component?: string | undefined;
+    version?: string | undefined;
+    configuration?: unknown;
+  },
+): NameResolution {
+  const path = ["spec", "nameResolution"];
+  return {
+    component,
+    version,
+    configuration: sectionAt(document, [...path, "configuration"], configuration),
+    placeOf: (field) => `${document.file}:${document.lineOf([...path, field])}`,
+  };
 }
 
 function isTrue(mtls: unknown): boolean {

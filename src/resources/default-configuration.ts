@@ -5,5 +5,6 @@ export const DEFAULT_CONFIGURATION: Configuration = {
   preservePath: false,
   accessControl: undefined,
   appTls: undefined,
+  nameResolution: undefined,
   withoutEffect: [],
 };

@@ -7,6 +7,8 @@ import { nearestName } from "../core/nearest-name.ts";
 /** One document of a YAML file, with the way back to the line of each field. */
 export interface YamlDocument {
   readonly file: string;
+  /** Where the value stands, if it is a section of a larger document. */
+  readonly path?: readonly PropertyKey[];
   readonly value: unknown;
   /** The line on which the field at `path` stands, counted from 1. */
   lineOf(path: readonly PropertyKey[]): number;
@@ -80,6 +82,15 @@ function valueOf(document: Document.Parsed, file: string, lines: LineCounter): u
   }
 }
 
+/** The part of a document that stands at `path`, to be checked by itself. */
+export function sectionAt(
+  document: YamlDocument,
+  path: readonly PropertyKey[],
+  value: unknown,
+): Required<YamlDocument> {
+  return { file: document.file, path, value, lineOf: (below) => document.lineOf([...path, ...below]) };
+}
+
 /**
  * The document as `schema` understands it. A known field without a value (YAML's null) is taken for absent, as Go's
  * decoders do; a commented-out section leaves one behind.
@@ -98,9 +109,9 @@ export function checkDocument<Schema extends z.ZodType>(document: YamlDocument, 
     const path = [...issue.path, key];
     const near = nearestName(key, knownKeysAt(schema, issue.path));
     const hint = near === undefined ? "" : `; did you mean "${near}"?`;
-    throw new ResourceError(`${place(document, path)}: unknown field "${pathText(path)}"${hint}`);
+    throw new ResourceError(`${place(document, path)}: unknown field "${pathText(document, path)}"${hint}`);
   }
-  throw new ResourceError(`${place(document, issue.path)}: ${pathText(issue.path)}: ${issue.message}`);
+  throw new ResourceError(`${place(document, issue.path)}: ${pathText(document, issue.path)}: ${issue.message}`);
 }
 
 /** Without the fields of `node` that are null. What the schema knows no fields of stays as it is. */
@@ -116,8 +127,8 @@ function place(document: YamlDocument, path: readonly PropertyKey[]): string {
   return `${document.file}:${document.lineOf(path)}`;
 }
 
-function pathText(path: readonly PropertyKey[]): string {
-  return path.map(String).join(".");
+function pathText({ path: start = [] }: YamlDocument, path: readonly PropertyKey[]): string {
+  return [...start, ...path].map(String).join(".");
 }
 
 /** The part of a zod schema that says which fields it knows. */

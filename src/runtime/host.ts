@@ -1,5 +1,4 @@
 import type { NameResolver } from "../components/contract/name-resolver.ts";
-import { standardNameResolvers } from "../components/standard.ts";
 import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
@@ -11,6 +10,8 @@ import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerClient } from "../transport/peer/peer-client.ts";
 import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { UnluckyPort } from "./bind-ports.ts";
+import { NameResolvers } from "./name-resolvers.ts";
+import { Registry } from "./registry/registry.ts";
 import { Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
@@ -27,45 +28,51 @@ export interface HostParts {
   logFor(appId?: string): Logger;
 }
 
-const DEFAULT_RESOLVER = "registry";
 // Ports that are chosen freely and will not do are rare; so many in a row are no chance.
 const MAX_PORT_TRIES = 20;
 
 /**
- * A process with one or more Sidecars. It owns what they share: the name resolver, the connections to peers, and the
- * way from one to the other.
+ * A process with one or more Sidecars. It owns what they share: the registry, the name resolvers, the connections to
+ * peers, and the way from one to the other.
  */
 export class Host implements Neighbours {
   readonly #parts: HostParts;
   readonly #peers: PeerClient;
   readonly #sidecars = new Map<string, Sidecar>();
-  #resolver: NameResolver | undefined;
+  readonly #registry: Registry;
+  readonly #resolvers: NameResolvers;
+  #started = false;
 
   constructor(parts: HostParts) {
     this.#parts = parts;
-    const { clock, codec } = parts;
-    this.#peers = new PeerClient(clock, upstreamFactory({ codec, clock, log: parts.logFor() }));
+    const { home, clock, codec } = parts;
+    const log = parts.logFor();
+    this.#peers = new PeerClient(clock, upstreamFactory({ codec, clock, log }));
+    this.#registry = new Registry({ home, clock, log });
+    const hosts = (app: AppIdentity): boolean => this.find(app) !== undefined;
+    this.#resolvers = new NameResolvers({ registry: this.#registry, hosts, clock, log });
   }
 
-  /** @throws {Error} where the name resolver cannot start. */
+  /** @throws {SetupError} where the registry cannot be opened. */
   async start(): Promise<void> {
-    this.#resolver = await createResolver(DEFAULT_RESOLVER, this.#parts);
-    await this.#resolver.start();
+    await this.#registry.start();
+    this.#started = true;
   }
 
   /**
    * Starts one more Sidecar.
    *
-   * @throws {Error} before `start`; where the process already has that app, or its ports cannot be had. Then nothing of it
-   *   is left.
+   * @throws {Error} before `start`; where the process already has that app, its name resolver cannot be had, or its
+   *   ports. Then nothing of it is left.
    */
   async add(settings: SidecarSettings, onShutdown: Shutdown): Promise<Sidecar> {
-    if (this.#resolver === undefined) throw new Error("the host has not started");
+    if (!this.#started) throw new Error("the host has not started");
     const name = qualifiedName(settings.app);
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
+    const resolver = await this.#resolvers.get(settings.nameResolution);
     for (let tries = 1; ; tries++) {
-      const sidecar = this.#create(settings, this.#resolver, onShutdown);
+      const sidecar = this.#create(settings, resolver, onShutdown);
       try {
         await sidecar.start();
         this.#sidecars.set(name, sidecar);
@@ -80,6 +87,7 @@ export class Host implements Neighbours {
   #create(settings: SidecarSettings, resolver: NameResolver, onShutdown: Shutdown): Sidecar {
     const { appPorts, clock, codec, observer } = this.#parts;
     return new Sidecar(settings, {
+      registry: this.#registry,
       resolver,
       neighbours: this,
       peers: this.#peers,
@@ -111,13 +119,7 @@ export class Host implements Neighbours {
   async close(): Promise<void> {
     await Promise.all([...this.#sidecars.values()].map((sidecar) => this.cut(sidecar)));
     this.#peers.close();
-    await this.#resolver?.close();
+    await this.#resolvers.close();
+    await this.#registry.close();
   }
-}
-
-async function createResolver(name: string, parts: HostParts): Promise<NameResolver> {
-  const entry = standardNameResolvers.find((candidate) => candidate.name === name);
-  if (entry === undefined) throw new SetupError(`there is no name resolver "${name}"`);
-  const manifest = await entry.load();
-  return manifest.create({ home: parts.home, clock: parts.clock, log: parts.logFor() });
 }

@@ -1,8 +1,9 @@
-import type { RunOrigin } from "../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
+import type { NameResolution } from "../resources/configuration.ts";
 import type { AppProtocol } from "../transport/app/app-protocol.ts";
 import type { TlsTrust } from "../transport/upstream/upstream.ts";
+import type { RunOrigin } from "./registry/registry-store.ts";
 
 /** Everything that one Sidecar must be told: flags, environment and Configuration, checked and merged by cli/. */
 export interface SidecarSettings {
@@ -49,7 +50,9 @@ export interface SidecarSettings {
   readonly preservePath: boolean;
   /** `spec.accessControl`. */
   readonly accessControl: AccessControlSpec | undefined;
-  /** `DAPR_HOST_IP`, else found out: the address of this host that callees are told. */
+  /** `spec.nameResolution`; undefined for the registry. */
+  readonly nameResolution: NameResolution | undefined;
+  /** `DAPR_HOST_IP`, else found out: the address of this host that callees are told, and that mDNS announces. */
   readonly hostAddress: string;
   /** The app's command line, for people to read. */
   readonly command: string;

@@ -25,14 +25,19 @@ import { type UpstreamSurroundings, upstreamFactory } from "../transport/upstrea
 import { apiHost } from "./api-place.ts";
 import { AppHealthWatch } from "./app-health-watch.ts";
 import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
+import type { Registration, Registry } from "./registry/registry.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
 // What a caller may take from finding an instance to being connected with it.
 const CONNECT_MARGIN_MS = 100;
+// Whoever resolves by the registry may have read it a second ago, whatever this Sidecar resolves by itself.
+const REGISTRY_STALE_MS = 1000;
 
 /** What the process lends to each of its Sidecars. */
 export interface SidecarSurroundings {
+  readonly registry: Registry;
+  /** The one that this Sidecar's Configuration asks for. */
   readonly resolver: NameResolver;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
@@ -68,6 +73,7 @@ export class Sidecar {
   readonly #grpc: GrpcServer;
   /** Undefined without `--dapr-public-port`. */
   readonly #public: PublicServer | undefined;
+  #registration: Registration | undefined;
   #announcement: Announcement | undefined;
   #ports: SidecarPorts | undefined;
   #appReady: boolean;
@@ -127,14 +133,14 @@ export class Sidecar {
 
   async recordAppProcess(appPid: number): Promise<void> {
     this.#metadata.setExtended("appPID", String(appPid));
-    await this.#announcement?.update({ appPid });
+    await this.#registration?.update({ appPid });
   }
 
   /** Lets the calls to the app finish; no new ones come from other processes. The app may call out as ever. */
   async finishInbound(): Promise<void> {
     // The grace begins now.
     this.#graceLeft();
-    await this.#announcement?.withdraw();
+    await this.#withdraw();
     this.#peer.listener.announceClosing();
     this.#api.listener.announceClosing();
     this.#public?.listener.announceClosing();
@@ -168,7 +174,7 @@ export class Sidecar {
 
   /** Gives back every port and connection, whatever runs on them. */
   async close(): Promise<void> {
-    await this.#announcement?.withdraw();
+    await this.#withdraw();
     this.#api.listener.destroy();
     this.#peer.listener.destroy();
     this.#grpc.destroy();
@@ -184,7 +190,13 @@ export class Sidecar {
   async #untilForgotten(): Promise<void> {
     if (!this.#peer.listener.hasConnections) return;
     const { clock, resolver } = this.#surroundings;
-    await clock.sleep(Math.min(this.#graceLeft(), resolver.staleMs + CONNECT_MARGIN_MS));
+    const staleMs = Math.max(resolver.staleMs, REGISTRY_STALE_MS);
+    await clock.sleep(Math.min(this.#graceLeft(), staleMs + CONNECT_MARGIN_MS));
+  }
+
+  async #withdraw(): Promise<void> {
+    await this.#registration?.withdraw();
+    await this.#announcement?.withdraw();
   }
 
   async #inboundIdle(): Promise<void> {
@@ -286,15 +298,17 @@ export class Sidecar {
   }
 
   async #announce(ports: SidecarPorts): Promise<void> {
-    const { app, appPort, command, gracefulShutdownMs, internalListenAddress, listenAddresses, origin } = this.settings;
+    const { app, appPort, command, gracefulShutdownMs, hostAddress, internalListenAddress, listenAddresses, origin } =
+      this.settings;
+    const { registry, resolver } = this.#surroundings;
     const instance = {
       app,
       instanceId: this.neighbour.instanceId,
-      host: reachableAddress(internalListenAddress),
+      host: listensEverywhere(internalListenAddress) ? "127.0.0.1" : internalListenAddress,
       port: ports.internal,
       wire: "lean",
     } as const;
-    this.#announcement = await this.#surroundings.resolver.announce(instance, {
+    this.#registration = await registry.register(instance, {
       pid: process.pid,
       apiHost: apiHost(listenAddresses),
       httpPort: typeof ports.http === "number" ? ports.http : undefined,
@@ -309,6 +323,8 @@ export class Sidecar {
       origin,
       controlToken: this.#controlToken,
     });
+    const announced = listensEverywhere(internalListenAddress) ? { ...instance, host: hostAddress } : instance;
+    this.#announcement = await resolver.announce(announced);
   }
 }
 
@@ -323,7 +339,7 @@ function accessControlOf({ accessControl }: SidecarSettings): AccessControl | un
   return accessControl === undefined ? undefined : new AccessControl(accessControl);
 }
 
-/** Who listens on every address is reached, by its neighbours on this machine, over loopback. */
-function reachableAddress(listenAddress: string): string {
-  return listenAddress === "0.0.0.0" || listenAddress === "::" ? "127.0.0.1" : listenAddress;
+/** Who does is reached by its neighbours on this machine over loopback, and by others at the address of the host. */
+function listensEverywhere(listenAddress: string): boolean {
+  return listenAddress === "0.0.0.0" || listenAddress === "::";
 }

@@ -4,9 +4,9 @@ import { once } from "node:events";
 import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { open, type RootDatabase } from "lmdb";
-import { identityOf } from "../../src/components/nameresolution/registry/process-identity.ts";
-import { type RegistryEntry, registryPathIn } from "../../src/components/nameresolution/registry/registry-store.ts";
 import type { AppId } from "../../src/core/app-id.ts";
+import { identityOf } from "../../src/runtime/registry/process-identity.ts";
+import { type RegistryEntry, registryPathIn } from "../../src/runtime/registry/registry-store.ts";
 import { listApps, ROOT, startOutrigger } from "../support/outrigger.ts";
 import {
   ended,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type TestContext, test } from "node:test";
-import { RegistryStore, registryPathIn } from "../../src/components/nameresolution/registry/registry-store.ts";
+import { RegistryStore, registryPathIn } from "../../src/runtime/registry/registry-store.ts";
 import { ended, ownHome, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
 import { firstAnswers } from "../support/raw-http.ts";
 import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";

@@ -27,6 +27,8 @@ export interface StartOptions {
   readonly home: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly cwd?: string;
+  /** The command that runs it somewhere else, such as a network of its own; it becomes what it runs. */
+  readonly within?: readonly string[];
 }
 
 /** A running `outrigger …`. */
@@ -102,7 +104,8 @@ export class Outrigger {
 
 /** Starts `outrigger <args>`; it is ended with the test. */
 export function startOutrigger(t: TestScope, args: readonly string[], options: StartOptions): Outrigger {
-  const child = spawn(process.execPath, [MAIN, ...args], {
+  const [program = process.execPath, ...more] = [...(options.within ?? []), process.execPath, MAIN, ...args];
+  const child = spawn(program, more, {
     cwd: options.cwd ?? ROOT,
     env: environment(options),
     stdio: ["ignore", "pipe", "pipe"],

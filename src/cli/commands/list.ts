@@ -1,5 +1,5 @@
 import { relative } from "node:path";
-import type { RegistryEntry } from "../../components/nameresolution/registry/registry-store.ts";
+import type { RegistryEntry } from "../../runtime/registry/registry-store.ts";
 import { CliError } from "../cli-error.ts";
 import { localTimeParts } from "../local-time.ts";
 import type { CommandContext } from "../prepare-app.ts";

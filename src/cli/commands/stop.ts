@@ -1,7 +1,7 @@
-import { isWithinSight, mayBeAlive } from "../../components/nameresolution/registry/process-identity.ts";
-import type { RegistryEntry } from "../../components/nameresolution/registry/registry-store.ts";
 import { messageOf } from "../../core/errors.ts";
 import { APP_PATIENCE_MS } from "../../runtime/hosted-app.ts";
+import { isWithinSight, mayBeAlive } from "../../runtime/registry/process-identity.ts";
+import type { RegistryEntry } from "../../runtime/registry/registry-store.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { CONTROL_TOKEN_HEADER } from "../../transport/http/api-server.ts";
 import { callApi } from "../call-api.ts";

@@ -10,48 +10,15 @@ export interface AppInstance {
   readonly host: string;
   /** The internal port (`--dapr-internal-grpc-port`). */
   readonly port: number;
-  /** How to talk to it: `lean` between two Outriggers. */
   readonly wire: PeerWire;
 }
 
-export type PeerWire = "lean";
-
-/** What an instance says of itself beyond what calls need; shown by `outrigger list`. */
-export interface InstanceDetails {
-  readonly pid: number;
-  /** Where a process on this machine reaches the HTTP API: an address, bracketed if need be. */
-  readonly apiHost: string;
-  /** Undefined where that API is a Unix socket. The same holds for the gRPC API's. */
-  readonly httpPort: number | undefined;
-  readonly grpcPort: number | undefined;
-  /** Paths of Unix sockets, where the APIs are some. */
-  readonly httpSocket?: string | undefined;
-  readonly grpcSocket?: string | undefined;
-  /** Undefined for a sidecar without an app. */
-  readonly appPort: number | undefined;
-  readonly appPid: number | undefined;
-  readonly command: string;
-  readonly startedAtMs: number;
-  /** How long its calls may go on once it is told to end. */
-  readonly gracefulShutdownMs: number;
-  /** Undefined where it was started by itself. */
-  readonly origin?: RunOrigin | undefined;
-  /** Lets the owner of the home directory stop the instance through its API port, whatever the API token is. */
-  readonly controlToken: string;
-}
-
-/** The run file that an instance came from. */
-export interface RunOrigin {
-  /** The process that the user started: the instance's own, or with `--isolated` the one that watches over it. */
-  readonly cliPid: number;
-  /** An absolute path without symbolic links; undefined where it came through standard input. */
-  readonly runFile: string | undefined;
-  /** As the run file calls itself. */
-  readonly runName: string | undefined;
-  /** The files with the lines of the app and of its sidecar, where they have some. */
-  readonly appLog: string | undefined;
-  readonly sidecarLog: string | undefined;
-}
+/**
+ * How to talk to an instance. `lean`: it is an Outrigger, and its process lives. `unproven`: an address that somebody
+ * else may have by now, or has always had; `lean` is spoken, and what answers must say that it is the sidecar of that app.
+ * `daprd`: it speaks daprd's own form and no other.
+ */
+export type PeerWire = "lean" | "unproven" | "daprd";
 
 /**
  * Finds the running instances of an app (Dapr's building block "name resolution").
@@ -63,10 +30,16 @@ export interface NameResolver {
   readonly description: string;
   /** For how long callers elsewhere may still be given an instance that has been withdrawn. */
   readonly staleMs: number;
+  /** Whether an app that was not found may be there a moment later; false where `resolve` has waited itself, or nothing changes. */
+  readonly worthAskingAgain: boolean;
   start(): Promise<void>;
-  /** Makes an instance findable until the returned function is called. */
-  announce(instance: AppInstance, details: InstanceDetails): Promise<Announcement>;
-  /** Every instance believed to be alive; empty where the app is unknown. */
+  /**
+   * Makes an instance of this process findable until it is withdrawn.
+   *
+   * @throws {SetupError} where it cannot be, and that is the user's to mend.
+   */
+  announce(instance: AppInstance): Promise<Announcement>;
+  /** Every instance believed to be alive; empty where the app is unknown. The list is not to be changed. */
   resolve(app: AppIdentity): Promise<readonly AppInstance[]>;
   /** A call could not reach `instance`: look again before giving it out next time. */
   reportUnreachable(instance: AppInstance): void;
@@ -74,23 +47,47 @@ export interface NameResolver {
 }
 
 export interface Announcement {
-  /** Changes what the instance says of itself, for example once its app has a pid. */
-  update(details: Partial<InstanceDetails>): Promise<void>;
+  /** May be called twice. */
   withdraw(): Promise<void>;
 }
 
+/** What a resolver may ask of the process it works in. */
 export interface NameResolverContext {
-  /** Outrigger's home directory; exists, mode 0700. */
-  readonly home: string;
+  readonly registry: InstanceRegistry;
+  /** Whether the process itself runs the app: then nobody need be waited for. */
+  hosts(app: AppIdentity): boolean;
   readonly clock: Clock;
   readonly log: Logger;
+}
+
+/** The instances that run under one home directory, whatever resolves the calls to them. */
+export interface InstanceRegistry {
+  /** Where it is: "the registry at /home/me/.outrigger/registry". */
+  readonly description: string;
+  /** Those whose process lives. Reads the disk. */
+  instancesOf(app: AppIdentity): readonly AppInstance[];
+}
+
+/** `spec.nameResolution.configuration` as a file has it, for the component to check. */
+export interface NameResolverConfiguration {
+  readonly file: string;
+  /** Where in its document it stands: `["spec", "nameResolution", "configuration"]`. */
+  readonly path: readonly PropertyKey[];
+  /** Undefined where there is none. */
+  readonly value: unknown;
+  /** The line on which the field at `path` below it stands, counted from 1. */
+  lineOf(path: readonly PropertyKey[]): number;
 }
 
 /** What a folder under components/nameresolution/ exports, checked there with `satisfies`. */
 export interface NameResolverManifest {
   /** As `spec.nameResolution.component` in a Configuration names it. */
   readonly name: string;
-  create(context: NameResolverContext): NameResolver;
+  /**
+   * @param configuration undefined where no Configuration chooses the component.
+   * @throws {SetupError} naming file, line and field, where it is not one for this component.
+   */
+  create(context: NameResolverContext, configuration: NameResolverConfiguration | undefined): NameResolver;
 }
 
 /** A name resolver that can be had: its name costs nothing, its module and what that imports are loaded when it is used. */

@@ -1,14 +1,21 @@
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { qualifiedName } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
-import { CallError } from "../../core/errors.ts";
-import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
+import { CallError, type StatusCode } from "../../core/errors.ts";
+import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
 import { readAtMost } from "../read-at-most.ts";
-import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
-import { ERROR_HEADER, NOT_THIS_APP, parseStatusCode, TARGET_HEADER } from "./peer-wire.ts";
+import { authorityOf, type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import {
+  ASKS_FOR_PROOF,
+  ERROR_HEADER,
+  NOT_THIS_APP,
+  PROOF_HEADER,
+  parseStatusCode,
+  TARGET_HEADER,
+} from "./peer-wire.ts";
 
 // A peer adds its own headers to what an app may send, so it gets a little more room than an app.
 const MAX_HEADER_BYTES = 288 * 1024;
@@ -38,11 +45,19 @@ export class PeerClient implements PeerCaller {
   }
 
   async call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+    if (instance.wire === "daprd") throw noOutrigger(instance);
     const { method, path, query, body, contentLength, signal, upgrade } = request;
-    const headers = [...request.headers, TARGET_HEADER, qualifiedName(instance.app)];
+    const name = qualifiedName(instance.app);
+    const toProve = instance.wire === "unproven";
+    const headers = [...request.headers, TARGET_HEADER, toProve ? name + ASKS_FOR_PROOF : name];
     const sent = { method, path, query, headers, body, contentLength, signal };
     const response = await this.#send(instance, upgrade === undefined ? sent : { ...sent, upgrade });
     const error = headerValue(response.headers, ERROR_HEADER);
+    if (toProve && error === undefined && headerValue(response.headers, PROOF_HEADER) !== name) {
+      discard(response.body);
+      const code = upgrade === undefined ? "Unavailable" : "Internal";
+      throw notTheSidecar(instance, code, `what answers there is no Outrigger (HTTP status ${response.status})`);
+    }
     // As the callee's sidecar prepared them, but for what its connection said of itself.
     if (error === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
     const message = await readAtMost(response.body, MAX_ERROR_BYTES);
@@ -63,13 +78,15 @@ export class PeerClient implements PeerCaller {
       if (!(error instanceof UpstreamError)) throw error;
       // What a peer may have begun to do with a connection that was to change its protocol is not asked for twice.
       const isFinal = request.upgrade !== undefined && !error.neverConnected;
-      throw new CallError(
-        isFinal ? "Internal" : "Unavailable",
-        `cannot reach the sidecar of ${instance.app.id} at ${error.message}`,
-        {
-          cause: error,
-        },
-      );
+      const code = isFinal ? "Internal" : "Unavailable";
+      if (instance.wire === "unproven" && wasReached(error)) {
+        throw notTheSidecar(
+          instance,
+          code,
+          `what listens there does not answer as an Outrigger does: ${error.message}`,
+        );
+      }
+      throw new CallError(code, `cannot reach the sidecar of ${instance.app.id} at ${error.message}`, { cause: error });
     }
   }
 
@@ -96,4 +113,30 @@ export class PeerClient implements PeerCaller {
       if (this.#clock.monotonic() - lastUsed >= UNUSED_PEER_MS) this.#peers.delete(key);
     }
   }
+}
+
+// Nobody listens, or there is no way there: also of names with several addresses, and of connections that take too long.
+const NOT_REACHED = new Set(["ECONNREFUSED", "EHOSTUNREACH", "ENETUNREACH", "ENOTFOUND", "EAI_AGAIN", "ETIMEDOUT"]);
+
+function wasReached(error: UpstreamError): boolean {
+  return !error.neverConnected && !NOT_REACHED.has((error.cause as NodeJS.ErrnoException | undefined)?.code ?? "");
+}
+
+function notTheSidecar({ app, host, port }: AppInstance, code: StatusCode, what: string): CallError {
+  return new CallError(
+    code,
+    `cannot reach the sidecar of ${app.id} at ${authorityOf({ host, port })}: ${what}; name the internal port of its Outrigger (a daprd cannot be called by this version)`,
+  );
+}
+
+/** Not `Unavailable`: it would be no other the next time. */
+function noOutrigger({ app, host, port }: AppInstance): CallError {
+  return new CallError(
+    undefined,
+    `the sidecar of ${app.id} at ${authorityOf({ host, port })} is no Outrigger; a daprd cannot be called by this version`,
+  );
+}
+
+function discard(body: Body): void {
+  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
 }

@@ -3,7 +3,7 @@ import type { CallObserver } from "../../core/call-observer.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError, ERRORS, messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
-import type { ResponseMessage } from "../../core/message.ts";
+import { type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceIdOf } from "../../core/trace-context.ts";
 import { requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
@@ -14,7 +14,7 @@ import { splitRequestTarget } from "../http/api-request.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
 import { type HttpCodec, HttpListener } from "../http/http-listener.ts";
 import { requestBodyOf } from "../http/request-body.ts";
-import { ERROR_HEADER, NOT_THIS_APP, TARGET_HEADER } from "./peer-wire.ts";
+import { ASKS_FOR_PROOF, ERROR_HEADER, NOT_THIS_APP, PROOF_HEADER, TARGET_HEADER } from "./peer-wire.ts";
 
 export interface PeerServerParts {
   readonly self: AppIdentity;
@@ -36,9 +36,14 @@ const NO_LIMIT = Number.POSITIVE_INFINITY;
 export class PeerServer {
   readonly listener: HttpListener;
   readonly #parts: PeerServerParts;
+  /** As callers name the app, and as those do who want proof. */
+  readonly #name: string;
+  readonly #nameToProve: string;
 
   constructor(parts: PeerServerParts) {
     this.#parts = parts;
+    this.#name = qualifiedName(parts.self);
+    this.#nameToProve = this.#name + ASKS_FOR_PROOF;
     this.listener = new HttpListener({
       name: "peer",
       codec: parts.codec,
@@ -52,25 +57,25 @@ export class PeerServer {
   async #handle(exchange: HttpExchange): Promise<void> {
     const startedAt = this.#parts.clock.monotonic();
     try {
-      const call = await this.#decode(exchange);
+      const target = headerValue(exchange.rawHeaders, TARGET_HEADER);
+      const call = await this.#decode(exchange, target);
       if (call === undefined) return;
       const answered = await this.#receive(call);
       this.#report(call, startedAt, answered);
       if (answered instanceof Error) refuse(exchange, codeOf(answered), answered.message);
-      else exchange.answer(answered);
+      else exchange.answer(target === this.#nameToProve ? this.#proved(answered) : answered);
     } catch (error) {
       // The body could not be read: the caller has gone.
       if (!exchange.signal.aborted) refuse(exchange, codeOf(error), messageOf(error));
     }
   }
 
-  async #decode(exchange: HttpExchange): Promise<ReceivedCall | undefined> {
+  async #decode(exchange: HttpExchange, target: string | undefined): Promise<ReceivedCall | undefined> {
     const { method, rawHeaders, contentLength, signal } = exchange;
-    const target = headerValue(rawHeaders, TARGET_HEADER);
     const place = splitRequestTarget(exchange.target);
-    if (target !== qualifiedName(this.#parts.self) || place === undefined) {
-      const self = qualifiedName(this.#parts.self);
-      refuse(exchange, NOT_THIS_APP, `this is the sidecar of ${self}, the call is for ${target ?? "nobody"}`);
+    if ((target !== this.#name && target !== this.#nameToProve) || place === undefined) {
+      const wanted = target?.replace(ASKS_FOR_PROOF, "") ?? "nobody";
+      refuse(exchange, NOT_THIS_APP, `this is the sidecar of ${this.#name}, the call is for ${wanted}`);
       return undefined;
     }
     const body = await requestBodyOf(exchange, NO_LIMIT);
@@ -83,6 +88,10 @@ export class PeerServer {
       identity: undefined,
       request: upgrade === undefined ? request : { ...request, upgrade },
     };
+  }
+
+  #proved(answered: ResponseMessage): ResponseMessage {
+    return withHeaders(answered, [...answered.headers, PROOF_HEADER, this.#name]);
   }
 
   async #receive(call: ReceivedCall): Promise<ResponseMessage | Error> {

@@ -10,6 +10,15 @@ import type { StatusCode } from "../../core/errors.ts";
 /** The qualified name of the app the call is for. A port can pass to another process; this makes the mix-up harmless. */
 export const TARGET_HEADER = "outrigger-target";
 
+/**
+ * Behind the name in {@link TARGET_HEADER}, from a caller that has nothing but an address: what answers there is to prove
+ * that it is the sidecar of that app, with {@link PROOF_HEADER}. Any HTTP server answers something.
+ */
+export const ASKS_FOR_PROOF = "; prove";
+
+/** In an answer that was to be proved: the qualified name of the app it comes from. */
+export const PROOF_HEADER = "outrigger-from";
+
 /** In an answer: the receiver could not serve the call. The value is a status code; the body is the message. */
 export const ERROR_HEADER = "outrigger-error";
 

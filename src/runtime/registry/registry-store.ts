@@ -2,9 +2,9 @@ import { mkdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { RootDatabase } from "lmdb";
-import type { AppIdentity } from "../../../core/app-id.ts";
-import { SetupError } from "../../../core/errors.ts";
-import type { AppInstance, InstanceDetails } from "../../contract/name-resolver.ts";
+import type { AppInstance } from "../../components/contract/name-resolver.ts";
+import type { AppIdentity } from "../../core/app-id.ts";
+import { SetupError } from "../../core/errors.ts";
 import { mayBeAlive, type ProcessIdentity } from "./process-identity.ts";
 import { setAsideDamaged } from "./registry-file.ts";
 
@@ -12,6 +12,43 @@ import { setAsideDamaged } from "./registry-file.ts";
  * The registry of one home directory: which sidecars run, on disk, shared by every process of the user. LMDB takes
  * care of several processes writing at once and of one that dies while it writes.
  */
+
+/** What an instance says of itself beyond what calls need; shown by `outrigger list`. */
+export interface InstanceDetails {
+  readonly pid: number;
+  /** Where a process on this machine reaches the HTTP API: an address, bracketed if need be. */
+  readonly apiHost: string;
+  /** Undefined where that API is a Unix socket. The same holds for the gRPC API's. */
+  readonly httpPort: number | undefined;
+  readonly grpcPort: number | undefined;
+  /** Paths of Unix sockets, where the APIs are some. */
+  readonly httpSocket?: string | undefined;
+  readonly grpcSocket?: string | undefined;
+  /** Undefined for a sidecar without an app. */
+  readonly appPort: number | undefined;
+  readonly appPid: number | undefined;
+  readonly command: string;
+  readonly startedAtMs: number;
+  /** How long its calls may go on once it is told to end. */
+  readonly gracefulShutdownMs: number;
+  /** Undefined where it was started by itself. */
+  readonly origin?: RunOrigin | undefined;
+  /** Lets the owner of the home directory stop the instance through its API port, whatever the API token is. */
+  readonly controlToken: string;
+}
+
+/** The run file that an instance came from. */
+export interface RunOrigin {
+  /** The process that the user started: the instance's own, or with `--isolated` the one that watches over it. */
+  readonly cliPid: number;
+  /** An absolute path without symbolic links; undefined where it came through standard input. */
+  readonly runFile: string | undefined;
+  /** As the run file calls itself. */
+  readonly runName: string | undefined;
+  /** The files with the lines of the app and of its sidecar, where they have some. */
+  readonly appLog: string | undefined;
+  readonly sidecarLog: string | undefined;
+}
 
 export interface RegistryEntry {
   readonly instance: AppInstance;

@@ -12,7 +12,7 @@ import {
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
-import { type AppIdentity, parseAppId, parseNamespace } from "../../../core/app-id.ts";
+import { type AppIdentity, parseAppId, parseNamespace } from "../../core/app-id.ts";
 import { identityOf } from "./process-identity.ts";
 import { type RegistryEntry, RegistryStore, registryPathIn } from "./registry-store.ts";
 
