@@ -26,17 +26,18 @@ export async function runningApps(
   }
 }
 
-/** Those of one app, given as `id` or `id.namespace`. @throws {CliError} where there is none, saying what there is. */
-export async function instancesOf(name: string, place: Place): Promise<readonly RegistryEntry[]> {
-  const all = await runningApps(place);
-  const found = instancesIn(all, name);
-  if (found.length > 0) return found;
-  throw notRunning(`app "${name}"`, all, place, name);
-}
-
-/** Those of `all` that `name` means, which is an `id`, or `id.namespace`. */
-export function instancesIn(all: readonly RegistryEntry[], name: string): readonly RegistryEntry[] {
-  return all.filter(({ instance: { app } }) => app.id === name || qualifiedName(app) === name);
+/**
+ * Those of `all` that `name` means, which is an `id`, or `id.namespace`.
+ *
+ * @throws {CliError} where there is none, saying what there is, and where an `id` is that of several apps, in namespaces of
+ *   their own.
+ */
+export function instancesIn(all: readonly RegistryEntry[], name: string, place: Place): readonly RegistryEntry[] {
+  const found = all.filter(({ instance: { app } }) => app.id === name || qualifiedName(app) === name);
+  if (found.length === 0) throw notRunning(`app "${name}"`, all, place, name);
+  const names = [...new Set(found.map(({ instance }) => qualifiedName(instance.app)))];
+  if (names.length === 1) return found;
+  throw new CliError(`"${name}" runs in several namespaces; say which is meant: ${names.join(", ")}`);
 }
 
 /** Says that there is no `what`, what there is, and which of them was likely meant by `name`. */

@@ -238,19 +238,20 @@ function refuseSharedPorts(file: string, apps: readonly RunFileApp[]): void {
   const owners = new Map<string, string>();
   for (const app of apps) {
     for (const [flag, key] of Object.entries(SIDECAR_PORTS)) {
-      const port = portOf(app, flag);
-      if (port !== undefined) owners.set(`${LOOPBACK}:${port}`, `${key} of "${app.appId}"`);
+      claim(LOOPBACK, portOf(app, flag), `${key} of "${app.appId}"`);
     }
   }
   for (const app of apps) {
-    const port = portOf(app, "app-port");
-    if (port === undefined) continue;
-    const place = `${app.flags["app-channel-address"]?.[0] ?? LOOPBACK}:${port}`;
-    const own = `appPort of "${app.appId}"`;
+    claim(app.flags["app-channel-address"]?.[0] ?? LOOPBACK, portOf(app, "app-port"), `appPort of "${app.appId}"`);
+  }
+
+  function claim(address: string, port: number | undefined, claimant: string): void {
+    if (port === undefined) return;
+    const place = `${address}:${port}`;
     const owner = owners.get(place);
     if (owner !== undefined)
-      throw new ResourceError(`${file}: ${owner} and ${own} are both ${port}; give each its own`);
-    owners.set(place, own);
+      throw new ResourceError(`${file}: ${owner} and ${claimant} are both ${port}; give each its own`);
+    owners.set(place, claimant);
   }
 }
 

@@ -1,6 +1,9 @@
 import { abortReason } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 
+// Node's timers know no longer wait, and take one for none. 24 days.
+const LONGEST_WAIT_MS = 2 ** 31 - 1;
+
 export const systemClock: Clock = {
   now: () => Date.now(),
   monotonic: () => performance.now(),
@@ -10,10 +13,13 @@ export const systemClock: Clock = {
         reject(abortReason(signal));
         return;
       }
-      const timer = setTimeout(() => {
-        signal?.removeEventListener("abort", listener);
-        resolve();
-      }, ms);
+      const timer = setTimeout(
+        () => {
+          signal?.removeEventListener("abort", listener);
+          resolve();
+        },
+        Math.min(ms, LONGEST_WAIT_MS),
+      );
       const listener = {
         handleEvent: () => {
           clearTimeout(timer);

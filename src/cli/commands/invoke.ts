@@ -5,7 +5,7 @@ import { messageOf } from "../../core/errors.ts";
 import { type Api, callApi } from "../call-api.ts";
 import { CliError } from "../cli-error.ts";
 import type { CommandContext } from "../prepare-app.ts";
-import { apiOf, instancesOf } from "../running-apps.ts";
+import { apiOf, instancesIn, runningApps } from "../running-apps.ts";
 import type { Terminal } from "../terminal.ts";
 
 export interface InvokeOptions {
@@ -19,7 +19,7 @@ export interface InvokeOptions {
 /** `outrigger invoke`: calls a method of a running app and prints the answer. @returns the exit code. @throws {CliError} */
 export async function invoke(options: InvokeOptions, context: CommandContext): Promise<number> {
   const { env, out, err } = context;
-  const [entry] = await instancesOf(options.appId, context);
+  const [entry] = instancesIn(await runningApps(context), options.appId, context);
   if (entry === undefined) throw new CliError(`no app "${options.appId}" is running`);
   const response = await send(apiOf(entry), options, env["DAPR_API_TOKEN"]);
   await print(response, out, options.appId);

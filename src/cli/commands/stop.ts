@@ -48,9 +48,11 @@ async function stopByName(names: readonly string[], report: Report, context: Com
   const all = await runningApps(context);
   const entries = new Set<RegistryEntry>();
   for (const name of new Set(names)) {
-    const found = instancesIn(all, name);
-    for (const entry of found) entries.add(entry);
-    if (found.length === 0) report.add({ appId: name, error: notRunning(`app "${name}"`, all, context, name) });
+    try {
+      for (const entry of instancesIn(all, name, context)) entries.add(entry);
+    } catch (error) {
+      report.add({ appId: name, error: error as CliError });
+    }
   }
   report.expect([...entries]);
   const asked = await askAllToEnd([...entries], report);
@@ -84,20 +86,34 @@ async function stopRunFile(path: string, report: Report, context: CommandContext
   // A signal would reach another one there.
   const elsewhere = entries.filter(({ process }) => !isWithinSight(process));
   const here = entries.filter(({ process }) => isWithinSight(process));
-  // With --isolated the one that watches over the others, which lives as long as they do.
-  for (const pid of new Set(here.map(({ details }) => details.origin?.cliPid ?? details.pid))) endProcess(pid);
+  const signalled = endProcesses(here, report);
   const asked = await askAllToEnd(elsewhere, report);
   const remains = ({ process }: RegistryEntry): boolean => isWithinSight(process) && mayBeAlive(process);
-  await waitUntilGone(new Set([...here, ...asked]), remains, report, context);
+  await waitUntilGone(new Set([...signalled, ...asked]), remains, report, context);
 }
 
-function endProcess(pid: number): void {
+/** Signals each process once, for a second signal hurries it. @returns those whose process was told, or has ended already. */
+function endProcesses(entries: readonly RegistryEntry[], report: Report): RegistryEntry[] {
+  const failures = new Map<number, CliError | undefined>();
+  return entries.filter((entry) => {
+    const { details, instance } = entry;
+    // With --isolated the one that watches over the others, which lives as long as they do.
+    const pid = details.origin?.cliPid ?? details.pid;
+    if (!failures.has(pid)) failures.set(pid, endProcess(pid));
+    const error = failures.get(pid);
+    if (error !== undefined) report.add({ appId: instance.app.id, entry, error });
+    return error === undefined;
+  });
+}
+
+function endProcess(pid: number): CliError | undefined {
   try {
     process.kill(pid, "SIGTERM");
+    return undefined;
   } catch (cause) {
     // It ended a moment ago.
-    if ((cause as NodeJS.ErrnoException).code === "ESRCH") return;
-    throw new CliError(`cannot end process ${pid}: ${messageOf(cause)}`, 1, { cause });
+    if ((cause as NodeJS.ErrnoException).code === "ESRCH") return undefined;
+    return new CliError(`cannot end process ${pid}: ${messageOf(cause)}`, 1, { cause });
   }
 }
 
