@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf, SetupError } from "../core/errors.ts";
@@ -188,6 +189,9 @@ function isShown(destination: LogDestination): boolean {
 /** A file of its own, also where two runs begin in one second. @throws {SetupError} */
 async function createIn({ appId, appDirPath }: LogPlan, name: string, options: LogFileOptions): Promise<LogFile> {
   const folder = join(appDirPath, ".dapr", "logs");
+  if (statSync(appDirPath, { throwIfNoEntry: false })?.isDirectory() !== true) {
+    throw new SetupError(`the directory of ${appId} is not there: ${appDirPath}; set its appDirPath in the run file`);
+  }
   try {
     // One after the other: the app's own directory is not Outrigger's to make.
     for (const path of [join(appDirPath, ".dapr"), folder]) await makeFolder(path);

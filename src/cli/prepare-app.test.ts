@@ -136,3 +136,14 @@ for (const text of ["loud", "", "warnings"]) {
     });
   });
 }
+
+test("flags about an app that has no port are named in a warning", async () => {
+  const typed = { "enable-app-health-check": ["true"], "app-max-concurrency": ["2"] };
+  const { warnings } = await prepare({ typed });
+  assert.deepEqual(warnings, [
+    "--enable-app-health-check has no effect without --app-port",
+    "--app-max-concurrency has no effect without --app-port",
+  ]);
+  const { warnings: none } = await prepare({ typed: { ...typed, "app-port": ["5000"] } });
+  assert.deepEqual(none, []);
+});

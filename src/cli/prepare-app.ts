@@ -47,7 +47,12 @@ export async function prepareApp({ name, typed, env, command, fallback }: AppReq
   return {
     spec: { settings, command },
     logLevel: logLevelOf(flags),
-    warnings: [...warnings, ...configuration.withoutEffect.map(withoutEffect), ...resources.map(notSupported)],
+    warnings: [
+      ...warnings,
+      ...withoutApp(flags),
+      ...configuration.withoutEffect.map(withoutEffect),
+      ...resources.map(notSupported),
+    ],
   };
 }
 
@@ -71,6 +76,13 @@ export function logLevelOf(flags: FlagValues): LogLevel {
   const level = LOG_LEVELS.find((known) => known === asked || (asked === "warning" && known === "warn"));
   if (level === undefined) throw new CliError(`--log-level is "${asked}"; give one of ${LOG_LEVELS.join(", ")}`);
   return level;
+}
+
+/** Flags about an app that there is no port of. */
+function withoutApp(flags: FlagValues): string[] {
+  if (flags.port("app-port") !== undefined) return [];
+  const asked = (["enable-app-health-check", "app-max-concurrency"] as const).filter((name) => flags.has(name));
+  return asked.map((name) => `--${name} has no effect without --app-port`);
 }
 
 function withoutEffect(name: string): string {

@@ -91,7 +91,9 @@ export class TerminalDisplay implements RunDisplay {
 
 function placesOf(app: HostedApp): string[] {
   const { appPort, command } = app.spec.settings;
-  const appPlace = appPort === undefined ? "no app port" : `app on port ${appPort}`;
+  const { public: publicPort } = app.ports;
+  const ownPort = appPort === undefined ? "no app port" : `app on port ${appPort}`;
+  const appPlace = publicPort === undefined ? ownPort : `${ownPort}, public port ${publicPort}`;
   return ["", app.id, urlOf(app), appPlace, command];
 }
 

@@ -76,7 +76,9 @@ test("how many calls may wait for an app that takes so many at once is bounded, 
 
 test("an app is probed where that is asked for", () => {
   assert.equal(settings({}).appHealth, undefined);
-  assert.equal(settings({ "enable-app-health-check": ["true"] }).appHealth?.path, "/healthz");
+  const asked = { "enable-app-health-check": ["true"] };
+  assert.equal(settings({ ...asked, "app-port": ["5000"] }).appHealth?.path, "/healthz");
+  assert.equal(settings(asked).appHealth, undefined);
 });
 
 test("the app's protocol, in any case; --app-ssl is the older way to ask for TLS", () => {

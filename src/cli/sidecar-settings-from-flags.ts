@@ -41,7 +41,8 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     appStartPatienceMs: forRun ? APP_START_PATIENCE_MS : 0,
     appMaxConcurrency: flags.count("app-max-concurrency") ?? -1,
     appMaxQueue: flags.positive("app-max-queue"),
-    appHealth: appHealthFrom(flags),
+    // prepareApp says so where there is no app to ask.
+    appHealth: flags.port("app-port") === undefined ? undefined : appHealthFrom(flags),
     httpPort: flags.port("dapr-http-port") ?? (forRun ? 0 : DAPRD_HTTP_PORT),
     grpcPort: flags.port("dapr-grpc-port") ?? (forRun ? 0 : DAPRD_GRPC_PORT),
     internalPort: flags.port("dapr-internal-grpc-port") ?? 0,

@@ -550,6 +550,11 @@ const REFUSED: [what: string, text: string, message: string][] = [
     "version: 1\napps: [{ appDirPath: a, appPort: 80 }, { appDirPath: b, appPort: 81 }, { appDirPath: c, appPort: 80 }]\n",
     `${file}: appPort of "a" and appPort of "c" are both 80; give each its own`,
   ],
+  [
+    "two sidecars with one port",
+    "version: 1\napps: [{ appDirPath: a, daprHTTPPort: 80 }, { appDirPath: b, daprGRPCPort: 80 }]\n",
+    `${file}: daprHTTPPort of "a" and daprGRPCPort of "b" are both 80; give each its own`,
+  ],
   ...["daprHTTPPort", "daprGRPCPort", "daprInternalGRPCPort"].flatMap((key): [string, string, string][] => [
     [
       `an app whose port is ${key} of another`,

@@ -176,6 +176,27 @@ describe("list and stop", { concurrency: 3, timeout: 240_000 }, () => {
     assert.deepEqual([last.code, last.stdout], [0, "checkout has ended.\n"]);
   });
 
+  test("an id of several namespaces is not guessed: invoke and stop ask for the full name", async (t) => {
+    const home = ownHome(t);
+    const one = await startWithApp(t, "twin", await ownPort(), { home });
+    const other = await startWithApp(t, "twin", await ownPort(), { home, env: { NAMESPACE: "other" } });
+    const asks = 'outrigger: "twin" runs in several namespaces; say which is meant: twin.default, twin.other\n';
+    const sorted = (text: string): string => text.replace("twin.other, twin.default", "twin.default, twin.other");
+    for (const args of [
+      ["stop", "twin"],
+      ["invoke", "--app-id", "twin", "--method", "x"],
+    ]) {
+      const run = await runToEnd(t, args, { home });
+      assert.deepEqual([run.code, run.stdout, sorted(run.stderr)], [1, "", asks]);
+    }
+    const call = await runToEnd(t, ["invoke", "--app-id", "twin.other", "--method", "x"], { home });
+    assert.equal(call.code, 0, call.stderr);
+    const stop = await runToEnd(t, ["stop", "twin.other"], { home });
+    assert.equal(stop.code, 0, stop.stderr);
+    assert.equal((await ended(other.outrigger)).code, 0);
+    assert.equal(one.outrigger.hasExited, false);
+  });
+
   test("stop --json says what became of each", async (t) => {
     const home = ownHome(t);
     const { outrigger } = await startWithApp(t, "known", await ownPort(), { home });
