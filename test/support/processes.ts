@@ -130,8 +130,15 @@ export async function startWithApp(
 /** Waits until the app can be called. */
 export async function whenReady(outrigger: Outrigger, appId: string): Promise<RunningApp> {
   await outrigger.waitForOutput(new RegExp(`^${appId} +● answers|no app port`, "m"));
-  const listed = (await listApps(outrigger.home)).find((app) => app.appId === appId);
-  if (listed === undefined) throw new Error(`${appId} is not listed; output:\n${outrigger.output}`);
+  const all = await listApps(outrigger.home);
+  const listed = all.find((app) => app.appId === appId);
+  if (listed === undefined) {
+    // What is listed now, and whether the registry was begun anew meanwhile, tells why.
+    const later = (await listApps(outrigger.home)).map((app) => app.appId);
+    const files = readdirSync(join(outrigger.home, "registry"));
+    const seen = `listed: ${all.map((app) => app.appId).join()}; later: ${later.join()}; files: ${files.join()}`;
+    throw new Error(`${appId} is not listed; ${seen}; output:\n${outrigger.output}`);
+  }
   return { outrigger, api: `http://${listed.apiHost}:${listed.httpPort}`, listed };
 }
 
