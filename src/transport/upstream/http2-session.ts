@@ -69,7 +69,9 @@ export class Http2Session {
   }
 
   get hasRoom(): boolean {
-    return this.isReady && !this.#over && this.#streams < this.#limit;
+    // A session that breaks says `close` only after its streams have.
+    const isOpen = !this.#over && !this.#session.destroyed && !this.#session.closed;
+    return this.isReady && isOpen && this.#streams < this.#limit;
   }
 
   /** Streams that the origin takes at once, or that we ask of it. */

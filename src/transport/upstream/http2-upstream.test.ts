@@ -471,6 +471,36 @@ for (const [what, garbage] of [
   });
 }
 
+test("calls that wait while a session breaks, and those that come then, go to another one", async (t) => {
+  const next = http2.createServer().on("stream", ok);
+  const port = await startRaw(t, (socket, text, connection) => {
+    if (connection > 1) {
+      socket.removeAllListeners("data").pause();
+      socket.unshift(Buffer.from(text, "latin1"));
+      next.emit("connection", socket);
+      return;
+    }
+    // MAX_CONCURRENT_STREAMS is 1.
+    if (text.startsWith(MAGIC)) socket.write(frame(4, 0, 0, "\0\x03\0\0\0\x01"));
+    if (text.includes("\x82")) socket.write(frame(1, 5, 1, "\xff\xff\xff\xff\xff"));
+  });
+  const malformed = countMalformed();
+  const upstream = new Http2Upstream(
+    { ...optionsFor(port), wire: { kind: "h2c" }, maxConnections: 1 },
+    malformed,
+    50,
+  );
+  t.after(() => {
+    upstream.destroy();
+  });
+  const send = async (sent?: Sent): Promise<string> => textOfAnswer(await upstream.send(requestMessage(sent)));
+  const broken = send();
+  const fresh = broken.catch(() => send({ path: "/fresh" }));
+  const waiting = [send({ path: "/1" }), send({ method: "POST", path: "/2", body: Buffer.from("a") })];
+  await assert.rejects(broken, /rules of HTTP\/2/);
+  assert.deepEqual(await Promise.all([...waiting, fresh]), ["ok", "ok", "ok"]);
+});
+
 test("an origin that is only slow is left in peace, however often it is asked", async (t) => {
   let pings = 0;
   const origin = await startOrigin(t, (stream, headers, session) => {
