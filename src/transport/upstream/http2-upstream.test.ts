@@ -4,6 +4,7 @@ import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHt
 import net, { type AddressInfo } from "node:net";
 import { PassThrough, Readable } from "node:stream";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { countMalformed, optionsFor, requestMessage, type Sent, textOfAnswer } from "../../../test/support/upstream.ts";
 import { waitFor } from "../../../test/support/wait.ts";
 import { CallAbort } from "../../core/call-signal.ts";
@@ -515,6 +516,27 @@ test("an origin that is only slow is left in peace, however often it is asked", 
   await waitFor("a ping", () => pings > 0);
   held();
   assert.equal(await answer, "ok");
+});
+
+test("an origin that has stopped is left in peace, however many PINGs it has not answered", async (t) => {
+  const ping = "\0\0\x08\x06\0\0\0\0\0";
+  let received = "";
+  let respond = (): void => undefined;
+  const port = await startRaw(t, (socket, text) => {
+    if (text.startsWith(MAGIC)) socket.write(SETTINGS);
+    received += text;
+    respond = () => {
+      socket.write(Buffer.concat([frame(1, 4, 1, "\x88"), frame(0, 1, 1, "ok")]));
+    };
+  });
+  const { send, malformed } = startUpstream(t, port, 10);
+  const answer = send().then(textOfAnswer);
+  // Node sends no more than these; what is asked then is not seen, only what comes of it.
+  await waitFor("PINGs", () => received.split(ping).length > 10);
+  await sleep(600);
+  respond();
+  assert.equal(await answer, "ok");
+  assert.equal(malformed.count, 0);
 });
 
 const FOREIGN: readonly (readonly [what: string, greet: (socket: net.Socket) => void, kind: string])[] = [
