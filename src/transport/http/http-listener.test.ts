@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import net, { type Socket } from "node:net";
+import { Duplex, PassThrough } from "node:stream";
+import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { waitFor } from "../../../test/support/wait.ts";
+import type { HttpExchange } from "./http-exchange.ts";
+import { type HttpCodec, HttpListener } from "./http-listener.ts";
+
+const CODECS: readonly HttpCodec[] = ["lean", "node"];
+const ASKING = "GET /asking HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: raw\r\n\r\n";
+const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+
+interface Served {
+  /** In the order in which they began; whoever wants an answer gives it. */
+  readonly begun: HttpExchange[];
+  connect(): Promise<Client>;
+}
+
+interface Client {
+  readonly socket: Socket;
+  /** All that has come. */
+  readonly text: () => string;
+}
+
+async function serve(t: TestContext, codec: HttpCodec): Promise<Served> {
+  const begun: HttpExchange[] = [];
+  const handle = async (exchange: HttpExchange): Promise<void> => {
+    begun.push(exchange);
+    return Promise.resolve();
+  };
+  const listener = new HttpListener({ name: "test", codec, readBufferBytes: 4096, log, handle });
+  const port = await listener.listen("127.0.0.1", 0);
+  t.after(() => {
+    listener.destroy();
+  });
+  const connect = async (): Promise<Client> => {
+    const socket = net.connect({ host: "127.0.0.1", port, allowHalfOpen: true });
+    socket.on("error", ignore);
+    t.after(() => socket.destroy());
+    let text = "";
+    socket.setEncoding("latin1").on("data", (piece: string) => {
+      text += piece;
+    });
+    await once(socket, "connect");
+    return { socket, text: () => text };
+  };
+  return { begun, connect };
+}
+
+/** An app's end of an upgraded connection, which says back what it hears. */
+function echo(): Duplex {
+  return new PassThrough();
+}
+
+async function next(begun: readonly HttpExchange[], count = 1): Promise<HttpExchange> {
+  return waitFor(`request ${count}`, () => begun[count - 1]);
+}
+
+for (const codec of CODECS) {
+  test(`${codec}: a caller that leaves during the handshake is noticed, whatever it has sent behind its head`, async (t) => {
+    const { begun, connect } = await serve(t, codec);
+    for (const [index, early] of ["", "x", "y".repeat(20_000)].entries()) {
+      const { socket } = await connect();
+      socket.end(`${ASKING}${early}`);
+      const exchange = await next(begun, index + 1);
+      await waitFor("the call to be given up", () => exchange.signal.aborted);
+    }
+  });
+
+  test(`${codec}: what a client sends before it is answered reaches the app first, its end last`, async (t) => {
+    const { begun, connect } = await serve(t, codec);
+    for (const [index, isEnded] of [false, true].entries()) {
+      const { socket, text } = await connect();
+      socket.write(`${ASKING}1,`);
+      const exchange = await next(begun, index + 1);
+      // More than is held, so that the rest waits in the kernel.
+      socket.write(isEnded ? "2," : `${"2".repeat(200_000)},`);
+      if (isEnded) {
+        socket.end("3");
+        // Long enough for the end to be there first; the outcome is the same where it is not.
+        await sleep(50);
+      }
+      exchange.answer({ status: 101, statusText: "", headers: [], upgrade: "raw", body: echo() });
+      if (!isEnded) socket.end("3");
+      await once(socket, "end");
+      assert.match(text(), /^HTTP\/1\.1 101 [^]*\r\n\r\n1,2+,3$/);
+      assert.equal(text().length > 200_000, !isEnded);
+    }
+  });
+
+  test(`${codec}: an upgrade that is refused is answered, whatever was sent behind it`, async (t) => {
+    const { begun, connect } = await serve(t, codec);
+    const { socket, text } = await connect();
+    socket.write(`${ASKING}${"early".repeat(40_000)}`);
+    (await next(begun)).answer({ status: 404, statusText: "", headers: [], body: Buffer.from("no") });
+    socket.end();
+    await once(socket, "end");
+    assert.match(text(), /^HTTP\/1\.1 404 [^]*\r\n\r\nno$/);
+  });
+}
+
+function ignore(): void {
+  // Intentionally nothing.
+}
