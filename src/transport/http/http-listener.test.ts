@@ -99,6 +99,19 @@ for (const codec of CODECS) {
     await once(socket, "end");
     assert.match(text(), /^HTTP\/1\.1 404 [^]*\r\n\r\nno$/);
   });
+
+  test(`${codec}: an upgrade with a body is served as if it had not asked, and its connection used again`, async (t) => {
+    const { begun, connect } = await serve(t, codec);
+    const { socket, text } = await connect();
+    for (let count = 1; count <= 2; count++) {
+      socket.write("POST / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: raw\r\nContent-Length: 3\r\n\r\nabc");
+      const exchange = await next(begun, count);
+      assert.equal(exchange.upgrade, undefined);
+      const body = Buffer.from(await exchange.readBody());
+      exchange.answer({ status: 200, statusText: "", headers: [], body });
+      await waitFor("the answer", () => text().split("\r\n\r\nabc").length === count + 1);
+    }
+  });
 }
 
 function ignore(): void {
