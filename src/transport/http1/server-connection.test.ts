@@ -407,3 +407,27 @@ test("while the server closes, each answer ends its connection", async () => {
   assert.match(server.written, /^HTTP\/1\.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n\/1$/);
   assert.ok(server.isClosed);
 });
+
+test("an answer that ends its connection is over once the socket has taken it, not before", async () => {
+  const server = new Server();
+  const { socket } = server;
+  let take = (): void => undefined;
+  socket._write = (chunk: Buffer, _encoding, callback) => {
+    take = () => {
+      socket.written += chunk.toString("latin1");
+      take = () => undefined;
+      callback();
+    };
+  };
+  server.isClosing = true;
+  await server.receive(get("/"));
+  server.begun[0]?.answer(ok("last"));
+  await settled();
+  assert.deepEqual([server.ends, socket.destroyed], [0, false]);
+  while (!socket.destroyed) {
+    take();
+    await settled();
+  }
+  assert.equal(server.written, OK("last").replace("Content", "Connection: close\r\nContent"));
+  assert.deepEqual([server.ends, server.isClosed], [1, true]);
+});

@@ -188,8 +188,9 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     exchange.isOver = true;
-    // What still waits for the turn's end goes out by itself: the next request can be read.
-    if (this.#socket.writableLength === 0) this.#answerSent();
+    // What still waits for the turn's end goes out by itself: the next request can be read. Where none follows, whoever
+    // waits for the last answers may end the process, and the kernel has to have them.
+    if (!this.#endAfterAnswer && this.#socket.writableLength === 0) this.#answerSent();
     else this.#writer.now().write("", this.#answerSent);
   }
 
