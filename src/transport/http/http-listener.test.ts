@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import net, { type Socket } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import { type TestContext, test } from "node:test";
-import { setTimeout as sleep } from "node:timers/promises";
 import { waitFor } from "../../../test/support/wait.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { type HttpCodec, HttpListener } from "./http-listener.ts";
@@ -15,6 +15,8 @@ const log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 interface Served {
   /** In the order in which they began; whoever wants an answer gives it. */
   readonly begun: HttpExchange[];
+  /** The listener's ends of its connections. */
+  readonly accepted: Socket[];
   connect(): Promise<Client>;
 }
 
@@ -32,7 +34,14 @@ async function serve(t: TestContext, codec: HttpCodec): Promise<Served> {
   };
   const listener = new HttpListener({ name: "test", codec, readBufferBytes: 4096, log, handle });
   const port = await listener.listen("127.0.0.1", 0);
+  const accepted: Socket[] = [];
+  const note = (message: unknown): void => {
+    const { socket } = message as { socket: Socket };
+    if (socket.localPort === port) accepted.push(socket);
+  };
+  subscribe("net.server.socket", note);
   t.after(() => {
+    unsubscribe("net.server.socket", note);
     listener.destroy();
   });
   const connect = async (): Promise<Client> => {
@@ -46,7 +55,7 @@ async function serve(t: TestContext, codec: HttpCodec): Promise<Served> {
     await once(socket, "connect");
     return { socket, text: () => text };
   };
-  return { begun, connect };
+  return { begun, accepted, connect };
 }
 
 /** An app's end of an upgraded connection, which says back what it hears. */
@@ -70,7 +79,7 @@ for (const codec of CODECS) {
   });
 
   test(`${codec}: what a client sends before it is answered reaches the app first, its end last`, async (t) => {
-    const { begun, connect } = await serve(t, codec);
+    const { begun, accepted, connect } = await serve(t, codec);
     for (const [index, isEnded] of [false, true].entries()) {
       const { socket, text } = await connect();
       socket.write(`${ASKING}1,`);
@@ -79,8 +88,7 @@ for (const codec of CODECS) {
       socket.write(isEnded ? "2," : `${"2".repeat(200_000)},`);
       if (isEnded) {
         socket.end("3");
-        // Long enough for the end to be there first; the outcome is the same where it is not.
-        await sleep(50);
+        await waitFor("the end to be heard", () => accepted[index]?.readableEnded);
       }
       exchange.answer({ status: 101, statusText: "", headers: [], upgrade: "raw", body: echo() });
       if (!isEnded) socket.end("3");
@@ -112,6 +120,25 @@ for (const codec of CODECS) {
       await waitFor("the answer", () => text().split("\r\n\r\nabc").length === count + 1);
     }
   });
+
+  for (const protocol of ["raw", "h2c", '"none"']) {
+    test(`${codec}: an upgrade to ${protocol} is refused where the client's half ends while it waits for its turn`, async (t) => {
+      const { begun, accepted, connect } = await serve(t, codec);
+      const { socket, text } = await connect();
+      socket.write(`GET /before HTTP/1.1\r\nHost: x\r\n\r\n${ASKING.replace("raw", protocol)}`);
+      const body = new PassThrough();
+      const headers = ["Content-Length", "2"];
+      (await next(begun)).answer({ status: 200, statusText: "", headers, body });
+      body.write("a");
+      await waitFor("the answer to begin", () => text().endsWith("\r\n\r\na"));
+      socket.end();
+      await waitFor("the end to be heard", () => accepted[0]?.readableEnded);
+      body.end("b");
+      await once(socket, "end");
+      assert.match(text(), /^HTTP\/1\.1 200 [^]*\r\n\r\nabHTTP\/1\.1 400 /);
+      assert.equal(begun.length, 1);
+    });
+  }
 }
 
 function ignore(): void {

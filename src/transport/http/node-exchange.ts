@@ -86,8 +86,6 @@ export class NodeExchange implements HttpExchange {
     // A pipelined answer whose turn has not come does not hear of its connection's end.
     request.socket.on("close", this.#end);
     request.socket.on("end", this.#clientEnded);
-    // An upgrade may have waited behind another request, and its client not as long.
-    if (request.socket.readableEnded) this.#clientEnded();
   }
 
   get method(): string {
