@@ -17,7 +17,7 @@ interface Served {
   readonly begun: HttpExchange[];
   /** The listener's ends of its connections. */
   readonly accepted: Socket[];
-  connect(): Promise<Client>;
+  readonly connect: () => Promise<Client>;
 }
 
 interface Client {

@@ -321,7 +321,8 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
     const asked = upgradeAskedBy(request);
     if (reason !== undefined) this.#cutWith(socket, 400, reason);
     // Neither could it be put back, nor anybody be told that no more will come.
-    else if (socket.readableEnded) this.#cutWith(socket, 400, "the connection has ended behind a request to upgrade it");
+    else if (socket.readableEnded)
+      this.#cutWith(socket, 400, "the connection has ended behind a request to upgrade it");
     else if (asked?.to === "others") this.begin(upgradeExchange(request, asked.protocols, unread, this));
     else if (asked === undefined || !this.#upgradedToHttp2(request, unread)) {
       socket.off("error", ignore);

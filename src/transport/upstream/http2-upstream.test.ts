@@ -486,11 +486,7 @@ test("calls that wait while a session breaks, and those that come then, go to an
     if (text.includes("\x82")) socket.write(frame(1, 5, 1, "\xff\xff\xff\xff\xff"));
   });
   const malformed = countMalformed();
-  const upstream = new Http2Upstream(
-    { ...optionsFor(port), wire: { kind: "h2c" }, maxConnections: 1 },
-    malformed,
-    50,
-  );
+  const upstream = new Http2Upstream({ ...optionsFor(port), wire: { kind: "h2c" }, maxConnections: 1 }, malformed, 50);
   t.after(() => {
     upstream.destroy();
   });
