@@ -90,6 +90,17 @@ test("an app that has decided for itself is not contradicted", () => {
   }
 });
 
+test("credentials are not allowed to an origin that the app has not named", () => {
+  const always = ["X", "1", "access-control-allow-credentials", "true"];
+  const policy = new CorsPolicy([ORIGIN]);
+  const kept = ["X", "1", "Vary", "Origin"];
+  assert.deepEqual(policy.addTo(always, "GET", ORIGIN), [...kept, "Access-Control-Allow-Origin", ORIGIN]);
+  // Without an origin it grants nothing, and is the app's.
+  for (const origin of [undefined, "https://evil.test"]) {
+    assert.deepEqual(policy.addTo(always, "GET", origin), [...always, "Vary", "Origin"]);
+  }
+});
+
 test("what is given is not changed", () => {
   const answered: readonly string[] = Object.freeze(["X", "1"]);
   new CorsPolicy(["*"]).addTo(answered, "GET", ORIGIN);

@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
 import type { CallSignal } from "../../core/call-signal.ts";
-import { headerValue, headerValues, type RawHeaders } from "../../core/raw-headers.ts";
+import { headerValue, headerValues, type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
 import type { HttpAnswer, HttpExchange } from "./http-exchange.ts";
 
 /**
@@ -50,13 +50,15 @@ export class CorsPolicy {
 
   /** The headers of an answer to any other request, and what browsers are to be told beside them. */
   addTo(answered: readonly string[], method: string, origin: string | undefined): RawHeaders {
-    const headers = [...answered];
-    if (!varies(answered)) headers.push("Vary", "Origin");
     // An app that has decided for itself is believed: two answers to one question are none to a browser.
     const isDecided = headerValue(answered, "access-control-allow-origin") !== undefined;
-    if (!isDecided && origin !== undefined && this.#allows(origin) && isAllowedMethod(method)) {
-      headers.push("Access-Control-Allow-Origin", this.#grantTo(origin));
-    }
+    const isGranted = !isDecided && origin !== undefined && this.#allows(origin) && isAllowedMethod(method);
+    // What the app says of credentials was not said of this origin, nor do we allow any.
+    const headers = isGranted
+      ? withoutHeaders(answered, (name) => name === "access-control-allow-credentials")
+      : [...answered];
+    if (!varies(answered)) headers.push("Vary", "Origin");
+    if (isGranted) headers.push("Access-Control-Allow-Origin", this.#grantTo(origin));
     return headers;
   }
 

@@ -70,6 +70,17 @@ test("node:http2 reads the request as stream 1, under the settings that it broug
   ]);
 });
 
+test("what the request lists as about its connection is left out", async () => {
+  const asks = [...ASKS.slice(0, 2), "Connection", "Upgrade, HTTP2-Settings ,X-Hop", "Connection", "x-other"];
+  const headers = [...asks, ...WITH_SETTINGS.slice(4), "X-Hop", "1", "X-OTHER", "2", "X-Kept", "3"];
+  const first = h2cRequestFrom(request(headers));
+  assert.ok(first !== undefined);
+  const shown = withFirstRequest(first, Buffer.concat([PREFACE, EMPTY_SETTINGS]));
+  const { heads } = await readByNode(shown ?? Buffer.alloc(0));
+  const own = Object.keys(heads[0] ?? {}).filter((name) => name.startsWith("x-"));
+  assert.deepEqual(own, ["x-kept"]);
+});
+
 test("every header comes out as it went in, however long", async () => {
   await fc.assert(
     fc.asyncProperty(

@@ -46,7 +46,8 @@ export function h2cRequestFrom(request: IncomingMessage): H2cRequest | undefined
   const { method = "GET", url = "/", rawHeaders } = request;
   const [encoded, ...more] = headerValues(rawHeaders, "http2-settings");
   const listed = headerValues(rawHeaders, "connection").join(",").toLowerCase().split(",");
-  const isListed = listed.some((name) => name.trim() === "http2-settings");
+  const aboutConnection = new Set(listed.map((name) => name.trim()));
+  const isListed = aboutConnection.has("http2-settings");
   if (encoded === undefined || more.length > 0 || !isListed) return undefined;
   const settings = Buffer.from(encoded, "base64url");
   const isWhole = BASE64_URL.test(encoded) && encoded.length % 4 !== 1 && settings.length % SETTING_BYTES === 0;
@@ -57,7 +58,7 @@ export function h2cRequestFrom(request: IncomingMessage): H2cRequest | undefined
   if (authority !== "") fields.push(literal(":authority", authority));
   for (let i = 0; i < rawHeaders.length; i += 2) {
     const name = (rawHeaders[i] ?? "").toLowerCase();
-    if (!LEFT_OUT.has(name)) fields.push(literal(name, rawHeaders[i + 1] ?? ""));
+    if (!LEFT_OUT.has(name) && !aboutConnection.has(name)) fields.push(literal(name, rawHeaders[i + 1] ?? ""));
   }
   const block = Buffer.concat(fields);
   if (block.length > MAX_FRAME_BYTES) return undefined;

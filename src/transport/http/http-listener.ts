@@ -68,6 +68,11 @@ const TIMEOUT_CHECK_MS = 1000;
 // Go keeps idle connections for ever. Three minutes outlast any client's pool, so that the client is the first to close.
 export const IDLE_CONNECTION_S = 180;
 
+/** With what Node 20 does not know, and passes over: which requests are to raise `upgrade`; the others are ordinary ones. */
+interface NodeServerOptions extends http.ServerOptions {
+  shouldUpgradeCallback(request: http.IncomingMessage): boolean;
+}
+
 export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
   readonly maxHeadBytes: number;
   readonly #options: HttpListenerOptions;
@@ -248,7 +253,7 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
   }
 
   #createNodeServer(): http.Server {
-    const server = http.createServer({
+    const options: NodeServerOptions = {
       maxHeaderSize: this.maxHeadBytes,
       headersTimeout: HEADERS_TIMEOUT_S * 1000,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
@@ -258,7 +263,10 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
       insecureHTTPParser: false,
       // Asked for by `whyRefused`: Node would answer and go on to serve what is pipelined behind.
       requireHostHeader: false,
-    });
+      // Newer versions go on reading the body of an upgrade from its socket, where the handler would read, too.
+      shouldUpgradeCallback: (request) => upgradeAskedBy(request) !== undefined,
+    };
+    const server = http.createServer(options);
     // Node drops headers beyond a count without a word; the limit in bytes is enough.
     server.maxHeadersCount = 0;
     // A client that has sent all may close its half; without this Node would answer it no more.
@@ -312,6 +320,9 @@ export class HttpListener implements ConnectionOwner, HttpConnectionsOwner {
     const reason = whyRefused(request);
     const asked = upgradeAskedBy(request);
     if (reason !== undefined) this.#cutWith(socket, 400, reason);
+    // Neither could it be put back, nor anybody be told that no more will come.
+    else if (socket.readableEnded)
+      this.#cutWith(socket, 400, "the connection has ended behind a request to upgrade it");
     else if (asked?.to === "others") this.begin(upgradeExchange(request, asked.protocols, unread, this));
     else if (asked === undefined || !this.#upgradedToHttp2(request, unread)) {
       socket.off("error", ignore);

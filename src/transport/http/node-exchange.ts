@@ -7,6 +7,7 @@ import { limited } from "../body-limit.ts";
 import { headerLine } from "../http1/message-writer.ts";
 import { reasonPhrase } from "../http1/status-line.ts";
 import { joinConnections } from "../join-connections.ts";
+import { EarlyBytes } from "./early-bytes.ts";
 import {
   BrokenAnswer,
   HALF_CLOSED_PATIENCE_MS,
@@ -31,7 +32,7 @@ export function upgradeExchange(
   owner: NodeExchangeOwner,
 ): NodeExchange {
   const { socket } = request;
-  if (unread.length > 0) socket.unshift(unread);
+  const early = new EarlyBytes(socket, unread);
   // Where the answer is an ordinary one, what Node does elsewhere is done here: no request follows on this connection.
   const response = new ServerResponse(request);
   response.assignSocket(socket);
@@ -44,9 +45,16 @@ export function upgradeExchange(
       clearTimeout(tooLong);
     });
     socket.end();
+    early.take();
     socket.resume();
   });
-  return new NodeExchange(request, response, false, owner, upgrade);
+  return new NodeExchange(request, response, false, owner, { protocols: upgrade, early });
+}
+
+/** What the client of an exchange asks for, on a socket that Node has let go of. */
+interface AskedUpgrade {
+  readonly protocols: string;
+  readonly early: EarlyBytes;
 }
 
 /** An exchange on a connection that Node's own HTTP/1 server reads and writes. */
@@ -56,19 +64,20 @@ export class NodeExchange implements HttpExchange {
   readonly #owner: NodeExchangeOwner;
   readonly #gone = new CallAbort();
   readonly upgrade?: string;
+  readonly #early: EarlyBytes | undefined;
   #expectsContinue: boolean;
   #isSwitched = false;
   #patience: NodeJS.Timeout | undefined;
 
-  /** @param upgrade the protocols that the client asks for, on a socket that Node has let go of. */
   constructor(
     request: IncomingMessage,
     response: ServerResponse,
     expectsContinue: boolean,
     owner: NodeExchangeOwner,
-    upgrade?: string,
+    upgrade?: AskedUpgrade,
   ) {
-    if (upgrade !== undefined) this.upgrade = upgrade;
+    if (upgrade !== undefined) this.upgrade = upgrade.protocols;
+    this.#early = upgrade?.early;
     this.#request = request;
     this.#response = response;
     this.#expectsContinue = expectsContinue;
@@ -185,6 +194,8 @@ export class NodeExchange implements HttpExchange {
     clearTimeout(this.#patience);
     socket.off("end", this.#clientEnded);
     this.#response.detachSocket(socket);
+    // Not put back: the client's half may have ended behind them, and then takes nothing back.
+    for (const bytes of this.#early?.take() ?? []) body.write(bytes);
     joinConnections(socket, body);
   }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { PassThrough, Readable } from "node:stream";
+import { text as textOf } from "node:stream/consumers";
 import { test } from "node:test";
 import fc from "fast-check";
 import { FakeSocket, settled } from "../../../test/support/fake-socket.ts";
@@ -262,6 +263,23 @@ for (const request of [
   });
 }
 
+test("an upgrade with a body is served as if it had not asked", async () => {
+  const server = new Server();
+  const asking = (framing: string): string =>
+    get("/", `Connection: Upgrade\r\nUpgrade: raw\r\n${framing}\r\n`).replace("GET", "POST");
+  await server.receive(`${asking("Content-Length: 3")}abc`);
+  assert.equal(String(await server.begun[0]?.readBody()), "abc");
+  server.begun[0]?.answer(ok("1"));
+  await server.receive(`${asking("Transfer-Encoding: chunked")}3\r\ndef\r\n0\r\n\r\n`);
+  assert.equal(await textOf(server.begun[1]?.streamBody(1000) ?? Readable.from([])), "def");
+  server.begun[1]?.answer(ok("2"));
+  await settled();
+  assert.equal(server.written, `${OK("1")}${OK("2")}`);
+  assert.deepEqual([server.handedOver, server.begun[0]?.upgrade], [undefined, undefined]);
+  await server.receive(asking("Content-Length: 0"));
+  assert.equal(server.handedOver, asking("Content-Length: 0"));
+});
+
 test("a bad request is refused behind the answers before it, and ends the connection", async () => {
   const server = new Server();
   await server.receive(`${get("/1")}GET /2 HTTP/1.1\r\n\r\n${get("/3")}`);
@@ -388,4 +406,28 @@ test("while the server closes, each answer ends its connection", async () => {
   await server.receive(get("/1") + get("/2"));
   assert.match(server.written, /^HTTP\/1\.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\n\/1$/);
   assert.ok(server.isClosed);
+});
+
+test("an answer that ends its connection is over once the socket has taken it, not before", async () => {
+  const server = new Server();
+  const { socket } = server;
+  let take = (): void => undefined;
+  socket._write = (chunk: Buffer, _encoding, callback) => {
+    take = () => {
+      socket.written += chunk.toString("latin1");
+      take = () => undefined;
+      callback();
+    };
+  };
+  server.isClosing = true;
+  await server.receive(get("/"));
+  server.begun[0]?.answer(ok("last"));
+  await settled();
+  assert.deepEqual([server.ends, socket.destroyed], [0, false]);
+  while (!socket.destroyed) {
+    take();
+    await settled();
+  }
+  assert.equal(server.written, OK("last").replace("Content", "Connection: close\r\nContent"));
+  assert.deepEqual([server.ends, server.isClosed], [1, true]);
 });

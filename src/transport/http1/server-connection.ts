@@ -55,7 +55,7 @@ const LF = 10;
 /**
  * The server's side of one HTTP/1.1 connection: one exchange after the other, in the order of the requests.
  *
- * What it does not know (another version, method or form of target, an upgrade) it hands over, unread bytes included.
+ * What it does not know (another version, method or form of target, an upgrade without a body) it hands over, unread bytes included.
  */
 export class ServerConnection implements BodySource, OutgoingBodyOwner {
   readonly #socket: Socket;
@@ -188,8 +188,9 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     exchange.isOver = true;
-    // What still waits for the turn's end goes out by itself: the next request can be read.
-    if (this.#socket.writableLength === 0) this.#answerSent();
+    // What still waits for the turn's end goes out by itself: the next request can be read. Where none follows, whoever
+    // waits for the last answers may end the process, and the kernel has to have them.
+    if (!this.#endAfterAnswer && this.#socket.writableLength === 0) this.#answerSent();
     else this.#writer.now().write("", this.#answerSent);
   }
 
@@ -355,8 +356,10 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     const text = bytes.toString("latin1", start, end + HEAD_END.length);
     if (!isCommonRequest(text)) return this.#handOver(start);
     const head = parseRequestHead(text);
-    const { upgrade, expect } = head.section;
-    if (upgrade || (expect !== undefined && expect !== "100-continue")) return this.#handOver(start);
+    const { upgrade, expect, chunked, contentLength = 0 } = head.section;
+    // An upgrade with a body is declined by serving the request, see `upgradeAskedBy`.
+    const asksForUpgrade = upgrade && !chunked && contentLength === 0;
+    if (asksForUpgrade || (expect !== undefined && expect !== "100-continue")) return this.#handOver(start);
     this.#unread = bytes.subarray(end + HEAD_END.length);
     this.#headBegun = false;
     this.#begin(head);

@@ -64,3 +64,14 @@ test("what waits for a socket that is gone is lost, and disturbs nobody", async 
   await settled();
   assert.deepEqual([gone.written, there.written], ["", "b"]);
 });
+
+test("a write that throws costs its own socket and no other", async () => {
+  const [before, broken, behind] = [new FakeSocket(), new FakeSocket(), new FakeSocket()];
+  broken._write = () => {
+    throw new Error("broken");
+  };
+  for (const socket of [before, broken, behind]) writerOnto(socket).writeSoon("a");
+  await settled();
+  assert.deepEqual([before.written, behind.written], ["a", "a"]);
+  assert.deepEqual([before.destroyed, broken.destroyed, behind.destroyed], [false, true, false]);
+});

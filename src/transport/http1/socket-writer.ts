@@ -6,7 +6,7 @@ let waiting: SocketWriter[] = [];
 function flushAll(): void {
   const writers = waiting;
   waiting = [];
-  for (const writer of writers) writer.flush();
+  for (const writer of writers) writer.flushOrDestroy();
 }
 
 // More than this does not wait: it is a write of its own worth.
@@ -56,5 +56,14 @@ export class SocketWriter {
     if (text === "") return;
     this.#text = "";
     if (this.#socket.writable) this.#socket.write(text, "latin1");
+  }
+
+  /** As `flush`; where the write throws, only this socket is lost, and not what waits for others. */
+  flushOrDestroy(): void {
+    try {
+      this.flush();
+    } catch {
+      this.#socket.destroy();
+    }
   }
 }

@@ -25,7 +25,7 @@ const HEADER_LIST_ROOM = 8;
 const HEADER_LIST_PAIR_BYTES = 32;
 // How long a session with calls on it may be silent until it is asked whether it still lives, and then again.
 const PROBE_AFTER_MS = 5000;
-const PROBE_AGAIN_MS = 30_000;
+const PROBE_AGAIN_FACTOR = 6;
 const PROBE_WRITTEN_MS = 100;
 
 /** One HTTP/2 connection to an origin, without TLS, with many streams. */
@@ -69,7 +69,9 @@ export class Http2Session {
   }
 
   get hasRoom(): boolean {
-    return this.isReady && !this.#over && this.#streams < this.#limit;
+    // A session that breaks says `close` only after its streams have.
+    const isOpen = !this.#over && !this.#session.destroyed && !this.#session.closed;
+    return this.isReady && isOpen && this.#streams < this.#limit;
   }
 
   /** Streams that the origin takes at once, or that we ask of it. */
@@ -143,7 +145,7 @@ export class Http2Session {
     }
     this.isReady = true;
     this.#session.on("timeout", () => {
-      this.#session.setTimeout(PROBE_AGAIN_MS);
+      this.#session.setTimeout(probeAfterMs * PROBE_AGAIN_FACTOR);
       if (this.#streams > 0) this.#probe();
     });
     this.#session.setTimeout(probeAfterMs);
@@ -152,11 +154,12 @@ export class Http2Session {
   /**
    * To some mistakes of an origin (a broken header block, a frame that is too large) Node sends GOAWAY, and from then on
    * neither reads nor closes, nor says so: its calls would never end. But then it writes nothing either, not even a PING.
-   * An origin that is only slow is left in peace.
+   * An origin that is only slow is left in peace, and so is one that has stopped: of its ten unanswered PINGs that Node
+   * allows (maxOutstandingPings), each was written, and of a further one nothing can be told.
    */
   #probe(): void {
     const before = this.#socket.bytesWritten;
-    this.#session.ping(() => undefined);
+    if (!this.#session.ping(() => undefined)) return;
     setTimeout(() => {
       const isMute = this.#socket.bytesWritten === before && this.#socket.writableLength === 0;
       if (!isMute || this.#session.destroyed) return;

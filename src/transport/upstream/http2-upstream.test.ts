@@ -4,6 +4,7 @@ import http2, { type IncomingHttpHeaders, type ServerHttp2Session, type ServerHt
 import net, { type AddressInfo } from "node:net";
 import { PassThrough, Readable } from "node:stream";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { countMalformed, optionsFor, requestMessage, type Sent, textOfAnswer } from "../../../test/support/upstream.ts";
 import { waitFor } from "../../../test/support/wait.ts";
 import { CallAbort } from "../../core/call-signal.ts";
@@ -471,6 +472,32 @@ for (const [what, garbage] of [
   });
 }
 
+test("calls that wait while a session breaks, and those that come then, go to another one", async (t) => {
+  const next = http2.createServer().on("stream", ok);
+  const port = await startRaw(t, (socket, text, connection) => {
+    if (connection > 1) {
+      socket.removeAllListeners("data").pause();
+      socket.unshift(Buffer.from(text, "latin1"));
+      next.emit("connection", socket);
+      return;
+    }
+    // MAX_CONCURRENT_STREAMS is 1.
+    if (text.startsWith(MAGIC)) socket.write(frame(4, 0, 0, "\0\x03\0\0\0\x01"));
+    if (text.includes("\x82")) socket.write(frame(1, 5, 1, "\xff\xff\xff\xff\xff"));
+  });
+  const malformed = countMalformed();
+  const upstream = new Http2Upstream({ ...optionsFor(port), wire: { kind: "h2c" }, maxConnections: 1 }, malformed, 50);
+  t.after(() => {
+    upstream.destroy();
+  });
+  const send = async (sent?: Sent): Promise<string> => textOfAnswer(await upstream.send(requestMessage(sent)));
+  const broken = send();
+  const fresh = broken.catch(() => send({ path: "/fresh" }));
+  const waiting = [send({ path: "/1" }), send({ method: "POST", path: "/2", body: Buffer.from("a") })];
+  await assert.rejects(broken, /rules of HTTP\/2/);
+  assert.deepEqual(await Promise.all([...waiting, fresh]), ["ok", "ok", "ok"]);
+});
+
 test("an origin that is only slow is left in peace, however often it is asked", async (t) => {
   let pings = 0;
   const origin = await startOrigin(t, (stream, headers, session) => {
@@ -485,6 +512,27 @@ test("an origin that is only slow is left in peace, however often it is asked", 
   await waitFor("a ping", () => pings > 0);
   held();
   assert.equal(await answer, "ok");
+});
+
+test("an origin that has stopped is left in peace, however many PINGs it has not answered", async (t) => {
+  const ping = "\0\0\x08\x06\0\0\0\0\0";
+  let received = "";
+  let respond = (): void => undefined;
+  const port = await startRaw(t, (socket, text) => {
+    if (text.startsWith(MAGIC)) socket.write(SETTINGS);
+    received += text;
+    respond = () => {
+      socket.write(Buffer.concat([frame(1, 4, 1, "\x88"), frame(0, 1, 1, "ok")]));
+    };
+  });
+  const { send, malformed } = startUpstream(t, port, 10);
+  const answer = send().then(textOfAnswer);
+  // Node sends no more than these; what is asked then is not seen, only what comes of it.
+  await waitFor("PINGs", () => received.split(ping).length > 10);
+  await sleep(600);
+  respond();
+  assert.equal(await answer, "ok");
+  assert.equal(malformed.count, 0);
 });
 
 const FOREIGN: readonly (readonly [what: string, greet: (socket: net.Socket) => void, kind: string])[] = [
