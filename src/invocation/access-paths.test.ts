@@ -7,7 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import { OutriggerError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { spiffeIdOf } from "../core/spiffe-id.ts";
-import type { AccessControlSpec } from "../resources/access-control-spec.ts";
+import type { AccessAction, AccessControlSpec, AccessOperationSpec } from "../resources/access-control-spec.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { Invoker } from "./invoker.ts";
@@ -91,7 +91,8 @@ function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boo
 }
 
 /** What apps make of the path they are sent, as their libraries do it and not as Outrigger's code does. */
-const APPS: Readonly<Record<string, (wire: string) => string>> = {
+const APPS: Readonly<Record<string, (wire: string) => string | string[]>> = {
+  "routes, then decodes": (wire) => wire.split("/").map(decode),
   "decodes, and cleans nothing": decode,
   "decodes, then cleans": (wire) => posix.normalize(decode(wire)),
   "cleans, then decodes": (wire) => decode(posix.normalize(wire)),
@@ -112,14 +113,15 @@ function decode(path: string): string {
   return Buffer.from(bytes, "latin1").toString("utf8");
 }
 
-/** Whether the path is `folder` or beneath it, for one who does not look at case or at empty segments. */
-function isUnder(folder: string, path: string): boolean {
-  const segments = path
-    .normalize("NFC")
-    .toUpperCase()
-    .toLowerCase()
-    .split("/")
-    .filter((segment) => segment !== "");
+/**
+ * Whether the path is `folder` or beneath it, for one who does not look at case or at empty segments.
+ *
+ * @param path an array where it has been split already: its segments may have slashes in them.
+ */
+function isUnder(folder: string, path: string | string[]): boolean {
+  const segments = (typeof path === "string" ? path.split("/") : path)
+    .filter((segment) => segment !== "")
+    .map((segment) => segment.normalize("NFC").toUpperCase().toLowerCase());
   return folder
     .split("/")
     .slice(1)
@@ -207,6 +209,24 @@ for (const preservePath of [false, true]) {
     // What is not denied does, under the same disguises.
     assert.notEqual(await call("/ad%6Din/%256Beyring;x"), undefined);
   });
+}
+
+const PAST_THE_RULES: [why: string, rule: AccessOperationSpec, raw: string][] = [
+  ["an escaped slash ends what is allowed", rule("allow", "/items/**"), "/items%2Fx/admin"],
+  ["an escaped slash hides a segment", rule("deny", "/users/*/secrets"), "/users/a%2Fb/secrets"],
+  ["the same in lower case", rule("deny", "/users/*/secrets"), "/users/a%2fb/secrets"],
+];
+
+for (const [why, operation, raw] of PAST_THE_RULES) {
+  test(`${why}: ${operation.action} ${operation.name} lets nobody call ${raw} as it was written`, async () => {
+    const defaultAction = operation.action === "allow" ? "deny" : "allow";
+    const policies = [{ caller: identity, defaultAction, operations: [operation] } as const];
+    assert.equal(await vaultOf({ defaultAction: "deny", policies }, true)(raw), undefined);
+  });
+}
+
+function rule(action: AccessAction, name: string): AccessOperationSpec {
+  return { name, verbs: ["*"], action };
 }
 
 const DENIED = [{ name: "/admin/keys", verbs: ["*"], action: "deny" } as const];

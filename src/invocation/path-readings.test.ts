@@ -17,10 +17,11 @@ for (const wire of ["/", "/a", "/a.b/c-d/~e", "/a+b/c:d@e=f", "/a,b!$&'()*"]) {
 const READ: [why: string, wire: string, ...others: string[]][] = [
   ["escapes are decoded, and no app reads them undecoded", "/a%20b", "/a b"],
   ["slashes in a row and at the end", "/a//b/", "/a/b", "/a//b/"],
-  ["an encoded slash", "/a%2Fb", "/a/b"],
+  ["an encoded slash, which may separate segments or not", "/a%2Fb", "/a/b", "/a%2Fb"],
+  ["the same in lower case", "/a%2fb", "/a/b", "/a%2Fb"],
   ["dots, resolved or not", "/a/../b", "/b", "/a/../b"],
   ["encoded dots", "/a/%2e%2E/b", "/b", "/a/../b"],
-  ["dots resolved before slashes are decoded", "/a%2Fb/../c", "/a/c", "/a/b/../c", "/c"],
+  ["dots resolved before slashes are decoded", "/a%2Fb/../c", "/a/c", "/a/b/../c", "/a%2Fb/../c", "/c"],
   ["dots that are not all seen before they are decoded", "/a/./b/.%2e", "/a", "/a/./b/..", "/a/b/.."],
   ["parameters, with and without", "/a;v=1/b", "/a;v=1/b", "/a/b"],
   ["parameters behind dots", "/a/..;x/b", "/a/..;x/b", "/a/../b", "/b"],

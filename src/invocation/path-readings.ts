@@ -72,10 +72,11 @@ function inCompatibleForm(path: string): string {
   return path.normalize("NFKC");
 }
 
-const STEPS_BEFORE_DECODING: readonly Step[] = [
-  cleaned,
-  cleanedOfEscapedDots,
-  withoutParameters,
-  withSlashesForBackslashes,
-];
-const STEPS_AFTER_DECODING: readonly Step[] = [...STEPS_BEFORE_DECODING, decodedAgain, inCompatibleForm];
+/** Apps that route before they decode (Express, Spring, Go's RawPath): an escaped slash stays within its segment. */
+function withEscapedSlashesKept(path: string): string {
+  return path.replace(/%2f/gi, "%252F");
+}
+
+const STEPS: readonly Step[] = [cleaned, cleanedOfEscapedDots, withoutParameters, withSlashesForBackslashes];
+const STEPS_BEFORE_DECODING: readonly Step[] = [...STEPS, withEscapedSlashesKept];
+const STEPS_AFTER_DECODING: readonly Step[] = [...STEPS, decodedAgain, inCompatibleForm];
