@@ -102,6 +102,10 @@ const APPS: Readonly<Record<string, (wire: string) => string | string[]>> = {
   "is a servlet": (wire) => posix.normalize(decode(wire.replace(/;[^/]*/g, ""))),
   "is a servlet that decodes first": (wire) => posix.normalize(decode(wire).replace(/;[^/]*/g, "")),
   "stands behind a proxy that decodes too": (wire) => posix.normalize(decode(decode(wire))),
+  "decodes twice, then follows the URL Standard": (wire) =>
+    decode(new URL(`http://vault${decode(decode(wire)).replace(/%/g, "%25")}`).pathname),
+  "is written in C, behind a proxy that decodes": (wire) => posix.normalize(decode(decode(wire)).replace(/\0.*$/s, "")),
+  "decodes twice, then cuts the query off": (wire) => posix.normalize(decode(decode(wire)).replace(/[?#].*$/s, "")),
   "runs on Windows": (wire) => win32.normalize(decode(wire)).replaceAll("\\", "/"),
   "knows Unicode's compatible forms": (wire) => posix.normalize(decode(wire).normalize("NFKC")),
 };
@@ -145,7 +149,24 @@ const piece = fc.constantFrom(
     "admin%3Bx",
   ],
   ...["keys", "KEYS", "key%73", "key%2573", "keys;", "\u212Aeys", "key\u017F"],
-  ...["open", "o%70en", "x", "y", "%", "%25", "%2525", ";", "é", "e\u0301", "%ff", "%C0%AF"],
+  ...[
+    "open",
+    "o%70en",
+    "x",
+    "y",
+    "%",
+    "%25",
+    "%2525",
+    "%253F",
+    "%2523",
+    "%2500",
+    "%3F",
+    ";",
+    "é",
+    "e\u0301",
+    "%ff",
+    "%C0%AF",
+  ],
 );
 const anyPath = fc.array(piece, { maxLength: 9 }).map((pieces) => `/${pieces.join("")}`);
 
@@ -215,6 +236,10 @@ const PAST_THE_RULES: [why: string, rule: AccessOperationSpec, raw: string][] = 
   ["an escaped slash ends what is allowed", rule("allow", "/items/**"), "/items%2Fx/admin"],
   ["an escaped slash hides a segment", rule("deny", "/users/*/secrets"), "/users/a%2Fb/secrets"],
   ["the same in lower case", rule("deny", "/users/*/secrets"), "/users/a%2fb/secrets"],
+  ["a query ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%253Fx"],
+  ["a fragment ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2523"],
+  ["NUL ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2500"],
+  ["a query is cleaned away", rule("deny", "/admin/keys"), "/admin/keys%3Fx/../../../x"],
 ];
 
 for (const [why, operation, raw] of PAST_THE_RULES) {
@@ -251,6 +276,11 @@ const ending = fc.constantFrom(
   "/users/1",
   "/..;/keys",
   "%5C",
+  "%253F",
+  "%253fx=1/y",
+  "%2523",
+  "%2500",
+  "%3F",
 );
 
 const disguised = fc

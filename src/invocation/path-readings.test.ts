@@ -30,6 +30,10 @@ const READ: [why: string, wire: string, ...others: string[]][] = [
   ["escapes that are escaped", "/%2561", "/%61", "/a"],
   ["dots that are escaped twice", "/a/%252e%252e/b", "/a/%2e%2e/b", "/a/../b", "/b"],
   ["a percent sign that escapes nothing", "/100%25", "/100%"],
+  ["a question mark that is escaped twice", "/a%253Fb/c", "/a%3Fb/c", "/a?b/c", "/a"],
+  ["a number sign that is escaped twice", "/a%2523", "/a%23", "/a#", "/a"],
+  ["NUL that is escaped twice", "/a%2500.txt", "/a%00.txt", "/a\0.txt", "/a"],
+  ["a fullwidth question mark", "/a%EF%BC%9Fb", "/a？b", "/a?b", "/a"],
   ["fullwidth letters", "/%EF%BD%81", "/ａ", "/a"],
   ["a fullwidth slash", "/a%EF%BC%8Fb", "/a／b", "/a/b"],
 ];
@@ -47,5 +51,6 @@ test("what may be decoded time and again is read in no way at all", () => {
 });
 
 test("a path that is none is refused", () => {
-  for (const wire of ["/a%zz", "/a%0Ab", "/a%3Fb"]) assert.throws(() => pathReadings(wire), CallError);
+  for (const wire of ["/a%zz", "/a%0Ab", "/a%3Fb", "/a%3Fb/../x", "/a%00/.."])
+    assert.throws(() => pathReadings(wire), CallError);
 });

@@ -77,6 +77,12 @@ function withEscapedSlashesKept(path: string): string {
   return path.replace(/%2f/gi, "%252F");
 }
 
+/** What parses a path for a URL once it has decoded it, and C, where a NUL ends a text. */
+function withoutQuery(path: string): string {
+  const end = path.search(/[?#\0]/);
+  return end === -1 ? path : path.slice(0, end);
+}
+
 const STEPS: readonly Step[] = [cleaned, cleanedOfEscapedDots, withoutParameters, withSlashesForBackslashes];
 const STEPS_BEFORE_DECODING: readonly Step[] = [...STEPS, withEscapedSlashesKept];
-const STEPS_AFTER_DECODING: readonly Step[] = [...STEPS, decodedAgain, inCompatibleForm];
+const STEPS_AFTER_DECODING: readonly Step[] = [...STEPS, decodedAgain, inCompatibleForm, withoutQuery];
