@@ -236,6 +236,7 @@ const PAST_THE_RULES: [why: string, rule: AccessOperationSpec, raw: string][] = 
   ["an escaped slash ends what is allowed", rule("allow", "/items/**"), "/items%2Fx/admin"],
   ["an escaped slash hides a segment", rule("deny", "/users/*/secrets"), "/users/a%2Fb/secrets"],
   ["the same in lower case", rule("deny", "/users/*/secrets"), "/users/a%2fb/secrets"],
+  ["letters that only some take for the same", rule("allow", "/pub/maße"), "/pub/masse"],
   ["a query ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%253Fx"],
   ["a fragment ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2523"],
   ["NUL ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2500"],
