@@ -107,6 +107,8 @@ const APPS: Readonly<Record<string, (wire: string) => string | string[]>> = {
   "is written in C, behind a proxy that decodes": (wire) => posix.normalize(decode(decode(wire)).replace(/\0.*$/s, "")),
   "decodes twice, then cuts the query off": (wire) => posix.normalize(decode(decode(wire)).replace(/[?#].*$/s, "")),
   "runs on Windows": (wire) => win32.normalize(decode(wire)).replaceAll("\\", "/"),
+  "opens files on Windows": (wire) =>
+    win32.normalize(decode(wire).replace(/(?<=[^\\/. ][^\\/]*?)[. ]+(?=[\\/]|$)/g, "")).replaceAll("\\", "/"),
   "knows Unicode's compatible forms": (wire) => posix.normalize(decode(wire).normalize("NFKC")),
 };
 
@@ -161,6 +163,8 @@ const piece = fc.constantFrom(
     "%2523",
     "%2500",
     "%3F",
+    "%20",
+    "%2520",
     ";",
     "é",
     "e\u0301",
@@ -240,6 +244,10 @@ const PAST_THE_RULES: [why: string, rule: AccessOperationSpec, raw: string][] = 
   ["a query ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%253Fx"],
   ["a fragment ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2523"],
   ["NUL ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2500"],
+  ["Windows drops a dot", rule("deny", "/admin/keys"), "/admin./keys"],
+  ["Windows drops a dot at the end", rule("deny", "/admin/keys"), "/admin/keys."],
+  ["Windows drops a space", rule("deny", "/admin/keys"), "/admin/keys%20"],
+  ["the same, further up", rule("deny", "/admin/keys"), "/admin%20./keys/1"],
   ["a query is cleaned away", rule("deny", "/admin/keys"), "/admin/keys%3Fx/../../../x"],
 ];
 
@@ -261,6 +269,7 @@ const DENIED = [{ name: "/admin/keys", verbs: ["*"], action: "deny" } as const];
 const slash = fc.constantFrom(
   ...["/", "//", "%2F", "%2f", "/./", "/%2e/", "/x/../", "/x/%2E./", "%2fx%2F%2e%2e%2f", "/x%2Fy/%2e%2e/../"],
   ...["%5C", "%5c", "%255C", "%252f", "/.;x/", "/x/..;/", "/x%5C..%5c", "%EF%BC%8F", "/;/", "/%3Bx=1/"],
+  ...["./", "%20/", "%2e%20%5C", "%2520/", "/...%2F"],
 );
 const letterCase = fc.constantFrom("lower", "upper");
 const spelling = fc.constantFrom("as it is", "escaped", "escaped twice", "fullwidth", "escaped fullwidth");
@@ -282,6 +291,11 @@ const ending = fc.constantFrom(
   "%2523",
   "%2500",
   "%3F",
+  ".",
+  "..",
+  "%20",
+  "%20./x",
+  "%252e",
 );
 
 const disguised = fc

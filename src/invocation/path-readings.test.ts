@@ -8,7 +8,7 @@ function readings(wire: string): string[] {
   return [...new Set(pathReadings(wire))];
 }
 
-for (const wire of ["/", "/a", "/a.b/c-d/~e", "/a+b/c:d@e=f", "/a,b!$&'()*"]) {
+for (const wire of ["/", "/a", "/a.b/c-d/~e", "/a+b/c:d@e=f", "/a,b!$&'()*", "/.a/..b/a..b"]) {
   test(`a plain path is read in one way: ${wire}`, () => {
     assert.deepEqual(pathReadings(wire), [wire]);
   });
@@ -34,6 +34,13 @@ const READ: [why: string, wire: string, ...others: string[]][] = [
   ["a number sign that is escaped twice", "/a%2523", "/a%23", "/a#", "/a"],
   ["NUL that is escaped twice", "/a%2500.txt", "/a%00.txt", "/a\0.txt", "/a"],
   ["a fullwidth question mark", "/a%EF%BC%9Fb", "/a？b", "/a?b", "/a"],
+  ["a dot at the end of a segment", "/a./b", "/a./b", "/a/b"],
+  ["a dot at the end", "/a/b.", "/a/b.", "/a/b"],
+  ["a space at the end", "/a%20", "/a ", "/a"],
+  ["dots and spaces by turns", "/a.%20./b", "/a. ./b", "/a/b"],
+  ["two dots and a space", "/a/..%20/b", "/a/.. /b", "/a//b", "/a/b", "/a/../b", "/b"],
+  ["three dots", "/a/.../b", "/a/.../b", "/a//b", "/a/b"],
+  ["a dot before parameters", "/a.;x", "/a.;x", "/a.", "/a"],
   ["fullwidth letters", "/%EF%BD%81", "/ａ", "/a"],
   ["a fullwidth slash", "/a%EF%BC%8Fb", "/a／b", "/a/b"],
 ];

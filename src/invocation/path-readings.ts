@@ -17,7 +17,7 @@ export function pathReadings(wire: string): readonly [string, ...string[]] | und
   return readings && [decoded, ...readings];
 }
 
-const AMBIGUOUS = /[;\\%]|[^ -~]/;
+const AMBIGUOUS = /[;\\%]|[^ -~]|[. ](?:\/|$)/;
 const MAX_READINGS = 64;
 
 type Step = (path: string) => string;
@@ -83,6 +83,36 @@ function withoutQuery(path: string): string {
   return end === -1 ? path : path.slice(0, end);
 }
 
+/** Windows, where a name ends before the dots and spaces at its end. Dots alone stay: they are for {@link cleaned}. */
+function withoutTrailingDots(path: string): string {
+  return endingSegments(path, ". ");
+}
+
+/** Windows again, where `.. ` has been taken for `..` and not for nothing. */
+function withoutTrailingSpaces(path: string): string {
+  return endingSegments(path, " ");
+}
+
+/** The path, no segment of which but `.` and `..` ends in one of `chars`. */
+function endingSegments(path: string, chars: string): string {
+  return path
+    .split("/")
+    .map((segment) => {
+      if (segment === "." || segment === "..") return segment;
+      let end = segment.length;
+      while (end > 0 && chars.includes(segment.charAt(end - 1))) end--;
+      return segment.slice(0, end);
+    })
+    .join("/");
+}
+
 const STEPS: readonly Step[] = [cleaned, cleanedOfEscapedDots, withoutParameters, withSlashesForBackslashes];
 const STEPS_BEFORE_DECODING: readonly Step[] = [...STEPS, withEscapedSlashesKept];
-const STEPS_AFTER_DECODING: readonly Step[] = [...STEPS, decodedAgain, inCompatibleForm, withoutQuery];
+const STEPS_AFTER_DECODING: readonly Step[] = [
+  ...STEPS,
+  decodedAgain,
+  inCompatibleForm,
+  withoutQuery,
+  withoutTrailingDots,
+  withoutTrailingSpaces,
+];
