@@ -248,6 +248,8 @@ const PAST_THE_RULES: [why: string, rule: AccessOperationSpec, raw: string][] = 
   ["Windows drops a dot at the end", rule("deny", "/admin/keys"), "/admin/keys."],
   ["Windows drops a space", rule("deny", "/admin/keys"), "/admin/keys%20"],
   ["the same, further up", rule("deny", "/admin/keys"), "/admin%20./keys/1"],
+  ["two dots take away nothing", rule("deny", "/admin/keys"), "/admin//../keys"],
+  ["the same, escaped", rule("deny", "/admin/keys"), "/admin//%2e%2e/keys"],
   ["a query is cleaned away", rule("deny", "/admin/keys"), "/admin/keys%3Fx/../../../x"],
 ];
 

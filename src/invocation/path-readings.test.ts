@@ -20,6 +20,7 @@ const READ: [why: string, wire: string, ...others: string[]][] = [
   ["an encoded slash, which may separate segments or not", "/a%2Fb", "/a/b", "/a%2Fb"],
   ["the same in lower case", "/a%2fb", "/a/b", "/a%2Fb"],
   ["dots, resolved or not", "/a/../b", "/b", "/a/../b"],
+  ["dots after an empty segment", "/a//../b", "/b", "/a//../b", "/a/b"],
   ["encoded dots", "/a/%2e%2E/b", "/b", "/a/../b"],
   ["dots resolved before slashes are decoded", "/a%2Fb/../c", "/a/c", "/a/b/../c", "/a%2Fb/../c", "/c"],
   ["dots that are not all seen before they are decoded", "/a/./b/.%2e", "/a", "/a/./b/..", "/a/b/.."],

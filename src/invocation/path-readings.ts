@@ -43,9 +43,14 @@ function cleanedOfEscapedDots(path: string): string {
   return cleanedOf(path, /^(?:\.|%2e)?$/i, /^(?:\.|%2e){2}$/i);
 }
 
+/** The same where two dots take away an empty segment, too: the URL Standard, and RFC 3986 5.2.4. */
+function cleanedWithEmptySegments(path: string): string {
+  return cleanedOf(path, /^(?:\.|%2e)$/i, /^(?:\.|%2e){2}$/i);
+}
+
 function cleanedOf(path: string, here: RegExp, up: RegExp): string {
   const kept: string[] = [];
-  for (const segment of path.split("/")) {
+  for (const segment of path.slice(1).split("/")) {
     if (up.test(segment)) kept.pop();
     else if (!here.test(segment)) kept.push(segment);
   }
@@ -106,7 +111,13 @@ function endingSegments(path: string, chars: string): string {
     .join("/");
 }
 
-const STEPS: readonly Step[] = [cleaned, cleanedOfEscapedDots, withoutParameters, withSlashesForBackslashes];
+const STEPS: readonly Step[] = [
+  cleaned,
+  cleanedOfEscapedDots,
+  cleanedWithEmptySegments,
+  withoutParameters,
+  withSlashesForBackslashes,
+];
 const STEPS_BEFORE_DECODING: readonly Step[] = [...STEPS, withEscapedSlashesKept];
 const STEPS_AFTER_DECODING: readonly Step[] = [
   ...STEPS,
