@@ -7,7 +7,7 @@ import type { Clock } from "../core/clock.ts";
 import { OutriggerError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { spiffeIdOf } from "../core/spiffe-id.ts";
-import type { AccessControlSpec } from "../resources/access-control-spec.ts";
+import type { AccessAction, AccessControlSpec, AccessOperationSpec } from "../resources/access-control-spec.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { Invoker } from "./invoker.ts";
@@ -91,7 +91,8 @@ function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boo
 }
 
 /** What apps make of the path they are sent, as their libraries do it and not as Outrigger's code does. */
-const APPS: Readonly<Record<string, (wire: string) => string>> = {
+const APPS: Readonly<Record<string, (wire: string) => string | string[]>> = {
+  "routes, then decodes": (wire) => wire.split("/").map(decode),
   "decodes, and cleans nothing": decode,
   "decodes, then cleans": (wire) => posix.normalize(decode(wire)),
   "cleans, then decodes": (wire) => decode(posix.normalize(wire)),
@@ -101,7 +102,13 @@ const APPS: Readonly<Record<string, (wire: string) => string>> = {
   "is a servlet": (wire) => posix.normalize(decode(wire.replace(/;[^/]*/g, ""))),
   "is a servlet that decodes first": (wire) => posix.normalize(decode(wire).replace(/;[^/]*/g, "")),
   "stands behind a proxy that decodes too": (wire) => posix.normalize(decode(decode(wire))),
+  "decodes twice, then follows the URL Standard": (wire) =>
+    decode(new URL(`http://vault${decode(decode(wire)).replace(/%/g, "%25")}`).pathname),
+  "is written in C, behind a proxy that decodes": (wire) => posix.normalize(decode(decode(wire)).replace(/\0.*$/s, "")),
+  "decodes twice, then cuts the query off": (wire) => posix.normalize(decode(decode(wire)).replace(/[?#].*$/s, "")),
   "runs on Windows": (wire) => win32.normalize(decode(wire)).replaceAll("\\", "/"),
+  "opens files on Windows": (wire) =>
+    win32.normalize(decode(wire).replace(/(?<=[^\\/. ][^\\/]*?)[. ]+(?=[\\/]|$)/g, "")).replaceAll("\\", "/"),
   "knows Unicode's compatible forms": (wire) => posix.normalize(decode(wire).normalize("NFKC")),
 };
 
@@ -112,14 +119,15 @@ function decode(path: string): string {
   return Buffer.from(bytes, "latin1").toString("utf8");
 }
 
-/** Whether the path is `folder` or beneath it, for one who does not look at case or at empty segments. */
-function isUnder(folder: string, path: string): boolean {
-  const segments = path
-    .normalize("NFC")
-    .toUpperCase()
-    .toLowerCase()
-    .split("/")
-    .filter((segment) => segment !== "");
+/**
+ * Whether the path is `folder` or beneath it, for one who does not look at case or at empty segments.
+ *
+ * @param path an array where it has been split already: its segments may have slashes in them.
+ */
+function isUnder(folder: string, path: string | string[]): boolean {
+  const segments = (typeof path === "string" ? path.split("/") : path)
+    .filter((segment) => segment !== "")
+    .map((segment) => segment.normalize("NFC").toUpperCase().toLowerCase());
   return folder
     .split("/")
     .slice(1)
@@ -143,7 +151,26 @@ const piece = fc.constantFrom(
     "admin%3Bx",
   ],
   ...["keys", "KEYS", "key%73", "key%2573", "keys;", "\u212Aeys", "key\u017F"],
-  ...["open", "o%70en", "x", "y", "%", "%25", "%2525", ";", "é", "e\u0301", "%ff", "%C0%AF"],
+  ...[
+    "open",
+    "o%70en",
+    "x",
+    "y",
+    "%",
+    "%25",
+    "%2525",
+    "%253F",
+    "%2523",
+    "%2500",
+    "%3F",
+    "%20",
+    "%2520",
+    ";",
+    "é",
+    "e\u0301",
+    "%ff",
+    "%C0%AF",
+  ],
 );
 const anyPath = fc.array(piece, { maxLength: 9 }).map((pieces) => `/${pieces.join("")}`);
 
@@ -209,12 +236,42 @@ for (const preservePath of [false, true]) {
   });
 }
 
+const PAST_THE_RULES: [why: string, rule: AccessOperationSpec, raw: string][] = [
+  ["an escaped slash ends what is allowed", rule("allow", "/items/**"), "/items%2Fx/admin"],
+  ["an escaped slash hides a segment", rule("deny", "/users/*/secrets"), "/users/a%2Fb/secrets"],
+  ["the same in lower case", rule("deny", "/users/*/secrets"), "/users/a%2fb/secrets"],
+  ["letters that only some take for the same", rule("allow", "/pub/maße"), "/pub/masse"],
+  ["a query ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%253Fx"],
+  ["a fragment ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2523"],
+  ["NUL ends what is denied", rule("deny", "/admin/keys"), "/admin/keys%2500"],
+  ["Windows drops a dot", rule("deny", "/admin/keys"), "/admin./keys"],
+  ["Windows drops a dot at the end", rule("deny", "/admin/keys"), "/admin/keys."],
+  ["Windows drops a space", rule("deny", "/admin/keys"), "/admin/keys%20"],
+  ["the same, further up", rule("deny", "/admin/keys"), "/admin%20./keys/1"],
+  ["two dots take away nothing", rule("deny", "/admin/keys"), "/admin//../keys"],
+  ["the same, escaped", rule("deny", "/admin/keys"), "/admin//%2e%2e/keys"],
+  ["a query is cleaned away", rule("deny", "/admin/keys"), "/admin/keys%3Fx/../../../x"],
+];
+
+for (const [why, operation, raw] of PAST_THE_RULES) {
+  test(`${why}: ${operation.action} ${operation.name} lets nobody call ${raw} as it was written`, async () => {
+    const defaultAction = operation.action === "allow" ? "deny" : "allow";
+    const policies = [{ caller: identity, defaultAction, operations: [operation] } as const];
+    assert.equal(await vaultOf({ defaultAction: "deny", policies }, true)(raw), undefined);
+  });
+}
+
+function rule(action: AccessAction, name: string): AccessOperationSpec {
+  return { name, verbs: ["*"], action };
+}
+
 const DENIED = [{ name: "/admin/keys", verbs: ["*"], action: "deny" } as const];
 
 /** Ways to write one slash. */
 const slash = fc.constantFrom(
   ...["/", "//", "%2F", "%2f", "/./", "/%2e/", "/x/../", "/x/%2E./", "%2fx%2F%2e%2e%2f", "/x%2Fy/%2e%2e/../"],
   ...["%5C", "%5c", "%255C", "%252f", "/.;x/", "/x/..;/", "/x%5C..%5c", "%EF%BC%8F", "/;/", "/%3Bx=1/"],
+  ...["./", "%20/", "%2e%20%5C", "%2520/", "/...%2F"],
 );
 const letterCase = fc.constantFrom("lower", "upper");
 const spelling = fc.constantFrom("as it is", "escaped", "escaped twice", "fullwidth", "escaped fullwidth");
@@ -231,6 +288,16 @@ const ending = fc.constantFrom(
   "/users/1",
   "/..;/keys",
   "%5C",
+  "%253F",
+  "%253fx=1/y",
+  "%2523",
+  "%2500",
+  "%3F",
+  ".",
+  "..",
+  "%20",
+  "%20./x",
+  "%252e",
 );
 
 const disguised = fc

@@ -84,6 +84,13 @@ test("a path is refused whether it is preserved or not", () => {
   assert.throws(() => normaliseMethodPath("/a%0Ab", { preserve: true }), CallError);
 });
 
+for (const raw of ["/a%3Fb/../x", "/a%23/..", "/a%00/%2e%2E/x", "/%0A/../x", "/a#b/../x"]) {
+  test(`what cleaning takes away is refused where it would be sent: ${raw}`, () => {
+    assert.equal(normalise(raw).decoded, raw.endsWith("x") ? "/x" : "/");
+    assert.throws(() => normaliseMethodPath(raw, { preserve: true }), CallError);
+  });
+}
+
 /** Behind its first slash, anything at all, and often what a path might be made of. */
 const anyPath = fc
   .oneof(
@@ -196,6 +203,11 @@ test("rules see the same path whether it is preserved or not, and a preserved on
     fc.property(anyPath, (raw) => {
       const path = normalisedOrRefused(raw);
       if (path === undefined) return;
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for.
+      if (/[#?\x00-\x1f\x7f]|%(?:23|3[fF]|[01][0-9a-fA-F]|7[fF])/.test(raw)) {
+        assert.throws(() => normaliseMethodPath(raw, { preserve: true }), CallError);
+        return;
+      }
       assert.deepEqual(normaliseMethodPath(raw, { preserve: true }), { decoded: path.decoded, wire: raw });
     }),
     RUNS,

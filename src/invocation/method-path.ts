@@ -15,7 +15,8 @@ export interface MethodPath {
 /**
  * @param raw the path as the caller wrote it, percent-encoded; begins with `/`.
  * @param options.preserve send the path exactly as written (`spec.invocation.preservePath`); rules still see the clean form.
- * @throws {CallError} InvalidArgument, for escapes that are not hex and for characters that no method may contain.
+ * @throws {CallError} InvalidArgument, for escapes that are not hex and for characters that no method may contain; of a
+ *   preserved path in what cleaning takes away, too.
  */
 export function normaliseMethodPath(raw: string, options: { readonly preserve: boolean }): MethodPath {
   // Most paths are: nothing to decode, to clean or to refuse.
@@ -23,6 +24,8 @@ export function normaliseMethodPath(raw: string, options: { readonly preserve: b
   const bytes = decodePercent(raw);
   const method = cleanPath(bytes);
   refuseForbidden(method);
+  // A preserved path brings the app what cleaning takes away, too.
+  if (options.preserve) refuseForbidden(bytes);
   const wire = options.preserve ? raw : encodePath(method);
   return { decoded: Buffer.from(method, "latin1").toString("utf8"), wire };
 }

@@ -17,7 +17,7 @@ export function pathReadings(wire: string): readonly [string, ...string[]] | und
   return readings && [decoded, ...readings];
 }
 
-const AMBIGUOUS = /[;\\%]|[^ -~]/;
+const AMBIGUOUS = /[;\\%]|[^ -~]|[. ](?:\/|$)/;
 const MAX_READINGS = 64;
 
 type Step = (path: string) => string;
@@ -43,9 +43,14 @@ function cleanedOfEscapedDots(path: string): string {
   return cleanedOf(path, /^(?:\.|%2e)?$/i, /^(?:\.|%2e){2}$/i);
 }
 
+/** The same where two dots take away an empty segment, too: the URL Standard, and RFC 3986 5.2.4. */
+function cleanedWithEmptySegments(path: string): string {
+  return cleanedOf(path, /^(?:\.|%2e)$/i, /^(?:\.|%2e){2}$/i);
+}
+
 function cleanedOf(path: string, here: RegExp, up: RegExp): string {
   const kept: string[] = [];
-  for (const segment of path.split("/")) {
+  for (const segment of path.slice(1).split("/")) {
     if (up.test(segment)) kept.pop();
     else if (!here.test(segment)) kept.push(segment);
   }
@@ -72,10 +77,53 @@ function inCompatibleForm(path: string): string {
   return path.normalize("NFKC");
 }
 
-const STEPS_BEFORE_DECODING: readonly Step[] = [
+/** Apps that route before they decode (Express, Spring, Go's RawPath): an escaped slash stays within its segment. */
+function withEscapedSlashesKept(path: string): string {
+  return path.replace(/%2f/gi, "%252F");
+}
+
+/** What parses a path for a URL once it has decoded it, and C, where a NUL ends a text. */
+function withoutQuery(path: string): string {
+  const end = path.search(/[?#\0]/);
+  return end === -1 ? path : path.slice(0, end);
+}
+
+/** Windows, where a name ends before the dots and spaces at its end. Dots alone stay: they are for {@link cleaned}. */
+function withoutTrailingDots(path: string): string {
+  return endingSegments(path, ". ");
+}
+
+/** Windows again, where `.. ` has been taken for `..` and not for nothing. */
+function withoutTrailingSpaces(path: string): string {
+  return endingSegments(path, " ");
+}
+
+/** The path, no segment of which but `.` and `..` ends in one of `chars`. */
+function endingSegments(path: string, chars: string): string {
+  return path
+    .split("/")
+    .map((segment) => {
+      if (segment === "." || segment === "..") return segment;
+      let end = segment.length;
+      while (end > 0 && chars.includes(segment.charAt(end - 1))) end--;
+      return segment.slice(0, end);
+    })
+    .join("/");
+}
+
+const STEPS: readonly Step[] = [
   cleaned,
   cleanedOfEscapedDots,
+  cleanedWithEmptySegments,
   withoutParameters,
   withSlashesForBackslashes,
 ];
-const STEPS_AFTER_DECODING: readonly Step[] = [...STEPS_BEFORE_DECODING, decodedAgain, inCompatibleForm];
+const STEPS_BEFORE_DECODING: readonly Step[] = [...STEPS, withEscapedSlashesKept];
+const STEPS_AFTER_DECODING: readonly Step[] = [
+  ...STEPS,
+  decodedAgain,
+  inCompatibleForm,
+  withoutQuery,
+  withoutTrailingDots,
+  withoutTrailingSpaces,
+];

@@ -122,10 +122,21 @@ const MATCHES: [pattern: string, path: string, matches: boolean][] = [
   ["/a+", "/aa", false],
   ["/café", "/cafe\u0301", true],
   ["/CAFÉ", "/café", true],
-  ["/strasse", "/Straße", true],
+  ["/strasse", "/Straße", false],
+  ["/straße", "/strasse", false],
+  ["/straße", "/STRAßE", true],
+  ["/straße/**", "/Straße/1/2", true],
+  ["/straße/**", "/straße", true],
+  ["/straße/**", "/strasse/1", false],
+  ["/*/maße*", "/pub/maße-1", true],
+  ["/*/maße*", "/pub/masse-1", false],
+  ["/maße/*", "/maße", true],
+  ["/maße/*", "/masse", false],
   ["/ΟΔΟΣ", "/οδος", true],
   ["/admin", "/ſet", false],
-  ["/set", "/ſet", true],
+  ["/set", "/ſet", false],
+  ["/ſet", "/set", false],
+  ["/ſet", "/ſet", true],
   ["/kelvin", "/\u212Aelvin", true],
 ];
 
@@ -244,6 +255,35 @@ const BENEATH: [denied: string, path: string, allowed: boolean][] = [
   ["/a/*/b", "/a/x/b/c", false],
   ["/", "/a", true],
 ];
+
+const DENIED_WIDELY: [denied: string, path: string][] = [
+  ["/strasse", "/Straße"],
+  ["/Straße", "/STRASSE/1"],
+  ["/set", "/ſet"],
+  ["/ſet", "/SET"],
+  ["/ΟΔΟΣ", "/οδοσ"],
+  ["/maß*/**", "/masse/1"],
+];
+
+for (const [denied, path] of DENIED_WIDELY) {
+  test(`a deny of ${denied} holds for ${path}, which some apps take for the same`, () => {
+    assert.equal(allows([operation("deny", denied, "*")], path, "GET", "allow"), false);
+  });
+}
+
+test("an allow opens no other way to write its path, whatever is denied about it", () => {
+  const operations = [operation("deny", "/straße/**", "*"), operation("allow", "/strasse/open", "GET")];
+  assert.equal(allows(operations, "/strasse/open", "GET", "allow"), true);
+  assert.equal(allows(operations, "/ſtraße/open", "GET", "allow"), false);
+  assert.equal(allows(operations, "/straße/open", "GET", "allow"), false);
+});
+
+test("allows that differ in such letters alone stand side by side", () => {
+  const operations = [operation("allow", "/maße", "GET"), operation("allow", "/masse", "GET")];
+  assert.equal(allows(operations, "/maße"), true);
+  assert.equal(allows(operations, "/masse"), true);
+  assert.equal(allows(operations, "/maſſe"), false);
+});
 
 for (const [denied, path, allowed] of BENEATH) {
   test(`a deny of ${denied} ${allowed ? "leaves" : "holds for"} ${path}`, () => {

@@ -9,6 +9,9 @@ import type { AccessControlSpec, AccessOperationSpec } from "../resources/access
  * left, a written one goes before one with a `*` in it, that before `*`, that before `**`. Of one path, a written verb
  * goes before `*`, and deny before allow. A deny counts for what is under its path, too, as the least that is said there.
  * What none names falls to the policy's default action, then to the list's.
+ *
+ * A deny names more ways to write a path than an allow does ({@link foldWidely}, {@link foldNarrowly}): apps differ in
+ * which letters they take for the same.
  */
 export class AccessControl {
   readonly #policies: ReadonlyMap<SpiffeId, Policy>;
@@ -31,7 +34,8 @@ export class AccessControl {
   allows(caller: SpiffeId | undefined, path: string, verb: string): boolean {
     const policy = caller === undefined ? undefined : this.#policies.get(caller);
     if (policy === undefined) return this.#allowsByDefault;
-    return find(policy.root, fold(path), 0, verb) ?? policy.allowsByDefault;
+    const call = { path: foldWidely(path), narrow: foldNarrowly(path), verb };
+    return find(policy.root, call, 0) ?? policy.allowsByDefault;
   }
 }
 
@@ -40,17 +44,29 @@ interface Policy {
   readonly root: Node;
 }
 
-/** A segment of the operations' paths, the ones before it above it. */
+/** What is to be judged. */
+interface Call {
+  /** Folded widely. */
+  readonly path: string;
+  /** The same path, folded narrowly. */
+  readonly narrow: string;
+  readonly verb: string;
+}
+
+/** Denied, or allowed where the call's path is named by one of these, folded narrowly. */
+type Said = false | readonly string[];
+
+/** A segment of the operations' paths, folded widely, the ones before it above it. */
 interface Node {
-  /** What is said of the path that ends here: verb or `*`, and whether it is allowed. */
-  readonly verbs: Map<string, boolean>;
+  /** What is said of the path that ends here, by verb or `*`. */
+  readonly verbs: Map<string, Said>;
   readonly written: Map<string, Node>;
   /** The most specific first. */
   readonly globs: Glob[];
   /** `*`: any one segment; at the end, none too. */
   any: Node | undefined;
   /** `**`: whatever follows, and nothing too. */
-  readonly rest: Map<string, boolean>;
+  readonly rest: Map<string, Said>;
   readonly isRoot: boolean;
 }
 
@@ -69,16 +85,21 @@ function newNode(isRoot: boolean): Node {
 function compile(operations: readonly AccessOperationSpec[]): Node {
   const root = newNode(true);
   for (const { name, verbs, action } of operations) {
-    const segments = fold(name)
-      .split("/")
-      .filter((segment) => segment !== "");
+    const segments = segmentsOf(foldWidely(name));
     const covers = segments.at(-1) === "**" ? segments.slice(0, -1) : segments;
     let node = root;
     for (const segment of covers) node = childFor(node, segment);
     const said = covers === segments ? node.verbs : node.rest;
-    for (const verb of verbsOf(verbs, action)) said.set(verb, said.get(verb) !== false && action === "allow");
+    for (const verb of verbsOf(verbs, action)) {
+      const known = said.get(verb) ?? [];
+      said.set(verb, known !== false && action === "allow" && [...known, foldNarrowly(name)]);
+    }
   }
   return root;
+}
+
+function segmentsOf(path: string): string[] {
+  return path.split("/").filter((segment) => segment !== "");
 }
 
 /** Without verbs an operation is meant for gRPC: daprd lets HTTP pass it by. To allow, it does here too; to deny, not. */
@@ -105,39 +126,34 @@ function childFor(node: Node, segment: string): Node {
 }
 
 /**
- * What the operations under `node` say of `path` from `at` on; undefined where they say nothing. A node stands at one
+ * What the operations under `node` say of the call's path from `at` on; undefined where they say nothing. A node stands at one
  * depth, so it is met once at most: the time is that of all operations at worst.
  */
-function find(node: Node, path: string, at: number, verb: string): boolean | undefined {
+function find(node: Node, call: Call, at: number): boolean | undefined {
+  const { path } = call;
   let start = at;
   while (path[start] === "/") start++;
-  if (start === path.length) return said(node.verbs, verb) ?? said(node.any?.verbs, verb) ?? said(node.rest, verb);
+  if (start === path.length) return said(node.verbs, call) ?? said(node.any?.verbs, call) ?? said(node.rest, call);
   const slash = path.indexOf("/", start);
   const end = slash === -1 ? path.length : slash;
   const segment = path.slice(start, end);
   const written = node.written.get(segment);
   return (
-    (written === undefined ? undefined : find(written, path, end, verb)) ??
-    findInGlobs(node.globs, segment, path, end, verb) ??
-    (node.any === undefined ? undefined : find(node.any, path, end, verb)) ??
-    said(node.rest, verb) ??
-    deniedAbove(node, verb)
+    (written === undefined ? undefined : find(written, call, end)) ??
+    findInGlobs(node.globs, segment, call, end) ??
+    (node.any === undefined ? undefined : find(node.any, call, end)) ??
+    said(node.rest, call) ??
+    deniedAbove(node, call)
   );
 }
 
 /** Of patterns that are equally specific, one that denies decides. */
-function findInGlobs(
-  globs: readonly Glob[],
-  segment: string,
-  path: string,
-  end: number,
-  verb: string,
-): boolean | undefined {
+function findInGlobs(globs: readonly Glob[], segment: string, call: Call, end: number): boolean | undefined {
   let allowedAt: number | undefined;
   for (const { pattern, weight, node } of globs) {
     if (allowedAt !== undefined && weight < allowedAt) break;
     if (!matchesGlob(pattern, segment)) continue;
-    const allowed = find(node, path, end, verb);
+    const allowed = find(node, call, end);
     if (allowed === false) return false;
     if (allowed === true) allowedAt = weight;
   }
@@ -148,12 +164,32 @@ function findInGlobs(
  * daprd takes an operation for everything under its path. So does this where it denies; where it allows, it opens
  * nothing that it does not name. The root is above everything, and means itself alone in daprd too.
  */
-function deniedAbove({ isRoot, verbs }: Node, verb: string): false | undefined {
-  return !isRoot && said(verbs, verb) === false ? false : undefined;
+function deniedAbove({ isRoot, verbs }: Node, call: Call): false | undefined {
+  return !isRoot && said(verbs, call) === false ? false : undefined;
 }
 
-function said(verbs: ReadonlyMap<string, boolean> | undefined, verb: string): boolean | undefined {
-  return verbs?.get(verb) ?? verbs?.get("*");
+function said(verbs: ReadonlyMap<string, Said> | undefined, call: Call): boolean | undefined {
+  return verbs === undefined ? undefined : (heard(verbs.get(call.verb), call) ?? heard(verbs.get("*"), call));
+}
+
+/** An allow that was only found because the tree is folded widely says nothing. */
+function heard(said: Said | undefined, { path, narrow }: Call): boolean | undefined {
+  if (said === undefined || said === false) return said;
+  return said.some((name) => (path === narrow && PRINTABLE_ASCII.test(name)) || names(name, narrow)) ? true : undefined;
+}
+
+/** Whether an operation's name, by itself, is for `path`; both folded in the same way. */
+function names(name: string, path: string): boolean {
+  const patterns = segmentsOf(name);
+  const segments = segmentsOf(path);
+  const last = patterns.at(-1) ?? "";
+  if (last === "**") {
+    patterns.pop();
+    segments.length = Math.min(segments.length, patterns.length);
+  } else if (/^\*+$/.test(last) && segments.length === patterns.length - 1) patterns.pop();
+  return (
+    segments.length === patterns.length && patterns.every((pattern, at) => matchesGlob(pattern, segments[at] ?? ""))
+  );
 }
 
 /** `*` stands for any text, none included. Linear in time but for going back to the last `*`. */
@@ -175,13 +211,17 @@ function matchesGlob(pattern: string, text: string): boolean {
 }
 
 /**
- * The form in which paths and rules are compared: without case (A5), and without the other ways that Unicode has to write
- * the same text.
+ * The form in which a deny is compared: without case (A5), without the other ways that Unicode has to write the same text,
+ * and without what only some apps tell apart (ſ and s, ß and ss, ς and σ), which upper case joins.
  */
-function fold(path: string): string {
+function foldWidely(path: string): string {
   if (PRINTABLE_ASCII.test(path)) return path.toLowerCase();
-  // Upper case first: it joins what only some apps tell apart (ſ and s, ß and ss, ς and σ).
   return path.normalize("NFC").toUpperCase().toLowerCase().replaceAll("ς", "σ").normalize("NFC");
+}
+
+/** The form in which an allow is compared: it opens nothing that some app takes for another path than the one it names. */
+function foldNarrowly(path: string): string {
+  return path.normalize("NFC").toLowerCase();
 }
 
 const PRINTABLE_ASCII = /^[ -~]*$/;
