@@ -3,6 +3,7 @@ import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
 import { decode, encode, type Packet } from "dns-packet";
 import { messageOf } from "../../../core/errors.ts";
 import type { Logger } from "../../../core/logger.ts";
+import { SendQueue } from "./send-queue.ts";
 
 /** How far a packet goes. */
 export type Reach = "this-machine" | "network";
@@ -29,6 +30,9 @@ export const MDNS_PORT = 5353;
 const LOOK_MS = 5000;
 /** RFC 6762 11: tells receivers that it has not been routed. */
 const TTL = 255;
+
+/** Of answers to those who ask alone. What goes to all is rare enough. */
+const MAX_WAITING_ANSWERS = 64;
 
 const FAMILIES = [
   { type: "udp4", family: "IPv4", group: "224.0.0.251", everywhere: "0.0.0.0" },
@@ -109,7 +113,7 @@ class Link {
   /** The keys of the interfaces whose group is joined. */
   readonly #joined = new Set<string>();
   /** Which interface a packet leaves by is a setting of the socket: one packet after the other. */
-  #sending: Promise<unknown> = Promise.resolve();
+  readonly #sending = new SendQueue();
   /** Why nothing can be sent; undefined while it can. */
   trouble: string | undefined;
   /** Whether an interface has come since {@link open} last said so. */
@@ -154,7 +158,7 @@ class Link {
     const chosen = all.filter(({ isLoopback }) => reach === "network" || isLoopback);
     let sent = false;
     for (const { key } of chosen) {
-      const error = await this.#inTurn(() => {
+      const error = await this.#sending.add(() => {
         socket.setMulticastInterface(key);
         return transmit(socket, bytes, MDNS_PORT, this.#family.group);
       });
@@ -168,13 +172,14 @@ class Link {
 
   async sendTo(bytes: Buffer, address: string, port: number): Promise<void> {
     const socket = this.#socket;
-    if (socket !== undefined) await this.#inTurn(() => transmit(socket, bytes, port, address));
+    if (socket === undefined) return;
+    await this.#sending.addUnlessFull(MAX_WAITING_ANSWERS, () => transmit(socket, bytes, port, address));
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     // What is on its way still goes out: it may be a goodbye.
-    await this.#sending;
+    await this.#sending.whenEmpty();
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket !== undefined) await new Promise<void>((resolve) => socket.close(resolve));
@@ -224,15 +229,6 @@ class Link {
       this.trouble = undefined;
       this.#isNew = true;
     } else if (present.length === 0) this.trouble = `no ${this.#family.family} interface`;
-  }
-
-  #inTurn(work: () => Promise<void>): Promise<unknown> {
-    const done = this.#sending.then(work).then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    this.#sending = done;
-    return done;
   }
 }
 

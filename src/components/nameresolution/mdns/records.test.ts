@@ -8,7 +8,8 @@ import { ROOT } from "../../../../test/support/outrigger.ts";
 import {
   type AnnouncedService,
   announcement,
-  answersTo,
+  answerWith,
+  askedOf,
   browseQuery,
   goodbye,
   hostNameOf,
@@ -84,6 +85,11 @@ function service(appId: string, label: string, port: number): AnnouncedService {
     port,
     outrigger: { namespace: "prod", instanceId: "8f0c" },
   };
+}
+
+function answersTo(packet: Packet, asked: AnnouncedService): Packet[] {
+  const what = askedOf(packet, asked);
+  return what.size === 0 ? [] : [answerWith(new Set(what.keys()), asked)];
 }
 
 const mdnsa = service("mdnsa", "vm:29091", 15_002);
@@ -173,6 +179,35 @@ test("what is not asked of it is not answered", () => {
   ] as const;
   assert.deepEqual(answersTo(overTheWire({ type: "query", questions: [...questions] }), mdnsa), []);
   assert.deepEqual(answersTo(overTheWire({ type: "query" }), mdnsa), []);
+});
+
+test("whatever is asked in one packet is answered in one, and nothing twice", () => {
+  const ask = (...names: readonly string[]): Packet[] =>
+    answersTo(overTheWire({ type: "query", questions: names.map((name) => ({ name, type: "PTR" })) }), mdnsa);
+  const list = "_services._dns-sd._udp.local";
+  const one = ask("mdnsa.local");
+  assert.deepEqual(ask("mdnsa.local", "MDNSA.local", "mdnsa.local"), one);
+  const [both, ...more] = ask(list, "mdnsa.local", list);
+  assert.deepEqual(more, []);
+  assert.deepEqual(
+    both?.answers?.map(({ name }) => name),
+    ["mdnsa.local", list],
+  );
+  assert.deepEqual(both.additionals, one[0]?.additionals);
+  assert.deepEqual(ask(mdnsa.name, list, "mdnsa.local"), ask(mdnsa.name));
+});
+
+test("of several questions each is kept that got something; who asks more than 16 is not answered", () => {
+  const asking = (times: number): Packet => ({
+    type: "query",
+    questions: [
+      { name: "other.local", type: "PTR" },
+      ...Array.from({ length: times - 1 }, () => ({ name: "mdnsa.local", type: "PTR" }) as const),
+    ],
+  });
+  const asked = [...askedOf(overTheWire(asking(16)), mdnsa)].map(([what, { name }]) => [what, name]);
+  assert.deepEqual(asked, [["pointer", "mdnsa.local"]]);
+  assert.equal(askedOf(overTheWire(asking(17)), mdnsa).size, 0);
 });
 
 test("what the asker says it knows is not told again, unless it knows it not for long", () => {
