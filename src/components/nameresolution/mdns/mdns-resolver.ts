@@ -13,6 +13,7 @@ import {
   askedOf,
   browseQuery,
   type FoundService,
+  type GoneService,
   goodbye,
   hostNameOf,
   instanceNameOf,
@@ -256,9 +257,14 @@ export class MdnsResolver implements NameResolver {
   /** Also what was announced unasked, or answered to others: of the apps that are called here. */
   #learn(packet: Packet, { isHere }: PacketSource): void {
     if (this.#apps.size === 0) return;
-    const { found, gone } = readResponse(packet, isHere);
+    const { found, gone } = readResponse(packet, isHere, (appId) => this.#apps.has(appId));
+    if (found.length + gone.length === 0) return;
     for (const service of found) this.#remember(service);
-    for (const { name, port } of gone) this.#forget(name, port);
+    if (gone.length > 0) this.#forget(gone);
+    this.#lists.clear();
+    for (const appId of new Set(found.map((service) => service.appId))) {
+      for (const look of this.#apps.get(appId)?.waiting ?? []) look();
+    }
   }
 
   #remember(service: FoundService): void {
@@ -267,17 +273,16 @@ export class MdnsResolver implements NameResolver {
     const key = addressKey(service);
     if (known.services.size >= MAX_INSTANCES && !known.services.has(key)) return;
     known.services.set(key, { service, expiresAt: this.#context.clock.monotonic() + ADDRESS_LIFE_MS });
-    this.#lists.clear();
-    for (const look of known.waiting) look();
   }
 
-  #forget(name: string, port: number | undefined): void {
+  #forget(gone: readonly GoneService[]): void {
+    const leaving = new Set(gone.map(({ name, port }) => leaveKey(name, port)));
     for (const { services } of this.#apps.values()) {
       for (const [key, { service }] of services) {
-        if (service.name === name && (port === undefined || service.port === port)) services.delete(key);
+        const { name, port } = service;
+        if (leaving.has(leaveKey(name, port)) || leaving.has(leaveKey(name, undefined))) services.delete(key);
       }
     }
-    this.#lists.clear();
   }
 
   #isOwn({ outrigger }: FoundService): boolean {
@@ -350,6 +355,11 @@ async function addressOf(host: string): Promise<string> {
       { cause },
     );
   }
+}
+
+/** @param port undefined for all under that name. */
+function leaveKey(name: string, port: number | undefined): string {
+  return `${port ?? "*"} ${name}`;
 }
 
 function addressKey({ host, port }: { readonly host: string; readonly port: number }): string {

@@ -28,6 +28,8 @@ export interface Multicast {
 export const MDNS_PORT = 5353;
 /** How often is looked for interfaces that have come or gone. */
 const LOOK_MS = 5000;
+/** RFC 6762 17. */
+const MAX_PACKET_BYTES = 9000;
 /** RFC 6762 11: tells receivers that it has not been routed. */
 const TTL = 255;
 
@@ -241,8 +243,9 @@ function transmit(socket: Socket, bytes: Buffer, port: number, address: string):
   });
 }
 
-/** Undefined for what is no DNS packet: the port is open to everybody. */
-function decoded(message: Buffer): Packet | undefined {
+/** Undefined for what is no mDNS packet: the port is open to everybody. */
+export function decoded(message: Buffer): Packet | undefined {
+  if (message.length > MAX_PACKET_BYTES) return undefined;
   try {
     return decode(message);
   } catch {

@@ -14,7 +14,8 @@ import {
   goodbye,
   hostNameOf,
   instanceNameOf,
-  readResponse,
+  type PacketContents,
+  readResponse as readWanted,
 } from "./records.ts";
 
 /** A packet as the recording has it: without authorities, which were not recorded, and flushing said of every record. */
@@ -90,6 +91,11 @@ function service(appId: string, label: string, port: number): AnnouncedService {
 function answersTo(packet: Packet, asked: AnnouncedService): Packet[] {
   const what = askedOf(packet, asked);
   return what.size === 0 ? [] : [answerWith(new Set(what.keys()), asked)];
+}
+
+/** Of all apps. */
+function readResponse(packet: Packet, fromHere: boolean): PacketContents {
+  return readWanted(packet, fromHere, () => true);
 }
 
 const mdnsa = service("mdnsa", "vm:29091", 15_002);
@@ -303,6 +309,28 @@ test("of several addresses the first IPv4 one counts, else the first IPv6 one", 
   assert.equal(hostIn(more("fd00::1", "10.0.0.2", "10.0.0.3")), "10.0.0.2");
   assert.equal(hostIn(more("fd00::1", "fd00::2")), "fd00::1");
   assert.equal(hostIn(more("127.0.0.1", "::1", "fd00::2")), "fd00::2");
+});
+
+test("of apps that are not wanted nothing is read, and each record is looked at a few times at most", () => {
+  let looks = 0;
+  const counted = (record: Answer): Answer =>
+    new Proxy(record, {
+      get: (target, field) => {
+        if (field === "type") looks++;
+        return Reflect.get(target, field) as unknown;
+      },
+    });
+  const answers = Array.from({ length: 100 }, (_, index) => {
+    const { answers: records = [] } = announcement(service("mdnsa", `vm:${index}`, index + 1));
+    return records.map(counted);
+  }).flat();
+  const packet: Packet = { type: "response", answers };
+  assert.equal(readWanted(packet, true, (appId) => appId === "mdnsa").found.length, 100);
+  assert.ok(looks < 10 * answers.length, `${looks} looks at ${answers.length} records`);
+  assert.deepEqual(
+    readWanted(packet, true, (appId) => appId === "mdnsb"),
+    { found: [], gone: [] },
+  );
 });
 
 test("no packet, however broken, breaks the reader, and none makes it find what was not announced", () => {

@@ -190,10 +190,12 @@ function markNameOf(name: string): string {
  * is the app id, and an address.
  *
  * @param fromHere whether this machine has sent it: a loopback address means the machine it comes from.
+ * @param isWanted of which apps anything is to be known: the others are passed over.
  */
-export function readResponse(packet: Packet, fromHere: boolean): PacketContents {
+export function readResponse(packet: Packet, fromHere: boolean, isWanted: (appId: string) => boolean): PacketContents {
   const records = [...(packet.answers ?? []), ...(packet.authorities ?? []), ...(packet.additionals ?? [])];
   const texts = textsOf(records);
+  const hosts = hostsOf(records, fromHere);
   const found: FoundService[] = [];
   const gone: GoneService[] = [];
   for (const record of records) {
@@ -206,9 +208,9 @@ export function readResponse(packet: Packet, fromHere: boolean): PacketContents 
       continue;
     }
     const appId = texts.get(name)?.[0];
-    const host = addressOf(target, records, fromHere);
-    if (appId === undefined || host === undefined || port < 1) continue;
-    if (!name.endsWith(`.${serviceNameOf(appId).toLowerCase()}`)) continue;
+    if (appId === undefined || !isWanted(appId) || !name.endsWith(`.${serviceNameOf(appId).toLowerCase()}`)) continue;
+    const host = hosts.get(target.toLowerCase());
+    if (host === undefined || port < 1) continue;
     found.push({ appId, name, host, port, outrigger: readMark(texts.get(markNameOf(name))) });
   }
   // A goodbye names the service too; which of several under one name it is stands in its SRV.
@@ -230,14 +232,17 @@ function textsOf(records: readonly Answer[]): Map<string, string[]> {
   return texts;
 }
 
-/** The first IPv4 address of the target, else its first IPv6 one, as daprd takes them. */
-function addressOf(target: string, records: readonly Answer[], fromHere: boolean): string | undefined {
-  const addresses = records.flatMap((record) => {
-    if ((record.type !== "A" && record.type !== "AAAA") || record.ttl === 0) return [];
-    const isUsable = isIP(record.data) !== 0 && (fromHere || !isLoopback(record.data));
-    return isUsable && record.name.toLowerCase() === target.toLowerCase() ? [record.data] : [];
-  });
-  return addresses.find((address) => isIPv4(address)) ?? addresses[0];
+/** By lower-cased target: its first IPv4 address, else its first IPv6 one, as daprd takes them. */
+function hostsOf(records: readonly Answer[], fromHere: boolean): Map<string, string> {
+  const hosts = new Map<string, string>();
+  for (const record of records) {
+    if ((record.type !== "A" && record.type !== "AAAA") || record.ttl === 0) continue;
+    const target = record.name.toLowerCase();
+    const known = hosts.get(target);
+    if (known !== undefined && (isIPv4(known) || record.type === "AAAA")) continue;
+    if (isIP(record.data) !== 0 && (fromHere || !isLoopback(record.data))) hosts.set(target, record.data);
+  }
+  return hosts;
 }
 
 export function isLoopback(address: string): boolean {
