@@ -1,8 +1,9 @@
 import dgram, { type RemoteInfo, type Socket } from "node:dgram";
-import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { networkInterfaces } from "node:os";
 import { decode, encode, type Packet } from "dns-packet";
 import { messageOf } from "../../../core/errors.ts";
 import type { Logger } from "../../../core/logger.ts";
+import { OwnNetwork } from "./own-network.ts";
 import { SendQueue } from "./send-queue.ts";
 
 /** How far a packet goes. */
@@ -52,6 +53,7 @@ interface Interface {
 /** mDNS's port and groups on every interface of this machine, loopback included, shared with whoever else uses them. */
 export class MulticastSockets implements Multicast {
   readonly #log: Logger;
+  readonly #network = new OwnNetwork();
   readonly #links = FAMILIES.map((family) => new Link(family));
   #look: NodeJS.Timeout | undefined;
   #warned = false;
@@ -62,10 +64,12 @@ export class MulticastSockets implements Multicast {
 
   async start(onPacket: (packet: Packet, source: PacketSource) => void, onNewInterface: () => void): Promise<void> {
     const onMessage = (message: Buffer, { address, port }: RemoteInfo): void => {
-      const packet = decoded(message);
-      if (packet !== undefined) onPacket(packet, { address, port, isHere: isOwnAddress(address) });
+      const origin = this.#network.originOf(address);
+      const packet = origin === undefined ? undefined : decoded(message);
+      if (packet !== undefined) onPacket(packet, { address, port, isHere: origin === "here" });
     };
     const open = async (): Promise<boolean> => {
+      this.#network.look();
       const joined = await Promise.all(this.#links.map((link) => link.open(onMessage)));
       return joined.includes(true);
     };
@@ -259,13 +263,4 @@ function interfacesOf({ family }: Family): Interface[] {
     if (first === undefined) return [];
     return [{ key: family === "IPv4" ? first.address : `::%${name}`, isLoopback: first.internal }];
   });
-}
-
-function isOwnAddress(address: string): boolean {
-  const plain = address.split("%", 1)[0];
-  return ownAddresses().some((own) => own.address === plain);
-}
-
-function ownAddresses(): NetworkInterfaceInfo[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
 }
