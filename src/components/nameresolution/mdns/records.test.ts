@@ -236,10 +236,16 @@ test("the recorded announcements and answers tell of the daprds that sent them",
   assert.deepEqual(readResponse(overTheWire(answerOfB), true), daprd("mdnsb", "vm:29090.mdnsb.local", 15_012));
 });
 
-test("a loopback address that another machine has sent leads nowhere", () => {
+test("an address that another machine has sent, and that leads to this one, to none, or to many, leads nowhere", () => {
   assert.deepEqual(readResponse(overTheWire(announcementA), false), { found: [], gone: [] });
-  const elsewhere = overTheWire(announcement({ ...mdnsa, address: "10.0.0.7" }));
-  assert.equal(readResponse(elsewhere, false).found[0]?.host, "10.0.0.7");
+  const from = (address: string): string | undefined =>
+    readResponse(overTheWire(announcement({ ...mdnsa, address })), false).found[0]?.host;
+  const astray = ["127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "224.0.0.251", "239.1.1.1", "255.255.255.255"];
+  const mapped = ["::1", "::", "::ffff:127.0.0.1", "::ffff:10.0.0.7", "0:0:0:0:0:ffff:7f00:1", "ff02::fb"];
+  for (const address of [...astray, ...mapped]) assert.equal(from(address), undefined, address);
+  for (const address of ["10.0.0.7", "128.0.0.1", "1.0.0.0", "223.255.255.1", "fd00::7", "2001:db8::1", "fe80::7"]) {
+    assert.equal(from(address), address);
+  }
 });
 
 test("what we announce is read with its namespace and instance; a goodbye with its port", () => {

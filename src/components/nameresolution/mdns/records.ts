@@ -1,4 +1,4 @@
-import { isIP, isIPv4 } from "node:net";
+import { BlockList, isIP, isIPv4 } from "node:net";
 import type { Answer, Packet, Question } from "dns-packet";
 
 /**
@@ -240,11 +240,34 @@ function hostsOf(records: readonly Answer[], fromHere: boolean): Map<string, str
     const target = record.name.toLowerCase();
     const known = hosts.get(target);
     if (known !== undefined && (isIPv4(known) || record.type === "AAAA")) continue;
-    if (isIP(record.data) !== 0 && (fromHere || !isLoopback(record.data))) hosts.set(target, record.data);
+    if (isIP(record.data) !== 0 && (fromHere || !leadsAstray(record.data))) hosts.set(target, record.data);
   }
   return hosts;
 }
 
+/**
+ * What no other machine is called at: addresses that lead back to oneself, in whatever notation, to none, or to many.
+ * One list for each family: a mapped subnet of IPv6 holds all of IPv4.
+ */
+const ASTRAY = {
+  IPv4: blockList("ipv4", ["127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"]),
+  IPv6: blockList("ipv6", ["::/127", "::ffff:0:0/96", "ff00::/8"]),
+};
+
+function blockList(family: "ipv4" | "ipv6", subnets: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const subnet of subnets) {
+    const [net = "", prefix] = subnet.split("/");
+    list.addSubnet(net, Number(prefix), family);
+  }
+  return list;
+}
+
+function leadsAstray(address: string): boolean {
+  return isIPv4(address) ? ASTRAY.IPv4.check(address, "ipv4") : ASTRAY.IPv6.check(address, "ipv6");
+}
+
+/** Of an own address. */
 export function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1";
 }
