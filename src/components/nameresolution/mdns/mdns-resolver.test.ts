@@ -464,3 +464,52 @@ test("what is kept of one app has a bound, whoever announces how much", async (t
   await finder.close();
   assert.equal((await resolved).length, 256);
 });
+
+/** Looks for math and, while it waits, hears of all that `announce` sends. @returns the ports that it knows then. */
+async function portsHeard(t: TestContext, announce: (network: FakeNetwork) => void): Promise<readonly number[]> {
+  const { start, settle, network, clock } = world(t);
+  const finder = await start("vm");
+  const resolved = finder.resolve(math);
+  await settle();
+  announce(network);
+  await settle();
+  clock.advance(1100);
+  await resolved;
+  return (await finder.resolve(math)).map(({ port }) => port);
+}
+
+function ofOutrigger(port: number): Packet {
+  const outrigger = { namespace: "default", instanceId: `at ${port}` };
+  const [name, target] = [instanceNameOf("box:9", "math"), hostNameOf("box")];
+  return announcement({ appId: "math", name, target, address: "10.0.0.9", port, outrigger });
+}
+
+test("an Outrigger is found whatever number of others is announced, before it or after it", async (t) => {
+  const others = (network: FakeNetwork): void => {
+    for (let port = 1; port <= 400; port++) network.send("box", ofDaprd("math", "10.0.0.8", port));
+  };
+  const behind = await portsHeard(t, (network) => {
+    others(network);
+    network.send("box", ofOutrigger(1000));
+  });
+  assert.deepEqual(behind, [1000]);
+  const before = await portsHeard(t, (network) => {
+    network.send("box", ofOutrigger(1000));
+    others(network);
+  });
+  assert.deepEqual(before, [1000]);
+});
+
+test("of too many Outriggers those are known that were heard of last", async (t) => {
+  const ports = await portsHeard(t, (network) => {
+    for (let port = 1; port <= 256; port++) network.send("box", ofOutrigger(port));
+    network.send("box", ofOutrigger(1));
+    network.send("box", ofOutrigger(300));
+    network.send("box", ofDaprd("math", "10.0.0.8", 400));
+  });
+  assert.equal(ports.length, 256);
+  assert.deepEqual(
+    [1, 2, 3, 300].filter((port) => ports.includes(port)),
+    [1, 3, 300],
+  );
+});

@@ -271,7 +271,9 @@ export class MdnsResolver implements NameResolver {
     const known = this.#apps.get(service.appId);
     if (known === undefined || this.#isOwn(service)) return;
     const key = addressKey(service);
-    if (known.services.size >= MAX_INSTANCES && !known.services.has(key)) return;
+    // Set anew, so that what was heard of longest ago stands first.
+    known.services.delete(key);
+    if (known.services.size >= MAX_INSTANCES && !makeRoom(known.services, service)) return;
     known.services.set(key, { service, expiresAt: this.#context.clock.monotonic() + ADDRESS_LIFE_MS });
   }
 
@@ -355,6 +357,14 @@ async function addressOf(host: string): Promise<string> {
       { cause },
     );
   }
+}
+
+/** What is no Outrigger goes before what is one, and what was heard of longest ago first. @returns whether there is room. */
+function makeRoom(services: Map<string, CachedService>, newcomer: FoundService): boolean {
+  const [oldest] = services.keys();
+  const unmarked = [...services].find(([, { service }]) => service.outrigger === undefined)?.[0];
+  const leaving = unmarked ?? (newcomer.outrigger === undefined ? undefined : oldest);
+  return leaving !== undefined && services.delete(leaving);
 }
 
 /** @param port undefined for all under that name. */
