@@ -358,6 +358,23 @@ test("an app of this process that is announced by other means is not asked for",
   assert.deepEqual(network.sent, []);
 });
 
+test("many apps may be waited for, which is nothing to warn of", async (t) => {
+  const { start, settle } = world(t);
+  const warnings: Error[] = [];
+  const keep = (warning: Error): unknown => warnings.push(warning);
+  process.on("warning", keep);
+  t.after(() => process.off("warning", keep));
+  const resolver = await start("vm");
+  const waiting = Array.from({ length: 50 }, (_, index) => resolver.resolve(anApp(`ghost-${index}`)));
+  await settle();
+  await resolver.close();
+  assert.deepEqual((await Promise.all(waiting)).flat(), []);
+  assert.deepEqual(
+    warnings.filter(({ name }) => name === "MaxListenersExceededWarning"),
+    [],
+  );
+});
+
 test("closing says goodbye for all that is announced, and ends who waits", async (t) => {
   const { start, settle, network } = world(t);
   const resolver = await start("vm");
