@@ -339,23 +339,68 @@ test("of apps that are not wanted nothing is read, and each record is looked at 
   );
 });
 
-test("no packet, however broken, breaks the reader, and none makes it find what was not announced", () => {
-  const good = encode(announcement(mdnsa));
-  const mutation = fc.record({ at: fc.nat(good.length - 1), to: fc.nat(255) });
+/** What packets are broken from: `times` questions, of what is asked for and of what is not, and what answers them. */
+function sound(times: number): readonly Buffer[] {
+  const names = ["mdnsa.local", "_services._dns-sd._udp.local", mdnsa.name, "other.local"];
+  const questions = Array.from({ length: times }, (_, index) => {
+    return { name: names[index % names.length] ?? "", type: "PTR" } as const;
+  });
+  return [
+    encode(announcement(mdnsa)),
+    encode(goodbye(mdnsa)),
+    encode(browseQuery("mdnsa")),
+    encode({ type: "query", questions }),
+    // As one byte after the other repeats it: each question but the first points at the name of the first.
+    repeatedByPointer(encode(browseQuery("mdnsa")), times),
+  ];
+}
+
+function repeatedByPointer(query: Buffer, times: number): Buffer {
+  const again = Buffer.from([0xc0, 12, 0, 12, 0, 1]);
+  const bytes = Buffer.concat([query, ...Array.from({ length: times - 1 }, () => again)]);
+  bytes.writeUInt16BE(times, 4);
+  return bytes;
+}
+
+test("a question that is repeated by pointers gets one small answer, or none", () => {
+  const answers = (times: number): Packet[] =>
+    answersTo(decode(repeatedByPointer(encode(browseQuery("mdnsa")), times)), mdnsa);
+  assert.deepEqual(answers(16), answersTo(browseQuery("mdnsa"), mdnsa));
+  assert.deepEqual(answers(230), []);
+});
+
+test("no packet, however broken, breaks the reader, makes it find what was not announced, or is worth more than one answer", () => {
+  const whole = encode(answerWith(new Set(["instance"]), mdnsa)).length;
+  const mutation = fc.record({ at: fc.nat(1500), to: fc.nat(255) });
+  let answered = 0;
   fc.assert(
-    fc.property(fc.array(mutation, { maxLength: 6 }), fc.nat(good.length), (mutations, length) => {
-      const bytes = Buffer.from(good);
-      for (const { at, to } of mutations) bytes[at] = to;
-      const packet = decodedOrNothing(length % 4 === 0 ? bytes.subarray(0, length) : bytes);
-      if (packet === undefined) return;
-      for (const { appId, port, name } of readResponse(packet, true).found) {
-        assert.ok(port >= 1 && port <= 65_535);
-        assert.ok(name.endsWith(`.${appId.toLowerCase()}.local`));
-      }
-      answersTo(packet, mdnsa);
-    }),
+    fc.property(
+      fc.nat(4),
+      fc.integer({ min: 1, max: 230 }),
+      fc.array(mutation, { maxLength: 6 }),
+      fc.nat(1500),
+      (which, times, mutations, length) => {
+        const bytes = Buffer.from(sound(times % 4 === 0 ? times : 1 + (times % 16))[which] ?? []);
+        for (const { at, to } of mutations) bytes[at % bytes.length] = to;
+        const packet = decodedOrNothing(length % 4 === 0 ? bytes.subarray(0, length) : bytes);
+        if (packet === undefined) return;
+        for (const { appId, port, name } of readResponse(packet, true).found) {
+          assert.ok(port >= 1 && port <= 65_535);
+          assert.ok(name.endsWith(`.${appId.toLowerCase()}.local`));
+        }
+        const asked = askedOf(packet, mdnsa);
+        if (asked.size === 0) return;
+        answered++;
+        const questions = [...asked.values()];
+        assert.ok(questions.length <= 3);
+        // As it goes to a single asker, which is the longest form: three questions, of 40 bytes each at most.
+        const answer = encode({ ...answerWith(new Set(asked.keys()), mdnsa), questions });
+        assert.ok(answer.length <= whole + 3 * 40, `${answer.length} bytes`);
+      },
+    ),
     { numRuns: 2000 },
   );
+  assert.ok(answered > 200, `only ${answered} packets were answered`);
 });
 
 function decodedOrNothing(bytes: Buffer): DecodedPacket | undefined {
