@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { abortReason, type CallSignal } from "../core/call-signal.ts";
+import { abortReason, CallAbort, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { StartGate } from "./start-gate.ts";
 
@@ -46,6 +46,19 @@ test("calls wait until the app is there, and then all pass", async () => {
   gate.open();
   await Promise.all(calls);
   assert.deepEqual(passed, ["a", "b"]);
+});
+
+test("many may wait, which is nothing to warn of", async (t) => {
+  const warnings: Error[] = [];
+  const keep = (warning: Error): unknown => warnings.push(warning);
+  process.on("warning", keep);
+  t.after(() => process.off("warning", keep));
+  const gate = new StartGate(new ManualClock(), PATIENCE_MS);
+  const calls = Array.from({ length: 50 }, () => gate.pass(new CallAbort()));
+  await new Promise(setImmediate);
+  gate.open();
+  await Promise.all(calls);
+  assert.deepEqual(warnings, []);
 });
 
 test("a gate that has opened holds nobody", async () => {

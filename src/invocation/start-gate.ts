@@ -6,7 +6,8 @@ import type { Clock } from "../core/clock.ts";
  * each other before all of them listen. Opens once and stays open.
  */
 export class StartGate {
-  readonly #opened = new AbortController();
+  /** No real signal: that one warns of more than ten who wait. */
+  readonly #opened = new CallAbort();
   readonly #clock: Clock;
   readonly #patienceMs: number;
 
@@ -18,11 +19,11 @@ export class StartGate {
   }
 
   open(): void {
-    this.#opened.abort();
+    this.#opened.abort(new Error("the gate is open"));
   }
 
   get isOpen(): boolean {
-    return this.#opened.signal.aborted;
+    return this.#opened.aborted;
   }
 
   /** @throws the signal's reason when it fires first. */
@@ -34,7 +35,7 @@ export class StartGate {
         waiting.abort(new Error("the wait is over"));
       },
     };
-    const ends: readonly CallSignal[] = [this.#opened.signal, signal];
+    const ends: readonly CallSignal[] = [this.#opened, signal];
     for (const each of ends) each.addEventListener("abort", end);
     if (signal.aborted) end.handleEvent();
     try {

@@ -3,6 +3,7 @@ import { hostname } from "node:os";
 import type { Announcement, NameResolver } from "../components/contract/name-resolver.ts";
 import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
@@ -36,7 +37,7 @@ const REGISTRY_STALE_MS = 1000;
 
 /** What the process lends to each of its Sidecars. */
 export interface SidecarSurroundings {
-  readonly registry: Registry;
+  readonly registry: Pick<Registry, "register">;
   /** The one that this Sidecar's Configuration asks for. */
   readonly resolver: NameResolver;
   readonly neighbours: Neighbours;
@@ -194,9 +195,16 @@ export class Sidecar {
     await clock.sleep(Math.min(this.#graceLeft(), staleMs + CONNECT_MARGIN_MS));
   }
 
+  /** Never rejects: an entry that stays ends with its lease, and what comes next gives back the ports. */
   async #withdraw(): Promise<void> {
-    await this.#registration?.withdraw();
-    await this.#announcement?.withdraw();
+    const places = [this.#registration, this.#announcement];
+    for (const result of await Promise.allSettled(places.map((place) => place?.withdraw()))) {
+      if (result.status === "fulfilled") continue;
+      this.#surroundings.log.error(
+        "the instance could not be withdrawn: others may try to call it until they notice that it is gone",
+        { error: messageOf(result.reason) },
+      );
+    }
   }
 
   async #inboundIdle(): Promise<void> {

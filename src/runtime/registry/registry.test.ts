@@ -7,7 +7,7 @@ import { ManualClock } from "../../../test/support/manual-clock.ts";
 import { anApp, anInstance } from "../../../test/support/name-resolver-contract.ts";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { Registry } from "./registry.ts";
-import type { InstanceDetails } from "./registry-store.ts";
+import { type InstanceDetails, RegistryStore, registryPathIn } from "./registry-store.ts";
 
 const math = anApp("math");
 
@@ -46,6 +46,17 @@ test("what one registers, the other has, until it is withdrawn", async (t) => {
   await registration.withdraw();
   await registration.withdraw();
   assert.deepEqual(await find(), []);
+});
+
+test("an entry of another pid namespace has to prove itself: its process may have ended unseen", async (t) => {
+  const { one, other, find, clock, home } = await twoRegistries(t);
+  await one.register(instance("a"), details);
+  const store = new RegistryStore(registryPathIn(home), fail);
+  const process_ = { pid: process.pid, startTime: "1", pidNamespace: "pid:[1]" };
+  await store.put([{ instance: instance("b"), details, process: process_, leaseUntilMs: clock.now() + 10_000 }]);
+  await store.close();
+  assert.deepEqual(await find(), ["a", "b"]);
+  assert.deepEqual(other.instancesOf(math), [instance("a"), { ...instance("b"), wire: "unproven" }]);
 });
 
 test("an entry that is not renewed is not found after its lease", async (t) => {

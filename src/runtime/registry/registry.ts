@@ -3,7 +3,7 @@ import type { AppIdentity } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
-import { identityOf } from "./process-identity.ts";
+import { identityOf, isWithinSight } from "./process-identity.ts";
 import { type InstanceDetails, type RegistryEntry, RegistryStore, registryPathIn } from "./registry-store.ts";
 
 // design.md: renewed every 3 s, lease 10 s. Two renewals may fail before an instance is given up.
@@ -68,7 +68,10 @@ export class Registry implements InstanceRegistry {
 
   instancesOf(app: AppIdentity): readonly AppInstance[] {
     const entries = this.#store?.instancesOf(app, this.#context.clock.now()) ?? [];
-    return entries.map((entry) => entry.instance);
+    // Whether one of another pid namespace still runs cannot be known: its port may be somebody else's by now.
+    return entries.map(({ instance, process }) =>
+      isWithinSight(process) ? instance : { ...instance, wire: "unproven" },
+    );
   }
 
   async close(): Promise<void> {

@@ -97,16 +97,21 @@ function world(t: TestContext) {
   const settle = async (): Promise<void> => {
     for (let turns = 0; turns < 10; turns++) await nextTurn();
   };
+  /** Lets pass what is waited for an answer, where somebody waits. */
+  const wait = async (): Promise<void> => {
+    await settle();
+    if (clock.sleeping > 0) clock.advance(1000);
+    await settle();
+    if (clock.sleeping > 0) clock.advance(100);
+    await settle();
+  };
   const find = async (resolver: MdnsResolver, app: AppIdentity): Promise<readonly AppInstance[]> => {
     const resolved = resolver.resolve(app);
-    await settle();
-    if (clock.sleeping > 0) clock.advance(1000);
+    await wait();
     await resolved;
     // The first that answers is given out at once; the others have answered by now.
-    await settle();
     const again = resolver.resolve(app);
-    await settle();
-    if (clock.sleeping > 0) clock.advance(1000);
+    await wait();
     return again;
   };
   return { network, clock, start, settle, find };
@@ -148,7 +153,7 @@ test("those who ask for an app at once ask the network once", async (t) => {
   const asked = [finder.resolve(math), finder.resolve(math), finder.resolve(math)];
   await settle();
   assert.deepEqual(network.queriesOf("vm"), ["math.local"]);
-  clock.advance(999);
+  clock.advance(1099);
   await settle();
   assert.equal(clock.sleeping, 1);
   clock.advance(1);
@@ -303,7 +308,7 @@ test("a daprd is given out, as what it is, where no Outrigger answers", async (t
   await settle();
   // An Outrigger may still answer.
   assert.equal(clock.sleeping, 1);
-  clock.advance(1000);
+  clock.advance(1100);
   const [found, ...more] = await resolved;
   assert.deepEqual([found?.host, found?.port, found?.wire, more], ["10.0.0.8", 50_002, "daprd", []]);
   await (await start("vm")).announce(anInstance(math, "a", 1));
@@ -353,6 +358,23 @@ test("an app of this process that is announced by other means is not asked for",
   assert.deepEqual(network.sent, []);
 });
 
+test("many apps may be waited for, which is nothing to warn of", async (t) => {
+  const { start, settle } = world(t);
+  const warnings: Error[] = [];
+  const keep = (warning: Error): unknown => warnings.push(warning);
+  process.on("warning", keep);
+  t.after(() => process.off("warning", keep));
+  const resolver = await start("vm");
+  const waiting = Array.from({ length: 50 }, (_, index) => resolver.resolve(anApp(`ghost-${index}`)));
+  await settle();
+  await resolver.close();
+  assert.deepEqual((await Promise.all(waiting)).flat(), []);
+  assert.deepEqual(
+    warnings.filter(({ name }) => name === "MaxListenersExceededWarning"),
+    [],
+  );
+});
+
 test("closing says goodbye for all that is announced, and ends who waits", async (t) => {
   const { start, settle, network } = world(t);
   const resolver = await start("vm");
@@ -379,6 +401,51 @@ test("whoever asks from another port is answered alone, with its question", asyn
     network.unicast.map(({ id, questions, answers }) => [id, questions?.[0]?.name, answers?.length]),
     [[77, "math.local", 1]],
   );
+});
+
+test("one packet that asks a hundred times gets one answer at most, and a hundred packets within a second get two", async (t) => {
+  const { start, settle, network, clock } = world(t);
+  await (await start("vm")).announce(anInstance(math, "a", 1));
+  const answers = (): number => network.sent.filter(({ packet }) => packet.flags === 0x0400).length;
+  const repeated = (times: number): Packet => ({
+    type: "query",
+    questions: Array.from({ length: times }, () => ({ name: "math.local", type: "PTR" }) as const),
+  });
+  network.send("vm", repeated(100), "network", 40_000);
+  network.send("vm", repeated(100));
+  await settle();
+  assert.deepEqual([answers(), network.unicast.length], [0, 0]);
+  network.send("vm", { ...repeated(16), id: 3 }, "network", 40_000);
+  await settle();
+  assert.deepEqual(
+    network.unicast.map(({ questions }) => questions?.map(({ name }) => name)),
+    [["math.local"]],
+  );
+  for (let packets = 0; packets < 100; packets++) network.send("vm", repeated(16));
+  await settle();
+  assert.equal(answers(), 1);
+  clock.advance(999);
+  await settle();
+  assert.equal(answers(), 1);
+  // Whoever has begun to listen after the first answer gets the second one while it still waits.
+  clock.advance(1);
+  await settle();
+  assert.equal(answers(), 2);
+  clock.advance(5000);
+  await settle();
+  assert.equal(answers(), 2);
+});
+
+test("what is withdrawn before its second answer is due is not answered for any more", async (t) => {
+  const { start, settle, network, clock } = world(t);
+  const announced = await (await start("vm")).announce(anInstance(math, "a", 1));
+  for (let packets = 0; packets < 2; packets++) network.send("vm", browseQuery("math"));
+  await settle();
+  await announced.withdraw();
+  const sent = network.sent.length;
+  clock.advance(1000);
+  await settle();
+  assert.equal(network.sent.length, sent);
 });
 
 test("an id that mDNS has no room for is refused where it is announced, and never asked for", async (t) => {
@@ -413,4 +480,53 @@ test("what is kept of one app has a bound, whoever announces how much", async (t
   await settle();
   await finder.close();
   assert.equal((await resolved).length, 256);
+});
+
+/** Looks for math and, while it waits, hears of all that `announce` sends. @returns the ports that it knows then. */
+async function portsHeard(t: TestContext, announce: (network: FakeNetwork) => void): Promise<readonly number[]> {
+  const { start, settle, network, clock } = world(t);
+  const finder = await start("vm");
+  const resolved = finder.resolve(math);
+  await settle();
+  announce(network);
+  await settle();
+  clock.advance(1100);
+  await resolved;
+  return (await finder.resolve(math)).map(({ port }) => port);
+}
+
+function ofOutrigger(port: number): Packet {
+  const outrigger = { namespace: "default", instanceId: `at ${port}` };
+  const [name, target] = [instanceNameOf("box:9", "math"), hostNameOf("box")];
+  return announcement({ appId: "math", name, target, address: "10.0.0.9", port, outrigger });
+}
+
+test("an Outrigger is found whatever number of others is announced, before it or after it", async (t) => {
+  const others = (network: FakeNetwork): void => {
+    for (let port = 1; port <= 400; port++) network.send("box", ofDaprd("math", "10.0.0.8", port));
+  };
+  const behind = await portsHeard(t, (network) => {
+    others(network);
+    network.send("box", ofOutrigger(1000));
+  });
+  assert.deepEqual(behind, [1000]);
+  const before = await portsHeard(t, (network) => {
+    network.send("box", ofOutrigger(1000));
+    others(network);
+  });
+  assert.deepEqual(before, [1000]);
+});
+
+test("of too many Outriggers those are known that were heard of last", async (t) => {
+  const ports = await portsHeard(t, (network) => {
+    for (let port = 1; port <= 256; port++) network.send("box", ofOutrigger(port));
+    network.send("box", ofOutrigger(1));
+    network.send("box", ofOutrigger(300));
+    network.send("box", ofDaprd("math", "10.0.0.8", 400));
+  });
+  assert.equal(ports.length, 256);
+  assert.deepEqual(
+    [1, 2, 3, 300].filter((port) => ports.includes(port)),
+    [1, 3, 300],
+  );
 });

@@ -1,15 +1,19 @@
 import { lookup } from "node:dns/promises";
-import type { Packet } from "dns-packet";
+import type { Packet, Question } from "dns-packet";
 import { type AppIdentity, qualifiedName, sameApp } from "../../../core/app-id.ts";
+import { CallAbort } from "../../../core/call-signal.ts";
 import { messageOf, SetupError } from "../../../core/errors.ts";
 import type { Announcement, AppInstance, NameResolver, NameResolverContext } from "../../contract/name-resolver.ts";
 import { MDNS_PORT, type Multicast, type PacketSource, type Reach } from "./multicast-sockets.ts";
 import {
   type AnnouncedService,
+  type Asked,
   announcement,
-  answersTo,
+  answerWith,
+  askedOf,
   browseQuery,
   type FoundService,
+  type GoneService,
   goodbye,
   hostNameOf,
   instanceNameOf,
@@ -18,12 +22,16 @@ import {
   readResponse,
 } from "./records.ts";
 
-// daprd's (A5): how long is waited for a first answer, how often is asked again, how long an answer counts.
-const BROWSE_MS = 1000;
+// How long is waited for a first answer: daprd's second (A5), and a margin, for who has just answered others answers again
+// a second later.
+const BROWSE_MS = 1100;
+// daprd's: how often is asked again, how long an answer counts.
 const REFRESH_MS = 30_000;
 const ADDRESS_LIFE_MS = 60_000;
 // RFC 6762 8.3: what is announced is announced once more, for packets get lost.
 const SECOND_ANNOUNCEMENT_MS = 1000;
+// RFC 6762 6: no record is multicast twice within a second, whoever asks how often.
+const ANSWER_INTERVAL_MS = 1000;
 // Others hear the goodbye within milliseconds. A daprd asks again within half a minute, which nobody is kept waiting for.
 const STALE_MS = 1000;
 // Anybody on the network may announce anything: what is kept of it has bounds.
@@ -40,6 +48,10 @@ interface OwnInstance {
   readonly service: AnnouncedService;
   readonly reach: Reach;
   second: NodeJS.Timeout | undefined;
+  /** Of the monotonic clock: before it, nothing is answered to all. */
+  answerAfter: number;
+  /** What is answered to all then. */
+  readonly unanswered: Set<Asked>;
 }
 
 interface CachedService {
@@ -74,7 +86,7 @@ export class MdnsResolver implements NameResolver {
   /** By qualified name; made anew when something has changed. */
   readonly #lists = new Map<string, AnswerList>();
   readonly #browses = new Map<string, Promise<void>>();
-  readonly #closing = new AbortController();
+  readonly #closing = new CallAbort();
   #refresh: NodeJS.Timeout | undefined;
 
   constructor(context: NameResolverContext, multicast: Multicast, process: ProcessName) {
@@ -103,7 +115,7 @@ export class MdnsResolver implements NameResolver {
   async announce(instance: AppInstance): Promise<Announcement> {
     const service = await this.#serviceOf(instance);
     const reach = isLoopback(service.address) ? "this-machine" : "network";
-    const own: OwnInstance = { instance, service, reach, second: undefined };
+    const own: OwnInstance = { instance, service, reach, second: undefined, answerAfter: 0, unanswered: new Set() };
     this.#own.set(service.name, own);
     this.#lists.clear();
     await this.#multicast.send(announcement(service), reach);
@@ -182,7 +194,7 @@ export class MdnsResolver implements NameResolver {
     };
   }
 
-  /** Asks, and waits for the first Outrigger that answers, at most a second. */
+  /** Asks, and waits for the first Outrigger that answers, a little over a second at most. */
   async #browse(app: AppIdentity): Promise<readonly AppInstance[]> {
     // One of this process that is announced by other means is called without asking anybody.
     if (app.id.length > MAX_LABEL_BYTES || this.#context.hosts(app)) return [];
@@ -199,21 +211,22 @@ export class MdnsResolver implements NameResolver {
   async #askFor(app: AppIdentity): Promise<void> {
     const { clock } = this.#context;
     const known = this.#knownApp(app.id);
-    const patience = new AbortController();
+    const patience = new CallAbort();
     const stop = (): void => {
-      patience.abort();
+      patience.abort(new Error("the wait is over"));
     };
+    const closed = { handleEvent: stop };
     const look = (): void => {
       if (this.#known(app).some(({ wire }) => wire !== "daprd")) stop();
     };
     known.waiting.add(look);
-    this.#closing.signal.addEventListener("abort", stop);
+    this.#closing.addEventListener("abort", closed);
     try {
       await this.#multicast.send(browseQuery(app.id), "network");
-      await clock.sleep(BROWSE_MS, patience.signal).catch(() => undefined);
+      await clock.sleep(BROWSE_MS, patience).catch(() => undefined);
     } finally {
       known.waiting.delete(look);
-      this.#closing.signal.removeEventListener("abort", stop);
+      this.#closing.removeEventListener("abort", closed);
       this.#forgetIfIdle(app.id, known);
     }
   }
@@ -244,28 +257,34 @@ export class MdnsResolver implements NameResolver {
   /** Also what was announced unasked, or answered to others: of the apps that are called here. */
   #learn(packet: Packet, { isHere }: PacketSource): void {
     if (this.#apps.size === 0) return;
-    const { found, gone } = readResponse(packet, isHere);
+    const { found, gone } = readResponse(packet, isHere, (appId) => this.#apps.has(appId));
+    if (found.length + gone.length === 0) return;
     for (const service of found) this.#remember(service);
-    for (const { name, port } of gone) this.#forget(name, port);
+    if (gone.length > 0) this.#forget(gone);
+    this.#lists.clear();
+    for (const appId of new Set(found.map((service) => service.appId))) {
+      for (const look of this.#apps.get(appId)?.waiting ?? []) look();
+    }
   }
 
   #remember(service: FoundService): void {
     const known = this.#apps.get(service.appId);
     if (known === undefined || this.#isOwn(service)) return;
     const key = addressKey(service);
-    if (known.services.size >= MAX_INSTANCES && !known.services.has(key)) return;
+    // Set anew, so that what was heard of longest ago stands first.
+    known.services.delete(key);
+    if (known.services.size >= MAX_INSTANCES && !makeRoom(known.services, service)) return;
     known.services.set(key, { service, expiresAt: this.#context.clock.monotonic() + ADDRESS_LIFE_MS });
-    this.#lists.clear();
-    for (const look of known.waiting) look();
   }
 
-  #forget(name: string, port: number | undefined): void {
+  #forget(gone: readonly GoneService[]): void {
+    const leaving = new Set(gone.map(({ name, port }) => leaveKey(name, port)));
     for (const { services } of this.#apps.values()) {
       for (const [key, { service }] of services) {
-        if (service.name === name && (port === undefined || service.port === port)) services.delete(key);
+        const { name, port } = service;
+        if (leaving.has(leaveKey(name, port)) || leaving.has(leaveKey(name, undefined))) services.delete(key);
       }
     }
-    this.#lists.clear();
   }
 
   #isOwn({ outrigger }: FoundService): boolean {
@@ -273,17 +292,46 @@ export class MdnsResolver implements NameResolver {
   }
 
   #answer(query: Packet, source: PacketSource): void {
-    for (const { service, reach } of this.#own.values()) {
+    for (const own of this.#own.values()) {
       // A loopback address is of no use to other machines.
-      if (reach === "this-machine" && !source.isHere) continue;
-      for (const answer of answersTo(query, service)) {
-        const isLegacy = source.port !== MDNS_PORT;
-        // RFC 6762 6.7: whoever asks from another port wants an answer as DNS gives it, `dig` for one.
-        const { id = 0, questions = [] } = query;
-        if (isLegacy) void this.#multicast.sendTo({ ...answer, id, questions }, source).catch(this.#tell);
-        else void this.#multicast.send(answer, reach).catch(this.#tell);
-      }
+      if (own.reach === "this-machine" && !source.isHere) continue;
+      const asked = askedOf(query, own.service);
+      if (asked.size === 0) continue;
+      if (source.port === MDNS_PORT) this.#answerAll(own, asked.keys());
+      else this.#answerOne(own, asked, query.id, source);
     }
+  }
+
+  /** RFC 6762 6.7: whoever asks from another port wants an answer as DNS gives it, `dig` for one. */
+  #answerOne(own: OwnInstance, asked: ReadonlyMap<Asked, Question>, id = 0, source: PacketSource): void {
+    const answer = answerWith(new Set(asked.keys()), own.service);
+    void this.#multicast.sendTo({ ...answer, id, questions: [...asked.values()] }, source).catch(this.#tell);
+  }
+
+  /** At once, or once the second is over that the last answer began: whoever asks waits that long. */
+  #answerAll(own: OwnInstance, asked: Iterable<Asked>): void {
+    const isWaiting = own.unanswered.size > 0;
+    for (const each of asked) own.unanswered.add(each);
+    if (isWaiting) return;
+    const { clock } = this.#context;
+    const early = own.answerAfter - clock.monotonic();
+    if (early <= 0) this.#sendAnswer(own);
+    else {
+      const send = (): void => {
+        this.#sendAnswer(own);
+      };
+      // Who is closing has nothing to say any more.
+      void clock.sleep(early, this.#closing).then(send, () => undefined);
+    }
+  }
+
+  #sendAnswer(own: OwnInstance): void {
+    const answer = answerWith(own.unanswered, own.service);
+    own.unanswered.clear();
+    // It may have been withdrawn meanwhile.
+    if (this.#own.get(own.service.name) !== own) return;
+    own.answerAfter = this.#context.clock.monotonic() + ANSWER_INTERVAL_MS;
+    void this.#multicast.send(answer, own.reach).catch(this.#tell);
   }
 
   readonly #tell = (error: unknown): void => {
@@ -309,6 +357,19 @@ async function addressOf(host: string): Promise<string> {
       { cause },
     );
   }
+}
+
+/** What is no Outrigger goes before what is one, and what was heard of longest ago first. @returns whether there is room. */
+function makeRoom(services: Map<string, CachedService>, newcomer: FoundService): boolean {
+  const [oldest] = services.keys();
+  const unmarked = [...services].find(([, { service }]) => service.outrigger === undefined)?.[0];
+  const leaving = unmarked ?? (newcomer.outrigger === undefined ? undefined : oldest);
+  return leaving !== undefined && services.delete(leaving);
+}
+
+/** @param port undefined for all under that name. */
+function leaveKey(name: string, port: number | undefined): string {
+  return `${port ?? "*"} ${name}`;
 }
 
 function addressKey({ host, port }: { readonly host: string; readonly port: number }): string {

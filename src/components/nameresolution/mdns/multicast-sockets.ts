@@ -1,8 +1,10 @@
 import dgram, { type RemoteInfo, type Socket } from "node:dgram";
-import { type NetworkInterfaceInfo, networkInterfaces } from "node:os";
+import { networkInterfaces } from "node:os";
 import { decode, encode, type Packet } from "dns-packet";
 import { messageOf } from "../../../core/errors.ts";
 import type { Logger } from "../../../core/logger.ts";
+import { OwnNetwork } from "./own-network.ts";
+import { SendQueue } from "./send-queue.ts";
 
 /** How far a packet goes. */
 export type Reach = "this-machine" | "network";
@@ -27,8 +29,13 @@ export interface Multicast {
 export const MDNS_PORT = 5353;
 /** How often is looked for interfaces that have come or gone. */
 const LOOK_MS = 5000;
+/** RFC 6762 17. */
+const MAX_PACKET_BYTES = 9000;
 /** RFC 6762 11: tells receivers that it has not been routed. */
 const TTL = 255;
+
+/** Of answers to those who ask alone. What goes to all is rare enough. */
+const MAX_WAITING_ANSWERS = 64;
 
 const FAMILIES = [
   { type: "udp4", family: "IPv4", group: "224.0.0.251", everywhere: "0.0.0.0" },
@@ -46,6 +53,7 @@ interface Interface {
 /** mDNS's port and groups on every interface of this machine, loopback included, shared with whoever else uses them. */
 export class MulticastSockets implements Multicast {
   readonly #log: Logger;
+  readonly #network = new OwnNetwork();
   readonly #links = FAMILIES.map((family) => new Link(family));
   #look: NodeJS.Timeout | undefined;
   #warned = false;
@@ -56,10 +64,12 @@ export class MulticastSockets implements Multicast {
 
   async start(onPacket: (packet: Packet, source: PacketSource) => void, onNewInterface: () => void): Promise<void> {
     const onMessage = (message: Buffer, { address, port }: RemoteInfo): void => {
-      const packet = decoded(message);
-      if (packet !== undefined) onPacket(packet, { address, port, isHere: isOwnAddress(address) });
+      const origin = this.#network.originOf(address);
+      const packet = origin === undefined ? undefined : decoded(message);
+      if (packet !== undefined) onPacket(packet, { address, port, isHere: origin === "here" });
     };
     const open = async (): Promise<boolean> => {
+      this.#network.look();
       const joined = await Promise.all(this.#links.map((link) => link.open(onMessage)));
       return joined.includes(true);
     };
@@ -109,7 +119,7 @@ class Link {
   /** The keys of the interfaces whose group is joined. */
   readonly #joined = new Set<string>();
   /** Which interface a packet leaves by is a setting of the socket: one packet after the other. */
-  #sending: Promise<unknown> = Promise.resolve();
+  readonly #sending = new SendQueue();
   /** Why nothing can be sent; undefined while it can. */
   trouble: string | undefined;
   /** Whether an interface has come since {@link open} last said so. */
@@ -154,7 +164,7 @@ class Link {
     const chosen = all.filter(({ isLoopback }) => reach === "network" || isLoopback);
     let sent = false;
     for (const { key } of chosen) {
-      const error = await this.#inTurn(() => {
+      const error = await this.#sending.add(() => {
         socket.setMulticastInterface(key);
         return transmit(socket, bytes, MDNS_PORT, this.#family.group);
       });
@@ -168,13 +178,14 @@ class Link {
 
   async sendTo(bytes: Buffer, address: string, port: number): Promise<void> {
     const socket = this.#socket;
-    if (socket !== undefined) await this.#inTurn(() => transmit(socket, bytes, port, address));
+    if (socket === undefined) return;
+    await this.#sending.addUnlessFull(MAX_WAITING_ANSWERS, () => transmit(socket, bytes, port, address));
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     // What is on its way still goes out: it may be a goodbye.
-    await this.#sending;
+    await this.#sending.whenEmpty();
     const socket = this.#socket;
     this.#socket = undefined;
     if (socket !== undefined) await new Promise<void>((resolve) => socket.close(resolve));
@@ -225,15 +236,6 @@ class Link {
       this.#isNew = true;
     } else if (present.length === 0) this.trouble = `no ${this.#family.family} interface`;
   }
-
-  #inTurn(work: () => Promise<void>): Promise<unknown> {
-    const done = this.#sending.then(work).then(
-      () => undefined,
-      (error: unknown) => error,
-    );
-    this.#sending = done;
-    return done;
-  }
 }
 
 function transmit(socket: Socket, bytes: Buffer, port: number, address: string): Promise<void> {
@@ -245,8 +247,9 @@ function transmit(socket: Socket, bytes: Buffer, port: number, address: string):
   });
 }
 
-/** Undefined for what is no DNS packet: the port is open to everybody. */
-function decoded(message: Buffer): Packet | undefined {
+/** Undefined for what is no mDNS packet: the port is open to everybody. */
+export function decoded(message: Buffer): Packet | undefined {
+  if (message.length > MAX_PACKET_BYTES) return undefined;
   try {
     return decode(message);
   } catch {
@@ -260,13 +263,4 @@ function interfacesOf({ family }: Family): Interface[] {
     if (first === undefined) return [];
     return [{ key: family === "IPv4" ? first.address : `::%${name}`, isLoopback: first.internal }];
   });
-}
-
-function isOwnAddress(address: string): boolean {
-  const plain = address.split("%", 1)[0];
-  return ownAddresses().some((own) => own.address === plain);
-}
-
-function ownAddresses(): NetworkInterfaceInfo[] {
-  return Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
 }

@@ -8,12 +8,14 @@ import { ROOT } from "../../../../test/support/outrigger.ts";
 import {
   type AnnouncedService,
   announcement,
-  answersTo,
+  answerWith,
+  askedOf,
   browseQuery,
   goodbye,
   hostNameOf,
   instanceNameOf,
-  readResponse,
+  type PacketContents,
+  readResponse as readWanted,
 } from "./records.ts";
 
 /** A packet as the recording has it: without authorities, which were not recorded, and flushing said of every record. */
@@ -84,6 +86,16 @@ function service(appId: string, label: string, port: number): AnnouncedService {
     port,
     outrigger: { namespace: "prod", instanceId: "8f0c" },
   };
+}
+
+function answersTo(packet: Packet, asked: AnnouncedService): Packet[] {
+  const what = askedOf(packet, asked);
+  return what.size === 0 ? [] : [answerWith(new Set(what.keys()), asked)];
+}
+
+/** Of all apps. */
+function readResponse(packet: Packet, fromHere: boolean): PacketContents {
+  return readWanted(packet, fromHere, () => true);
 }
 
 const mdnsa = service("mdnsa", "vm:29091", 15_002);
@@ -175,6 +187,35 @@ test("what is not asked of it is not answered", () => {
   assert.deepEqual(answersTo(overTheWire({ type: "query" }), mdnsa), []);
 });
 
+test("whatever is asked in one packet is answered in one, and nothing twice", () => {
+  const ask = (...names: readonly string[]): Packet[] =>
+    answersTo(overTheWire({ type: "query", questions: names.map((name) => ({ name, type: "PTR" })) }), mdnsa);
+  const list = "_services._dns-sd._udp.local";
+  const one = ask("mdnsa.local");
+  assert.deepEqual(ask("mdnsa.local", "MDNSA.local", "mdnsa.local"), one);
+  const [both, ...more] = ask(list, "mdnsa.local", list);
+  assert.deepEqual(more, []);
+  assert.deepEqual(
+    both?.answers?.map(({ name }) => name),
+    ["mdnsa.local", list],
+  );
+  assert.deepEqual(both.additionals, one[0]?.additionals);
+  assert.deepEqual(ask(mdnsa.name, list, "mdnsa.local"), ask(mdnsa.name));
+});
+
+test("of several questions each is kept that got something; who asks more than 16 is not answered", () => {
+  const asking = (times: number): Packet => ({
+    type: "query",
+    questions: [
+      { name: "other.local", type: "PTR" },
+      ...Array.from({ length: times - 1 }, () => ({ name: "mdnsa.local", type: "PTR" }) as const),
+    ],
+  });
+  const asked = [...askedOf(overTheWire(asking(16)), mdnsa)].map(([what, { name }]) => [what, name]);
+  assert.deepEqual(asked, [["pointer", "mdnsa.local"]]);
+  assert.equal(askedOf(overTheWire(asking(17)), mdnsa).size, 0);
+});
+
 test("what the asker says it knows is not told again, unless it knows it not for long", () => {
   const known = (ttl: number, data = mdnsa.name): Packet => ({
     ...browseQuery("mdnsa"),
@@ -195,10 +236,16 @@ test("the recorded announcements and answers tell of the daprds that sent them",
   assert.deepEqual(readResponse(overTheWire(answerOfB), true), daprd("mdnsb", "vm:29090.mdnsb.local", 15_012));
 });
 
-test("a loopback address that another machine has sent leads nowhere", () => {
+test("an address that another machine has sent, and that leads to this one, to none, or to many, leads nowhere", () => {
   assert.deepEqual(readResponse(overTheWire(announcementA), false), { found: [], gone: [] });
-  const elsewhere = overTheWire(announcement({ ...mdnsa, address: "10.0.0.7" }));
-  assert.equal(readResponse(elsewhere, false).found[0]?.host, "10.0.0.7");
+  const from = (address: string): string | undefined =>
+    readResponse(overTheWire(announcement({ ...mdnsa, address })), false).found[0]?.host;
+  const astray = ["127.0.0.1", "127.9.9.9", "0.0.0.0", "0.1.2.3", "224.0.0.251", "239.1.1.1", "255.255.255.255"];
+  const mapped = ["::1", "::", "::ffff:127.0.0.1", "::ffff:10.0.0.7", "0:0:0:0:0:ffff:7f00:1", "ff02::fb"];
+  for (const address of [...astray, ...mapped]) assert.equal(from(address), undefined, address);
+  for (const address of ["10.0.0.7", "128.0.0.1", "1.0.0.0", "223.255.255.1", "fd00::7", "2001:db8::1", "fe80::7"]) {
+    assert.equal(from(address), address);
+  }
 });
 
 test("what we announce is read with its namespace and instance; a goodbye with its port", () => {
@@ -270,23 +317,90 @@ test("of several addresses the first IPv4 one counts, else the first IPv6 one", 
   assert.equal(hostIn(more("127.0.0.1", "::1", "fd00::2")), "fd00::2");
 });
 
-test("no packet, however broken, breaks the reader, and none makes it find what was not announced", () => {
-  const good = encode(announcement(mdnsa));
-  const mutation = fc.record({ at: fc.nat(good.length - 1), to: fc.nat(255) });
+test("of apps that are not wanted nothing is read, and each record is looked at a few times at most", () => {
+  let looks = 0;
+  const counted = (record: Answer): Answer =>
+    new Proxy(record, {
+      get: (target, field) => {
+        if (field === "type") looks++;
+        return Reflect.get(target, field) as unknown;
+      },
+    });
+  const answers = Array.from({ length: 100 }, (_, index) => {
+    const { answers: records = [] } = announcement(service("mdnsa", `vm:${index}`, index + 1));
+    return records.map(counted);
+  }).flat();
+  const packet: Packet = { type: "response", answers };
+  assert.equal(readWanted(packet, true, (appId) => appId === "mdnsa").found.length, 100);
+  assert.ok(looks < 10 * answers.length, `${looks} looks at ${answers.length} records`);
+  assert.deepEqual(
+    readWanted(packet, true, (appId) => appId === "mdnsb"),
+    { found: [], gone: [] },
+  );
+});
+
+/** What packets are broken from: `times` questions, of what is asked for and of what is not, and what answers them. */
+function sound(times: number): readonly Buffer[] {
+  const names = ["mdnsa.local", "_services._dns-sd._udp.local", mdnsa.name, "other.local"];
+  const questions = Array.from({ length: times }, (_, index) => {
+    return { name: names[index % names.length] ?? "", type: "PTR" } as const;
+  });
+  return [
+    encode(announcement(mdnsa)),
+    encode(goodbye(mdnsa)),
+    encode(browseQuery("mdnsa")),
+    encode({ type: "query", questions }),
+    // As one byte after the other repeats it: each question but the first points at the name of the first.
+    repeatedByPointer(encode(browseQuery("mdnsa")), times),
+  ];
+}
+
+function repeatedByPointer(query: Buffer, times: number): Buffer {
+  const again = Buffer.from([0xc0, 12, 0, 12, 0, 1]);
+  const bytes = Buffer.concat([query, ...Array.from({ length: times - 1 }, () => again)]);
+  bytes.writeUInt16BE(times, 4);
+  return bytes;
+}
+
+test("a question that is repeated by pointers gets one small answer, or none", () => {
+  const answers = (times: number): Packet[] =>
+    answersTo(decode(repeatedByPointer(encode(browseQuery("mdnsa")), times)), mdnsa);
+  assert.deepEqual(answers(16), answersTo(browseQuery("mdnsa"), mdnsa));
+  assert.deepEqual(answers(230), []);
+});
+
+test("no packet, however broken, breaks the reader, makes it find what was not announced, or is worth more than one answer", () => {
+  const whole = encode(answerWith(new Set(["instance"]), mdnsa)).length;
+  const mutation = fc.record({ at: fc.nat(1500), to: fc.nat(255) });
+  let answered = 0;
   fc.assert(
-    fc.property(fc.array(mutation, { maxLength: 6 }), fc.nat(good.length), (mutations, length) => {
-      const bytes = Buffer.from(good);
-      for (const { at, to } of mutations) bytes[at] = to;
-      const packet = decodedOrNothing(length % 4 === 0 ? bytes.subarray(0, length) : bytes);
-      if (packet === undefined) return;
-      for (const { appId, port, name } of readResponse(packet, true).found) {
-        assert.ok(port >= 1 && port <= 65_535);
-        assert.ok(name.endsWith(`.${appId.toLowerCase()}.local`));
-      }
-      answersTo(packet, mdnsa);
-    }),
+    fc.property(
+      fc.nat(4),
+      fc.integer({ min: 1, max: 230 }),
+      fc.array(mutation, { maxLength: 6 }),
+      fc.nat(1500),
+      (which, times, mutations, length) => {
+        const bytes = Buffer.from(sound(times % 4 === 0 ? times : 1 + (times % 16))[which] ?? []);
+        for (const { at, to } of mutations) bytes[at % bytes.length] = to;
+        const packet = decodedOrNothing(length % 4 === 0 ? bytes.subarray(0, length) : bytes);
+        if (packet === undefined) return;
+        for (const { appId, port, name } of readResponse(packet, true).found) {
+          assert.ok(port >= 1 && port <= 65_535);
+          assert.ok(name.endsWith(`.${appId.toLowerCase()}.local`));
+        }
+        const asked = askedOf(packet, mdnsa);
+        if (asked.size === 0) return;
+        answered++;
+        const questions = [...asked.values()];
+        assert.ok(questions.length <= 3);
+        // As it goes to a single asker, which is the longest form: three questions, of 40 bytes each at most.
+        const answer = encode({ ...answerWith(new Set(asked.keys()), mdnsa), questions });
+        assert.ok(answer.length <= whole + 3 * 40, `${answer.length} bytes`);
+      },
+    ),
     { numRuns: 2000 },
   );
+  assert.ok(answered > 200, `only ${answered} packets were answered`);
 });
 
 function decodedOrNothing(bytes: Buffer): DecodedPacket | undefined {

@@ -1,4 +1,4 @@
-import { isIP, isIPv4 } from "node:net";
+import { BlockList, isIP, isIPv4 } from "node:net";
 import type { Answer, Packet, Question } from "dns-packet";
 
 /**
@@ -55,6 +55,8 @@ const DOMAIN = "local";
 const SERVICE_LIST = `_services._dns-sd._udp.${DOMAIN}`;
 /** daprd reads records whose names end with `<app id>.local`. */
 const OUTRIGGER_DOMAIN = `_outrigger.${DOMAIN}`;
+/** Whoever looks for apps asks for a few at a time; hundreds of questions are there to be multiplied. */
+const MAX_QUESTIONS = 16;
 /** RFC 1035 2.3.4. */
 export const MAX_LABEL_BYTES = 63;
 
@@ -86,36 +88,52 @@ export function goodbye(service: AnnouncedService): Packet {
   return { type: "response", flags: 0, answers: allRecords(service, { ttl: 0, flush: true }) };
 }
 
-/** What `service` answers to a query; nothing where it is not asked, or the asker knows it already. */
-export function answersTo(query: Packet, service: AnnouncedService): Packet[] {
-  const known = query.answers ?? [];
-  return (query.questions ?? []).flatMap((question) => {
-    const answer = answerTo(question, service);
-    if (answer === undefined || answer.answers?.every((record) => isKnown(record, known)) === true) return [];
-    return [answer];
-  });
+/** What of a service is asked for: its instance, that there is such a service, or all there is to say of the instance. */
+export type Asked = "pointer" | "list" | "instance";
+
+/**
+ * What a query asks of `service`, each with the first question that does: to ask twice gets no second answer. Empty where
+ * it is not asked, or the asker knows it already, or asks so much that it can only mean harm.
+ */
+export function askedOf(query: Packet, service: AnnouncedService): ReadonlyMap<Asked, Question> {
+  const { questions = [], answers: known = [] } = query;
+  const asked = new Map<Asked, Question>();
+  if (questions.length > MAX_QUESTIONS) return asked;
+  for (const question of questions) {
+    const what = askedBy(question, service);
+    if (what !== undefined && !asked.has(what) && !isKnown(what, service, known)) asked.set(what, question);
+  }
+  return asked;
 }
 
-function answerTo(question: Question, service: AnnouncedService): Packet | undefined {
-  const name = question.name.toLowerCase();
+function askedBy({ name, type }: Question, service: AnnouncedService): Asked | undefined {
+  const asksForPointer = type === "PTR" || (type as string) === "ANY";
+  const lowered = name.toLowerCase();
+  if (asksForPointer && lowered === serviceNameOf(service.appId).toLowerCase()) return "pointer";
+  if (asksForPointer && lowered === SERVICE_LIST) return "list";
+  return lowered === service.name.toLowerCase() ? "instance" : undefined;
+}
+
+/** One packet, whatever is asked. */
+export function answerWith(asked: ReadonlySet<Asked>, service: AnnouncedService): Packet {
   const life = { ttl: SERVICE_TTL_S, flush: false };
   const packet = { type: "response", flags: AUTHORITATIVE } as const;
-  const asksForPointer = question.type === "PTR" || (question.type as string) === "ANY";
-  if (asksForPointer && name === serviceNameOf(service.appId).toLowerCase()) {
-    const additionals = [...instanceRecords(service, life), addressRecord(service, life), markRecord(service, life)];
-    return { ...packet, answers: [pointer(service, life)], additionals };
-  }
-  if (asksForPointer && name === SERVICE_LIST) return { ...packet, answers: [listEntry(service, life)] };
-  if (name === service.name.toLowerCase()) return { ...packet, answers: allRecords(service, life) };
-  return undefined;
+  // Everything else is in it.
+  if (asked.has("instance")) return { ...packet, answers: allRecords(service, life) };
+  const list = asked.has("list") ? [listEntry(service, life)] : [];
+  if (!asked.has("pointer")) return { ...packet, answers: list };
+  const additionals = [...instanceRecords(service, life), addressRecord(service, life), markRecord(service, life)];
+  return { ...packet, answers: [pointer(service, life), ...list], additionals };
 }
 
 /** RFC 6762 7.1: what the asker says it knows, for at least half of its life, is not told again. */
-function isKnown(record: Answer, known: readonly Answer[]): boolean {
-  if (record.type !== "PTR") return false;
+function isKnown(asked: Asked, service: AnnouncedService, known: readonly Answer[]): boolean {
+  if (asked === "instance") return false;
+  const [name, data] =
+    asked === "pointer" ? [serviceNameOf(service.appId), service.name] : [SERVICE_LIST, serviceNameOf(service.appId)];
   return known.some((other) => {
-    if (other.type !== "PTR" || other.name.toLowerCase() !== record.name.toLowerCase()) return false;
-    return other.data.toLowerCase() === record.data.toLowerCase() && (other.ttl ?? 0) >= SERVICE_TTL_S / 2;
+    if (other.type !== "PTR" || other.name.toLowerCase() !== name.toLowerCase()) return false;
+    return other.data.toLowerCase() === data.toLowerCase() && (other.ttl ?? 0) >= SERVICE_TTL_S / 2;
   });
 }
 
@@ -172,10 +190,12 @@ function markNameOf(name: string): string {
  * is the app id, and an address.
  *
  * @param fromHere whether this machine has sent it: a loopback address means the machine it comes from.
+ * @param isWanted of which apps anything is to be known: the others are passed over.
  */
-export function readResponse(packet: Packet, fromHere: boolean): PacketContents {
+export function readResponse(packet: Packet, fromHere: boolean, isWanted: (appId: string) => boolean): PacketContents {
   const records = [...(packet.answers ?? []), ...(packet.authorities ?? []), ...(packet.additionals ?? [])];
   const texts = textsOf(records);
+  const hosts = hostsOf(records, fromHere);
   const found: FoundService[] = [];
   const gone: GoneService[] = [];
   for (const record of records) {
@@ -188,9 +208,9 @@ export function readResponse(packet: Packet, fromHere: boolean): PacketContents 
       continue;
     }
     const appId = texts.get(name)?.[0];
-    const host = addressOf(target, records, fromHere);
-    if (appId === undefined || host === undefined || port < 1) continue;
-    if (!name.endsWith(`.${serviceNameOf(appId).toLowerCase()}`)) continue;
+    if (appId === undefined || !isWanted(appId) || !name.endsWith(`.${serviceNameOf(appId).toLowerCase()}`)) continue;
+    const host = hosts.get(target.toLowerCase());
+    if (host === undefined || port < 1) continue;
     found.push({ appId, name, host, port, outrigger: readMark(texts.get(markNameOf(name))) });
   }
   // A goodbye names the service too; which of several under one name it is stands in its SRV.
@@ -212,16 +232,42 @@ function textsOf(records: readonly Answer[]): Map<string, string[]> {
   return texts;
 }
 
-/** The first IPv4 address of the target, else its first IPv6 one, as daprd takes them. */
-function addressOf(target: string, records: readonly Answer[], fromHere: boolean): string | undefined {
-  const addresses = records.flatMap((record) => {
-    if ((record.type !== "A" && record.type !== "AAAA") || record.ttl === 0) return [];
-    const isUsable = isIP(record.data) !== 0 && (fromHere || !isLoopback(record.data));
-    return isUsable && record.name.toLowerCase() === target.toLowerCase() ? [record.data] : [];
-  });
-  return addresses.find((address) => isIPv4(address)) ?? addresses[0];
+/** By lower-cased target: its first IPv4 address, else its first IPv6 one, as daprd takes them. */
+function hostsOf(records: readonly Answer[], fromHere: boolean): Map<string, string> {
+  const hosts = new Map<string, string>();
+  for (const record of records) {
+    if ((record.type !== "A" && record.type !== "AAAA") || record.ttl === 0) continue;
+    const target = record.name.toLowerCase();
+    const known = hosts.get(target);
+    if (known !== undefined && (isIPv4(known) || record.type === "AAAA")) continue;
+    if (isIP(record.data) !== 0 && (fromHere || !leadsAstray(record.data))) hosts.set(target, record.data);
+  }
+  return hosts;
 }
 
+/**
+ * What no other machine is called at: addresses that lead back to oneself, in whatever notation, to none, or to many.
+ * One list for each family: a mapped subnet of IPv6 holds all of IPv4.
+ */
+const ASTRAY = {
+  IPv4: blockList("ipv4", ["127.0.0.0/8", "0.0.0.0/8", "224.0.0.0/4", "255.255.255.255/32"]),
+  IPv6: blockList("ipv6", ["::/127", "::ffff:0:0/96", "ff00::/8"]),
+};
+
+function blockList(family: "ipv4" | "ipv6", subnets: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const subnet of subnets) {
+    const [net = "", prefix] = subnet.split("/");
+    list.addSubnet(net, Number(prefix), family);
+  }
+  return list;
+}
+
+function leadsAstray(address: string): boolean {
+  return isIPv4(address) ? ASTRAY.IPv4.check(address, "ipv4") : ASTRAY.IPv6.check(address, "ipv6");
+}
+
+/** Of an own address. */
 export function isLoopback(address: string): boolean {
   return address.startsWith("127.") || address === "::1";
 }

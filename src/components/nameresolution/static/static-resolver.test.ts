@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../../../../test/support/manual-clock.ts";
 import { anApp, testNameResolverContract } from "../../../../test/support/name-resolver-contract.ts";
-import { qualifiedName } from "../../../core/app-id.ts";
+import { type AppIdentity, qualifiedName, sameApp } from "../../../core/app-id.ts";
 import { parseYaml, sectionAt } from "../../../resources/yaml-file.ts";
 import type { NameResolverConfiguration } from "../../contract/name-resolver.ts";
 import { StaticResolver } from "./static-resolver.ts";
@@ -15,9 +15,10 @@ function configuration(text: string): NameResolverConfiguration {
   return sectionAt(document, ["configuration"], (document.value as { configuration: unknown }).configuration);
 }
 
-function resolverOf(text: string) {
+function resolverOf(text: string, hosted: readonly AppIdentity[] = []) {
   const clock = new ManualClock();
-  const resolver = new StaticResolver(readTable(configuration(text)), { clock });
+  const hosts = (app: AppIdentity): boolean => hosted.some((other) => sameApp(other, app));
+  const resolver = new StaticResolver(readTable(configuration(text)), { clock, hosts });
   const find = async (id: string, namespace?: string): Promise<string[]> =>
     (await resolver.resolve(anApp(id, namespace))).map(({ host, port }) => `${host} ${port}`);
   return { clock, resolver, find };
@@ -63,6 +64,13 @@ test("an address that could not be reached is left out for a second, unless ther
   assert.deepEqual(await find("math"), ["h 1"]);
   clock.advance(500);
   assert.deepEqual(await find("math"), ["h 1", "h 2"]);
+});
+
+test("an app that the process itself runs is left to it: there its callers keep their identity", async () => {
+  const { find } = resolverOf("  math: h:1\n  other: h:2", [anApp("math", "prod")]);
+  assert.deepEqual(await find("math", "prod"), []);
+  assert.deepEqual(await find("math"), ["h 1"]);
+  assert.deepEqual(await find("other", "prod"), ["h 2"]);
 });
 
 test("what answers at an address of the table has to prove who it is", async () => {

@@ -1,6 +1,5 @@
 import { type AppIdentity, qualifiedName } from "../../../core/app-id.ts";
-import type { Clock } from "../../../core/clock.ts";
-import type { Announcement, AppInstance, NameResolver } from "../../contract/name-resolver.ts";
+import type { Announcement, AppInstance, NameResolver, NameResolverContext } from "../../contract/name-resolver.ts";
 import type { StaticAddress, StaticTable } from "./static-table.ts";
 
 // How long an address that could not be reached is left out, unless there is no other.
@@ -18,13 +17,13 @@ export class StaticResolver implements NameResolver {
   readonly staleMs = 0;
   readonly worthAskingAgain = false;
   readonly #table: StaticTable;
-  readonly #clock: Clock;
+  readonly #context: Pick<NameResolverContext, "clock" | "hosts">;
   readonly #known = new Map<string, readonly AppInstance[]>();
   readonly #penalties = new Map<AppInstance, number>();
 
-  constructor(table: StaticTable, { clock }: { readonly clock: Clock }) {
+  constructor(table: StaticTable, context: Pick<NameResolverContext, "clock" | "hosts">) {
     this.#table = table;
-    this.#clock = clock;
+    this.#context = context;
     this.description = table.description;
   }
 
@@ -37,7 +36,9 @@ export class StaticResolver implements NameResolver {
     return Promise.resolve({ withdraw: () => Promise.resolve() });
   }
 
+  /** Empty where this process runs the app: a table does not say which instance it means, and that one is called here. */
   resolve(app: AppIdentity): Promise<readonly AppInstance[]> {
+    if (this.#context.hosts(app)) return Promise.resolve([]);
     const name = qualifiedName(app);
     let instances = this.#known.get(name);
     if (instances === undefined) {
@@ -49,7 +50,7 @@ export class StaticResolver implements NameResolver {
   }
 
   reportUnreachable(instance: AppInstance): void {
-    this.#penalties.set(instance, this.#clock.monotonic() + PENALTY_MS);
+    this.#penalties.set(instance, this.#context.clock.monotonic() + PENALTY_MS);
   }
 
   close(): Promise<void> {
@@ -63,7 +64,7 @@ export class StaticResolver implements NameResolver {
   }
 
   #reachable(instances: readonly AppInstance[]): readonly AppInstance[] {
-    const now = this.#clock.monotonic();
+    const now = this.#context.clock.monotonic();
     for (const [instance, until] of this.#penalties) {
       if (until <= now) this.#penalties.delete(instance);
     }

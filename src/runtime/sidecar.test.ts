@@ -1,0 +1,100 @@
+import assert from "node:assert/strict";
+import net from "node:net";
+import { test } from "node:test";
+import { ManualClock } from "../../test/support/manual-clock.ts";
+import { anApp } from "../../test/support/name-resolver-contract.ts";
+import { Sidecar } from "./sidecar.ts";
+import type { SidecarSettings } from "./sidecar-settings.ts";
+
+const settings: SidecarSettings = {
+  app: anApp("math"),
+  appPort: undefined,
+  appChannelAddress: "127.0.0.1",
+  appProtocol: "http",
+  appTrust: undefined,
+  appStartPatienceMs: 0,
+  appMaxConcurrency: 0,
+  appMaxQueue: 0,
+  appHealth: undefined,
+  httpPort: 0,
+  grpcPort: 0,
+  internalPort: 0,
+  listenAddresses: ["127.0.0.1"],
+  socketFolder: undefined,
+  publicPort: undefined,
+  publicListenAddress: "127.0.0.1",
+  allowedOrigins: [],
+  internalListenAddress: "127.0.0.1",
+  apiHttp2: true,
+  maxBodyBytes: 1024,
+  readBufferBytes: 4096,
+  gracefulShutdownMs: 0,
+  apiTokens: [],
+  appToken: undefined,
+  preservePath: false,
+  accessControl: undefined,
+  nameResolution: undefined,
+  hostAddress: "127.0.0.1",
+  command: "",
+};
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => {
+      resolve(false);
+    });
+  });
+}
+
+test("a registry that cannot be written keeps neither the announcement nor a port", async () => {
+  const errors: unknown[] = [];
+  let withdrawn = 0;
+  const silent = (): void => undefined;
+  const noUse = (): never => assert.fail("nobody calls");
+  const sidecar = new Sidecar(settings, {
+    registry: {
+      register: () =>
+        Promise.resolve({
+          update: () => Promise.resolve(),
+          withdraw: () => Promise.reject(new Error("the disk is full")),
+        }),
+    },
+    resolver: {
+      description: "",
+      staleMs: 0,
+      worthAskingAgain: false,
+      start: noUse,
+      announce: () =>
+        Promise.resolve({
+          withdraw: () => {
+            withdrawn++;
+            return Promise.resolve();
+          },
+        }),
+      resolve: noUse,
+      reportUnreachable: noUse,
+      close: noUse,
+    },
+    neighbours: { find: noUse },
+    peers: { call: noUse },
+    observer: { callEnded: noUse },
+    appPorts: new Set(),
+    clock: new ManualClock(),
+    codec: "lean",
+    log: { debug: silent, info: silent, warn: silent, error: (_, fields) => errors.push(fields?.["error"]) },
+    onShutdown: noUse,
+  });
+  await sidecar.start();
+  const { http, grpc, internal } = sidecar.ports;
+  const ports = [Number(http), Number(grpc), internal];
+  assert.deepEqual(await Promise.all(ports.map(accepts)), [true, true, true]);
+  await sidecar.close();
+  assert.equal(withdrawn, 1);
+  assert.deepEqual(errors, ["the disk is full"]);
+  assert.deepEqual(await Promise.all(ports.map(accepts)), [false, false, false]);
+});
