@@ -197,8 +197,8 @@ export class Sidecar {
 
   /** Never rejects: an entry that stays ends with its lease, and what comes next gives back the ports. */
   async #withdraw(): Promise<void> {
-    const places = [this.#registration, this.#announcement];
-    for (const result of await Promise.allSettled(places.map((place) => place?.withdraw()))) {
+    const places = [this.#registration, this.#announcement].filter((place) => place !== undefined);
+    for (const result of await Promise.allSettled(places.map((place) => place.withdraw()))) {
       if (result.status === "fulfilled") continue;
       this.#surroundings.log.error(
         "the instance could not be withdrawn: others may try to call it until they notice that it is gone",
