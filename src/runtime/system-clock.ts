@@ -2,7 +2,7 @@ import { abortReason } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 
 // Node's timers know no longer wait, and take one for none. 24 days.
-const LONGEST_WAIT_MS = 2 ** 31 - 1;
+export const LONGEST_WAIT_MS = 2 ** 31 - 1;
 
 export const systemClock: Clock = {
   now: () => Date.now(),

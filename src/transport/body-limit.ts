@@ -28,7 +28,7 @@ export function limited(body: Readable, maxBytes: number): Readable {
 }
 
 /** As daprd calls a body that did not say how long it is. */
-function streamTooLarge(): CallError {
+export function streamTooLarge(): CallError {
   return new CallError(undefined, "stream too large");
 }
 

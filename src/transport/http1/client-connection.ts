@@ -5,7 +5,14 @@ import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { hasNoBody } from "../http/http-exchange.ts";
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink, UntilCloseDecoder } from "./body-decoder.ts";
 import { type BodySource, IncomingBody } from "./incoming-body.ts";
-import { foreignAnswer, MalformedMessage, parseResponseHead, type ResponseHead, refuseBareLf } from "./message-head.ts";
+import {
+  foreignAnswer,
+  HEAD_END,
+  MalformedMessage,
+  parseResponseHead,
+  type ResponseHead,
+  refuseBareLf,
+} from "./message-head.ts";
 import { OutgoingBody, type OutgoingBodyOwner, writeWhole, writeWholeChunked } from "./message-writer.ts";
 import { SocketWriter } from "./socket-writer.ts";
 
@@ -54,7 +61,6 @@ export const CONNECT_TIMEOUT_MS = 5000;
 export const MAX_INTERIM_ANSWERS = 100;
 
 const EMPTY = Buffer.alloc(0);
-const HEAD_END = Buffer.from("\r\n\r\n");
 const ANSWER_BEGINS = "HTTP/1.";
 
 /** The client's side of one HTTP/1.1 connection: one exchange at a time. */

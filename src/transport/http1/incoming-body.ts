@@ -1,5 +1,5 @@
 import { Readable } from "node:stream";
-import { CallError } from "../../core/errors.ts";
+import { streamTooLarge } from "../body-limit.ts";
 import type { PieceSink } from "./body-decoder.ts";
 
 /** Who reads the connection that a body arrives on. */
@@ -33,7 +33,7 @@ export class IncomingBody extends Readable implements PieceSink {
   addPiece(piece: Buffer): void {
     if (this.destroyed) return;
     this.#left -= piece.length;
-    if (this.#left < 0) this.destroy(new CallError(undefined, "stream too large"));
+    if (this.#left < 0) this.destroy(streamTooLarge());
     else if (!this.push(piece)) this.#source.pause();
   }
 

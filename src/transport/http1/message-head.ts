@@ -5,6 +5,8 @@ import type { RawHeaders } from "../../core/raw-headers.ts";
  * repaired. Pure functions on text; sockets are their callers' business.
  */
 
+export const HEAD_END = Buffer.from("\r\n\r\n");
+
 /** The message is not HTTP/1.1 as it is read here. Nothing that follows it on the connection can be trusted. */
 export class MalformedMessage extends Error {
   override readonly name: string = "MalformedMessage";

@@ -12,6 +12,7 @@ import {
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink } from "./body-decoder.ts";
 import { type BodySource, IncomingBody } from "./incoming-body.ts";
 import {
+  HEAD_END,
   isCommonRequest,
   MalformedMessage,
   mayBeginMessage,
@@ -48,7 +49,6 @@ export type RefusalStatus = 400 | 408 | 431;
 const MAX_UNREAD_BYTES = 64 * 1024;
 
 const EMPTY = Buffer.alloc(0);
-const HEAD_END = Buffer.from("\r\n\r\n");
 const CR = 13;
 const LF = 10;
 
