@@ -111,21 +111,10 @@ export class NodeUpstream implements Upstream {
   }
 
   async #upgrade(request: RequestMessage, protocols: string): Promise<ResponseMessage> {
-    const { host, port, maxHeaderBytes } = this.#options;
-    const { method, path, query } = request;
-    const headers = [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request)];
-    headers.push("Connection", "Upgrade", "Upgrade", protocols);
-    const outgoing = this.#wire.request({
+    const outgoing = this.#begin(request, ["Connection", "Upgrade", "Upgrade", protocols], {
       // No agent's: whatever comes of it, it carries no other request.
       createConnection: () => this.#connectToUpgrade(),
-      host,
-      port,
-      method,
-      path: query === undefined ? path : `${path}?${query}`,
-      headers,
-      maxHeaderSize: maxHeaderBytes,
     });
-    outgoing.maxHeadersCount = 0;
     try {
       return await this.#answerTo(outgoing, request);
     } catch (error) {
@@ -159,23 +148,32 @@ export class NodeUpstream implements Upstream {
   }
 
   #open(request: RequestMessage): http.ClientRequest {
-    const { host, port, maxHeaderBytes } = this.#options;
-    const outgoing = this.#wire.request({
-      host,
-      port,
+    const outgoing = this.#begin(request, KEPT, {
       // A body that can be sent only once goes out on a connection that cannot be stale.
       agent: request.body instanceof Readable ? false : this.#wire.agent,
-      method: request.method,
-      path: request.query === undefined ? request.path : `${request.path}?${request.query}`,
-      headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request), ...KEPT],
-      maxHeaderSize: maxHeaderBytes,
     });
-    // Node drops headers beyond a count without a word; the limit in bytes is enough.
-    outgoing.maxHeadersCount = 0;
     outgoing.once("socket", (socket) => {
       this.#stopWatching(socket);
       if (this.#awaited(socket) === "secureConnect") socket.once("secureConnect", () => this.#shookHands.add(socket));
     });
+    return outgoing;
+  }
+
+  /** @param connection what the request says of its connection. */
+  #begin(request: RequestMessage, connection: readonly string[], over: http.RequestOptions): http.ClientRequest {
+    const { host, port, maxHeaderBytes } = this.#options;
+    const { method, path, query } = request;
+    const outgoing = this.#wire.request({
+      host,
+      port,
+      method,
+      path: query === undefined ? path : `${path}?${query}`,
+      headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request), ...connection],
+      maxHeaderSize: maxHeaderBytes,
+      ...over,
+    });
+    // Node drops headers beyond a count without a word; the limit in bytes is enough.
+    outgoing.maxHeadersCount = 0;
     return outgoing;
   }
 }
