@@ -35,7 +35,7 @@ function flagsPage(): string {
 
 function errorsPage(): string {
   const rows = Object.values(ERRORS).map(
-    ({ errorCode, httpStatus, meaning }) => `| \`${errorCode}\` | ${httpStatus} | ${meaning} |`,
+    ({ errorCode, httpStatus, grpcCode, meaning }) => `| \`${errorCode}\` | ${httpStatus} | ${grpcCode} | ${meaning} |`,
   );
   return page("Errors", [
     'Every error of Outrigger\'s own is `{"errorCode", "message"}` with `content-type: application/json`; the message names',
@@ -43,8 +43,8 @@ function errorsPage(): string {
     "API token (401) and a malformed `baggage` header (400) are plain text, as in daprd; so are requests that are not valid",
     "HTTP (400, 431), whose connection is closed.",
     "",
-    "| errorCode | HTTP | when |",
-    "|---|---|---|",
+    "| errorCode | HTTP | gRPC | when |",
+    "|---|---|---|---|",
     ...rows,
   ]);
 }

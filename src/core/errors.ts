@@ -1,12 +1,15 @@
+import type { GrpcCodeName } from "./grpc-code.ts";
+
 /**
  * Errors as a table: Dapr's code, the HTTP status and the message belong together in one row, and each protocol has one
- * file that writes a row out (transport/http/error-answer.ts). Codes and texts: wire-contract A2, A9, and seed 000.
+ * file that writes a row out (transport/http/error-answer.ts, transport/grpc/error-status.ts). Codes and texts: wire-contract A2, A9, and seed 000.
  */
 
 interface ErrorRow {
   /** Dapr's `errorCode`, visible on the wire. */
   readonly errorCode: string;
   readonly httpStatus: number;
+  readonly grpcCode: GrpcCodeName;
   /** When it is raised, for docs/errors.md. */
   readonly meaning: string;
 }
@@ -15,48 +18,62 @@ export const ERRORS = {
   methodNameNotGiven: {
     errorCode: "ERR_DIRECT_INVOKE",
     httpStatus: 400,
+    grpcCode: "INVALID_ARGUMENT",
     meaning: "nothing follows `/method/` (seed 000)",
   },
   noTarget: {
     errorCode: "ERR_DIRECT_INVOKE",
     httpStatus: 404,
+    grpcCode: "INVALID_ARGUMENT",
     meaning: "no route, and no app named in the path, the `dapr-app-id` header or the basic-auth user",
   },
   invocationForbidden: {
     errorCode: "ERR_DIRECT_INVOKE",
     httpStatus: 403,
+    grpcCode: "PERMISSION_DENIED",
     meaning: "the callee's access control forbids the call (seed 000)",
   },
   bodyTooLarge: {
     errorCode: "ERR_DIRECT_INVOKE",
     httpStatus: 413,
+    grpcCode: "RESOURCE_EXHAUSTED",
     meaning: "the announced body is over `--max-body-size`; daprd answers 500",
   },
   invocationFailed: {
     errorCode: "ERR_DIRECT_INVOKE",
     httpStatus: 500,
+    grpcCode: "INTERNAL",
     meaning:
       "anything else that keeps the app from answering: unknown app, nobody listening, an invalid method, an app that is not healthy (`--enable-app-health-check`), too many calls that wait for it (`--app-max-queue`)",
   },
-  notReady: { errorCode: "ERR_HEALTH_NOT_READY", httpStatus: 500, meaning: "`/v1.0/healthz` before all is ready" },
+  notReady: {
+    errorCode: "ERR_HEALTH_NOT_READY",
+    httpStatus: 500,
+    grpcCode: "UNAVAILABLE",
+    meaning: "`/v1.0/healthz` before all is ready",
+  },
   outboundNotReady: {
     errorCode: "ERR_OUTBOUND_HEALTH_NOT_READY",
     httpStatus: 500,
+    grpcCode: "UNAVAILABLE",
     meaning: "`/v1.0/healthz/outbound` before the sidecar is ready",
   },
   appIdMismatch: {
     errorCode: "ERR_HEALTH_APPID_NOT_MATCH",
     httpStatus: 500,
+    grpcCode: "INVALID_ARGUMENT",
     meaning: "`/v1.0/healthz?appid=` names another app",
   },
   malformedRequest: {
     errorCode: "ERR_MALFORMED_REQUEST",
     httpStatus: 400,
+    grpcCode: "INVALID_ARGUMENT",
     meaning: "a metadata key that is not valid percent-encoding; not one of Dapr's codes",
   },
   internal: {
     errorCode: "ERR_INTERNAL",
     httpStatus: 500,
+    grpcCode: "INTERNAL",
     meaning: "something in Outrigger broke, which the log tells; not one of Dapr's codes",
   },
 } as const satisfies Record<string, ErrorRow>;
@@ -81,6 +98,10 @@ export class OutriggerError extends Error {
 
   get httpStatus(): number {
     return ERRORS[this.kind].httpStatus;
+  }
+
+  get grpcCode(): GrpcCodeName {
+    return ERRORS[this.kind].grpcCode;
   }
 }
 

@@ -31,6 +31,14 @@ export interface RequestMessage {
    * the request has no body then. Absent from ordinary requests, which pay nothing for it.
    */
   readonly upgrade?: string;
+  /**
+   * The call is gRPC as it stands: `path` is `/package.Service/Method`, the headers are metadata as on the wire, the body
+   * is a sequence of length-prefixed messages that nobody here decodes, and the answer ends in trailers. Absent from
+   * ordinary requests.
+   */
+  readonly grpc?: true;
+  /** When nobody waits any more, in milliseconds of the monotonic clock. Absent where the caller has set no deadline. */
+  readonly deadline?: number;
 }
 
 export interface ResponseMessage {
@@ -41,6 +49,11 @@ export interface ResponseMessage {
   readonly body: Body;
   /** Of a {@link SwitchedAnswer} alone: the protocol that was chosen. */
   readonly upgrade?: string;
+  /**
+   * Present where a gRPC app has answered: `grpc-status` and what else came behind the body, complete once that has ended.
+   * Of an answer that had no body at all (a trailers-only one), what stood in its head.
+   */
+  readonly trailers?: () => RawHeaders;
 }
 
 /** The sender has gone over to a protocol that the request asked for. */
@@ -57,7 +70,14 @@ export function isSwitched(response: Pick<ResponseMessage, "upgrade">): response
 
 /** The same answer under other headers. Written out, because a spread of an object is dear on a path this hot. */
 export function withHeaders(response: ResponseMessage, headers: RawHeaders): ResponseMessage {
-  if (isSwitched(response)) return { ...response, headers };
+  if (response.upgrade !== undefined || response.trailers !== undefined) return { ...response, headers };
   const { status, statusText, body } = response;
+  return { status, statusText, headers, body };
+}
+
+/** For a wire that carries none. The same message where it has none. */
+export function withoutTrailers(response: ResponseMessage): Omit<ResponseMessage, "trailers"> {
+  if (response.trailers === undefined) return response;
+  const { status, statusText, headers, body } = response;
   return { status, statusText, headers, body };
 }

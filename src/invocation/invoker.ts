@@ -33,6 +33,8 @@ export interface Invocation {
   readonly signal: CallSignal;
   /** As of the message. */
   readonly upgrade?: string;
+  readonly grpc?: true;
+  readonly deadline?: number;
 }
 
 export interface InvokerParts {

@@ -97,12 +97,10 @@ export class Sidecar {
       health: this.#health?.health,
       limitBody: bodyLimit(settings.maxBodyBytes),
     });
-    this.#grpc = new GrpcServer((error) => {
-      surroundings.log.error("the gRPC listener has trouble", { error: error.message });
-    });
     this.#metadata = new SidecarMetadata(settings);
     this.neighbour = { instanceId: randomUUID(), receive: (call) => this.#receiver.receive(call) };
     this.#api = this.#buildApi();
+    this.#grpc = this.#buildGrpc();
     this.#peer = this.#buildPeer();
     this.#public = this.#buildPublic();
   }
@@ -120,7 +118,7 @@ export class Sidecar {
    */
   async start(): Promise<void> {
     const [api, peer, open] = [this.#api.listener, this.#peer.listener, this.#public?.listener];
-    const doors = { api, grpc: this.#grpc, peer, public: open };
+    const doors = { api, grpc: this.#grpc.listener, peer, public: open };
     this.#ports = await bindPorts(this.settings, doors, this.#surroundings.appPorts);
     await this.#announce(this.#ports);
   }
@@ -144,6 +142,7 @@ export class Sidecar {
     await this.#withdraw();
     this.#peer.listener.announceClosing();
     this.#api.listener.announceClosing();
+    this.#grpc.listener.announceClosing();
     this.#public?.listener.announceClosing();
     await this.#untilForgotten();
     this.#peer.listener.stopAccepting();
@@ -155,8 +154,7 @@ export class Sidecar {
    * only where it never pauses, new calls are refused from some time on.
    */
   async finishOutbound(): Promise<void> {
-    const idle = this.#api.listener.whenIdle();
-    if (!(await this.#within(this.#graceLeft() / 2, idle))) await this.finishApi();
+    if (!(await this.#within(this.#graceLeft() / 2, this.#outboundIdle()))) await this.finishApi();
     // The app is to end next, which is no failure of its.
     this.#health?.close();
   }
@@ -164,8 +162,9 @@ export class Sidecar {
   /** Then takes no calls at all, and lets finish what runs. */
   async finishApi(): Promise<void> {
     this.#api.listener.stopAccepting();
+    this.#grpc.listener.stopAccepting();
     this.#public?.listener.stopAccepting();
-    await this.#within(this.#graceLeft(), Promise.all([this.#api.listener.whenIdle(), this.#inboundIdle()]));
+    await this.#within(this.#graceLeft(), Promise.all([this.#outboundIdle(), this.#inboundIdle()]));
   }
 
   /** Whether `gracefulShutdownMs` have passed since {@link finishInbound} was asked. What still runs may be cut. */
@@ -178,7 +177,7 @@ export class Sidecar {
     await this.#withdraw();
     this.#api.listener.destroy();
     this.#peer.listener.destroy();
-    this.#grpc.destroy();
+    this.#grpc.listener.destroy();
     this.#public?.listener.destroy();
     this.#health?.close();
     this.#channel?.close();
@@ -205,6 +204,10 @@ export class Sidecar {
         { error: messageOf(result.reason) },
       );
     }
+  }
+
+  async #outboundIdle(): Promise<void> {
+    await Promise.all([this.#api.listener.whenIdle(), this.#grpc.listener.whenIdle()]);
   }
 
   async #inboundIdle(): Promise<void> {
@@ -259,6 +262,13 @@ export class Sidecar {
       readBufferBytes: settings.readBufferBytes,
       log,
     });
+  }
+
+  #buildGrpc(): GrpcServer {
+    const { apiTokens, maxBodyBytes, readBufferBytes } = this.settings;
+    const { codec, clock, log } = this.#surroundings;
+    const tokens = new ApiTokens(apiTokens);
+    return new GrpcServer({ tokens, maxMessageBytes: maxBodyBytes, codec, readBufferBytes, clock, log });
   }
 
   #buildPublic(): PublicServer | undefined {

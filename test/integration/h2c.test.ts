@@ -654,7 +654,7 @@ test("a connection that Node has given up, and whose client has left, is ended, 
   let ended = 0;
   const begin = (exchange: HttpExchange): void => void exchanges.push(exchange);
   const owner = { maxHeadBytes: 8 * KiB, isClosing: false, begin, ended: () => ended++, noteRefusal: () => undefined };
-  const connections = new Http2Server(owner, 0.05);
+  const connections = new Http2Server(owner, { probeAfterS: 0.05 });
   const server = net.createServer({ allowHalfOpen: true }, (socket) => {
     peekAtPreface(socket, 60_000, () => {
       connections.accept(socket);

@@ -1,69 +1,35 @@
-import http2 from "node:http2";
-import { listen } from "../listen.ts";
-import { listenOnSocket } from "../unix-socket.ts";
+import type { HttpExchange } from "../http/http-exchange.ts";
+import { type HttpCodec, HttpListener } from "../http/http-listener.ts";
+import { speakGrpc } from "../http/speak-http2.ts";
+import type { GrpcApi, GrpcApiParts } from "./grpc-api.ts";
 
-// google.rpc.Code
-const UNIMPLEMENTED = "12";
-
-/**
- * The gRPC API port. It does not speak Dapr's gRPC API yet: it holds the port that apps are told, and answers every
- * call with a status that says so, which a client can read, where a refused connection would tell it nothing.
- */
-export class GrpcServer {
-  readonly #servers: http2.Http2Server[] = [];
-  readonly #onError: (error: Error) => void;
-  readonly #sessions = new Set<http2.ServerHttp2Session>();
-
-  /** @param onError told of errors that come once a port is bound. */
-  constructor(onError: (error: Error) => void) {
-    this.#onError = onError;
-  }
-
-  /** Binds one more address and returns its port; 0 means any free one. @throws what listening throws. */
-  async listen(host: string, port: number): Promise<number> {
-    const server = this.#createServer();
-    const bound = await listen(server, host, port, this.#onError);
-    this.#servers.push(server);
-    return bound;
-  }
-
-  /** Binds a Unix socket. @throws {Error} as `listenOnSocket` does. */
-  async listenOnSocket(path: string): Promise<void> {
-    const server = this.#createServer();
-    await listenOnSocket(server, path, this.#onError);
-    this.#servers.push(server);
-  }
-
-  destroy(): void {
-    for (const server of this.#servers) server.close();
-    for (const session of this.#sessions) session.destroy();
-  }
-
-  #createServer(): http2.Http2Server {
-    const server = http2.createServer();
-    server.on("session", (session) => {
-      this.#sessions.add(session);
-      session.once("close", () => this.#sessions.delete(session));
-      session.on("error", () => {
-        session.destroy();
-      });
-    });
-    server.on("stream", answerUnimplemented);
-    return server;
-  }
+export interface GrpcServerParts extends GrpcApiParts {
+  readonly codec: HttpCodec;
+  /** `--read-buffer-size`. */
+  readonly readBufferBytes: number;
 }
 
-function answerUnimplemented(stream: http2.ServerHttp2Stream): void {
-  stream.on("error", () => {
-    stream.destroy();
-  });
-  stream.respond(
-    {
-      ":status": 200,
-      "content-type": "application/grpc",
-      "grpc-status": UNIMPLEMENTED,
-      "grpc-message": "this version of Outrigger has no gRPC API; use the HTTP API",
-    },
-    { endStream: true },
-  );
+/** The gRPC port. What answers there is loaded with the first call: an app that speaks HTTP has no use for it. */
+export class GrpcServer {
+  readonly listener: HttpListener;
+  readonly #parts: GrpcServerParts;
+  #api: Promise<GrpcApi> | undefined;
+
+  constructor(parts: GrpcServerParts) {
+    this.#parts = parts;
+    this.listener = new HttpListener({
+      name: "gRPC API",
+      codec: parts.codec,
+      readBufferBytes: parts.readBufferBytes,
+      log: parts.log,
+      handle: (exchange) => this.#handle(exchange),
+      http2: speakGrpc,
+    });
+  }
+
+  async #handle(exchange: HttpExchange): Promise<void> {
+    this.#api ??= import("./grpc-api.ts").then(({ GrpcApi }) => new GrpcApi(this.#parts));
+    const api = await this.#api;
+    await api.handle(exchange);
+  }
 }

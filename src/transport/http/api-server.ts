@@ -8,11 +8,12 @@ import { type ApiRequest, routingPath, splitRequestTarget, traceHeadersOf } from
 import { CorsExchange, CorsPolicy } from "./cors.ts";
 import { answerError, answerPlainError } from "./error-answer.ts";
 import type { HttpExchange } from "./http-exchange.ts";
-import { type Http2Connections, type HttpCodec, type HttpConnectionsOwner, HttpListener } from "./http-listener.ts";
+import { type HttpCodec, HttpListener } from "./http-listener.ts";
 import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
 import { type Shutdown, shutdown } from "./routes/shutdown.ts";
+import { speakHttp2 } from "./speak-http2.ts";
 
 export interface ApiServerParts {
   readonly invocation: InvokeRoute;
@@ -118,10 +119,6 @@ export class ApiServer {
     }
     return this.#routes.get(key) ?? ((request) => invoke(invocation, request));
   }
-}
-
-async function speakHttp2(owner: HttpConnectionsOwner): Promise<Http2Connections> {
-  return new (await import("./http2-server.ts")).Http2Server(owner);
 }
 
 function decodeKey(raw: string): string {

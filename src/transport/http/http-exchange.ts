@@ -19,6 +19,8 @@ export interface HttpExchange {
   readonly signal: CallSignal;
   /** The protocols that the client would go on with, where it asks for any and we can. It has sent no body then. */
   readonly upgrade?: string | undefined;
+  /** Whether what follows a body can be sent: only HTTP/2 carries it here. */
+  readonly sendsTrailers?: true;
   /** False once an answer has begun, or there is nobody left to answer. */
   readonly isAnswerable: boolean;
   /**
@@ -55,6 +57,15 @@ export interface HttpAnswer {
   readonly body: Body;
   /** As of the message. */
   readonly upgrade?: string;
+  /** Only where the exchange sends trailers. */
+  readonly trailers?: AnswerTrailers;
+}
+
+/** What follows a body, asked for once, when that has ended. An answer with them announces no length. */
+export interface AnswerTrailers {
+  complete(): RawHeaders;
+  /** The body has broken, with `error`: instead of breaking its stream, the answer ends with these. */
+  broken(error: Error): RawHeaders;
 }
 
 /** What was to be answered had broken before it could begin: whoever handles the request can still say so. */

@@ -1,8 +1,8 @@
-import type { OutgoingHttpHeaders, ServerHttp2Stream } from "node:http2";
+import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
 import { Readable } from "node:stream";
 import { CallAbort } from "../../core/call-signal.ts";
 import { type BodySource, IncomingBody } from "../http1/incoming-body.ts";
-import { BrokenAnswer, type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
+import { type AnswerTrailers, BrokenAnswer, type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
 import { addHeader, emptyHeaders, isRefusedRepeat, withoutRepeats } from "./http2-header-object.ts";
 import type { Http2RequestHead } from "./http2-request-head.ts";
 import type { NodeExchangeOwner } from "./node-exchange.ts";
@@ -16,6 +16,7 @@ export class Http2Exchange implements HttpExchange, BodySource {
   readonly #head: Http2RequestHead;
   readonly #owner: NodeExchangeOwner;
   readonly signal = new CallAbort();
+  readonly sendsTrailers = true;
   #expectsContinue: boolean;
   #isAnswered = false;
   /** The request's body, once somebody has asked for it. */
@@ -77,7 +78,7 @@ export class Http2Exchange implements HttpExchange, BodySource {
     return body;
   }
 
-  answer({ status, headers, body }: HttpAnswer): void {
+  answer({ status, headers, body, trailers }: HttpAnswer): void {
     if (body instanceof Readable && body.errored !== null) throw new BrokenAnswer(body.errored);
     if (!this.isAnswerable) {
       if (body instanceof Readable) body.destroy();
@@ -85,21 +86,27 @@ export class Http2Exchange implements HttpExchange, BodySource {
     }
     // RFC 9110 15.3.6: a 205 is as empty as a 204, and Node ends its stream as it does theirs.
     const isEmpty = hasNoBody(this.method, status) || status === 205;
+    const announced = isEmpty || trailers !== undefined ? "none" : body;
+    const endStream = (isEmpty || body === undefined) && trailers === undefined;
     try {
-      this.#respond(answerHeaders(status, headers, isEmpty ? "none" : body), isEmpty || body === undefined);
+      this.#respond(answerHeaders(status, headers, announced), { endStream, waitForTrailers: trailers !== undefined });
     } catch (error) {
       // The answer cannot be passed on, and must not be left unread.
       if (body instanceof Readable) body.destroy();
       throw error;
     }
     this.#isAnswered = true;
+    if (trailers !== undefined) {
+      this.#answerWithTrailers(body, trailers);
+      return;
+    }
     // Node ends the stream of a HEAD before it is answered.
     if (this.#stream.writableFinished) this.#answerSent();
     else this.#stream.once("finish", this.#answerSent);
     if (isEmpty) {
       // Read, not cut: there is nothing in it, and its connection can be used again.
       if (body instanceof Readable) body.resume();
-    } else if (body instanceof Readable) this.#relay(body, lengthIn(headers));
+    } else if (body instanceof Readable) this.#relay(body, lengthIn(headers), this.#breakOff);
     else if (body !== undefined) this.#stream.end(body);
   }
 
@@ -128,24 +135,45 @@ export class Http2Exchange implements HttpExchange, BodySource {
     this.#stream.additionalHeaders({ ":status": 100 });
   }
 
-  #respond(headers: OutgoingHttpHeaders, endStream: boolean): void {
-    // Tells the client, before the answer does, to call on another connection from now on.
-    if (this.#owner.isClosing) this.#stream.session?.close();
-    try {
-      this.#stream.respond(headers, { endStream });
-    } catch (error) {
-      if (!isRefusedRepeat(error)) throw error;
-      this.#stream.respond(withoutRepeats(headers), { endStream });
+  /** The stream is over with its trailers, so that nothing may reset it when its last byte has gone out. */
+  #answerWithTrailers(body: HttpAnswer["body"], trailers: AnswerTrailers): void {
+    const stream = this.#stream;
+    let broke: Error | undefined;
+    stream.once("wantTrailers", () => {
+      sendTrailers(stream, broke === undefined ? trailers.complete() : trailers.broken(broke));
+      setImmediate(this.#answerSent);
+    });
+    if (!(body instanceof Readable)) stream.end(body);
+    else {
+      this.#relay(body, undefined, (error) => {
+        broke ??= error;
+        stream.end();
+      });
     }
   }
 
-  #relay(body: Readable, length: number | undefined): void {
+  #respond(headers: OutgoingHttpHeaders, options: ServerStreamResponseOptions): void {
+    // Tells the client, before the answer does, to call on another connection from now on.
+    if (this.#owner.isClosing) this.#stream.session?.close();
+    try {
+      this.#stream.respond(headers, options);
+    } catch (error) {
+      if (!isRefusedRepeat(error)) throw error;
+      this.#stream.respond(withoutRepeats(headers), options);
+    }
+  }
+
+  /** @param onBroken called once where not all of it comes. */
+  #relay(body: Readable, length: number | undefined, onBroken: (error: Error) => void): void {
     const stream = this.#stream;
     let owed = length;
+    let isBroken = false;
     this.#outgoing = body;
-    const breakOff = (): void => {
+    const breakOff = (error: Error = new Error("the answer broke off")): void => {
+      if (isBroken) return;
+      isBroken = true;
       body.destroy();
-      this.#reset("the answer broke off");
+      onBroken(error);
     };
     body.on("data", (piece: Buffer) => {
       if (owed !== undefined) owed -= piece.length;
@@ -164,6 +192,10 @@ export class Http2Exchange implements HttpExchange, BodySource {
       if (!body.readableEnded) breakOff();
     });
   }
+
+  readonly #breakOff = (): void => {
+    this.#reset("the answer broke off");
+  };
 
   /** Not `close(code)`: that ends the stream first, and the client may see this end and take it for the answer's. */
   #reset(reason: string): void {
@@ -220,13 +252,32 @@ function answerHeaders(
     if (name === "content-length" && (status === 204 || status === 205)) continue;
     addHeader(headers, name, value);
   }
-  if (body === "none" || body instanceof Readable) return headers;
+  // What has gRPC's status in its head is all trailers, which have no length.
+  if (body === "none" || body instanceof Readable || headers["grpc-status"] !== undefined) return headers;
   const bytes = body?.byteLength ?? 0;
   headers["content-length"] ??= String(bytes);
   if (headers["content-length"] !== String(bytes)) {
     throw new Error(`the answer announces ${String(headers["content-length"])} bytes and has ${bytes}`);
   }
   return headers;
+}
+
+/** What cannot be written is left out: the status beside it is worth more. */
+function sendTrailers(stream: ServerHttp2Stream, flat: readonly string[]): void {
+  const fields = emptyHeaders();
+  for (let i = 0; i < flat.length; i += 2) {
+    try {
+      addHeader(fields, (flat[i] ?? "").toLowerCase(), flat[i + 1] ?? "");
+    } catch {
+      // No name or value of a header.
+    }
+  }
+  try {
+    stream.sendTrailers(fields);
+  } catch (error) {
+    if (!isRefusedRepeat(error)) throw error;
+    stream.sendTrailers(withoutRepeats(fields));
+  }
 }
 
 function lengthIn(flat: readonly string[]): number | undefined {

@@ -18,6 +18,13 @@ const HEADER_LIST_PAIR_BYTES = 32;
 // How long a connection may be silent until it is asked whether anybody is there.
 const PROBE_AFTER_S = 30;
 
+export interface Http2ServerOptions {
+  /** Of one connection. */
+  readonly maxConcurrentStreams?: number;
+  /** Seconds that a connection may be silent until it is asked whether anybody is there. */
+  readonly probeAfterS?: number;
+}
+
 /**
  * HTTP/2 without TLS, for clients that know beforehand that it is spoken (RFC 9113 3.3). Never listens itself: it is given
  * connections. Node refuses what is malformed and bounds what a client can have it keep, also streams that are opened and
@@ -29,13 +36,14 @@ export class Http2Server implements Http2Connections {
   readonly #probeAfterS: number;
   readonly #sessions = new Set<ServerHttp2Session>();
 
-  constructor(owner: HttpConnectionsOwner, probeAfterS = PROBE_AFTER_S) {
+  constructor(owner: HttpConnectionsOwner, options: Http2ServerOptions = {}) {
+    const { maxConcurrentStreams = MAX_CONCURRENT_STREAMS, probeAfterS = PROBE_AFTER_S } = options;
     this.#owner = owner;
     this.#probeAfterS = probeAfterS;
     const maxHeaderListSize = owner.maxHeadBytes * HEADER_LIST_ROOM;
     this.#server = http2.createServer({
       maxHeaderListPairs: Math.ceil(maxHeaderListSize / HEADER_LIST_PAIR_BYTES),
-      settings: { maxConcurrentStreams: MAX_CONCURRENT_STREAMS, maxHeaderListSize },
+      settings: { maxConcurrentStreams, maxHeaderListSize },
     });
     this.#server.on("session", (session) => {
       this.#opened(session);

@@ -3,7 +3,7 @@ import type { CallObserver } from "../../core/call-observer.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError, ERRORS, messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
-import { type ResponseMessage, withHeaders } from "../../core/message.ts";
+import { type ResponseMessage, withHeaders, withoutTrailers } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceIdOf } from "../../core/trace-context.ts";
 import { requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
@@ -63,7 +63,7 @@ export class PeerServer {
       const answered = await this.#receive(call);
       this.#report(call, startedAt, answered);
       if (answered instanceof Error) refuse(exchange, codeOf(answered), answered.message);
-      else exchange.answer(target === this.#nameToProve ? this.#proved(answered) : answered);
+      else exchange.answer(withoutTrailers(target === this.#nameToProve ? this.#proved(answered) : answered));
     } catch (error) {
       // The body could not be read: the caller has gone.
       if (!exchange.signal.aborted) refuse(exchange, codeOf(error), messageOf(error));

@@ -1,7 +1,7 @@
 import { type ClientHttp2Stream, constants, type OutgoingHttpHeaders } from "node:http2";
 import { addAbortSignal, Readable } from "node:stream";
 import { type AbortListener, abortReason } from "../../core/call-signal.ts";
-import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
+import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import type { RawHeaders } from "../../core/raw-headers.ts";
 import { isRefusedRepeat, withoutRepeats } from "../http/http2-header-object.ts";
 import { MAX_INTERIM_ANSWERS } from "../http1/client-connection.ts";
@@ -41,6 +41,7 @@ export class Http2Call implements BodySource, AbortListener {
   #endedByOrigin = false;
   #over = false;
   #streamError: Error | undefined;
+  #trailers: RawHeaders = [];
   /** The origin has not looked at the request, and said so: it may be sent again whatever it is (RFC 9113 8.7). */
   isUnprocessed = false;
   /** The session had carried calls before and broke before a byte of this one's answer. */
@@ -94,6 +95,11 @@ export class Http2Call implements BodySource, AbortListener {
     stream.once("response", ((headers: { ":status"?: number }, flags: number, raw: string[]) => {
       this.#onResponse(headers[":status"] ?? 0, raw, (flags & constants.NGHTTP2_FLAG_END_STREAM) !== 0);
     }) as (...event: unknown[]) => void);
+    if (this.#request.grpc === true) {
+      stream.once("trailers", ((_headers: unknown, _flags: number, raw: string[]) => {
+        this.#trailers = endToEndHeaders(raw);
+      }) as (...event: unknown[]) => void);
+    }
     stream.once("close", () => {
       this.#onClose();
     });
@@ -190,7 +196,7 @@ export class Http2Call implements BodySource, AbortListener {
     if (this.#session !== undefined) this.#session.isReused = true;
     if (endsHere) {
       this.#complete();
-      this.#resolve({ status, statusText: "", headers, body: undefined });
+      this.#resolve(this.#answerOf(status, headers, undefined, () => headers));
       return;
     }
     const body = new IncomingBody(this, Number.POSITIVE_INFINITY);
@@ -201,7 +207,12 @@ export class Http2Call implements BodySource, AbortListener {
     this.#stream?.once("end", () => {
       if (this.#endedByOrigin) this.#complete();
     });
-    this.#resolve({ status, statusText: "", headers, body });
+    this.#resolve(this.#answerOf(status, headers, body, () => this.#trailers));
+  }
+
+  #answerOf(status: number, headers: RawHeaders, body: Body, trailers: () => RawHeaders): ResponseMessage {
+    const response = { status, statusText: "", headers, body };
+    return this.#request.grpc === true ? { ...response, trailers } : response;
   }
 
   #complete(): void {
@@ -238,7 +249,7 @@ export class Http2Call implements BodySource, AbortListener {
       return session.error ?? streamError ?? Object.assign(new Error("closed"), { code: "ECONNRESET" });
     const isReset =
       streamError === undefined || (streamError as NodeJS.ErrnoException).code === "ERR_HTTP2_STREAM_ERROR";
-    return isReset ? new Error(`its stream was reset, with the code ${nameOf(rstCode)}`) : streamError;
+    return isReset ? new StreamReset(rstCode) : streamError;
   }
 
   #finish(): void {
@@ -252,6 +263,15 @@ export class Http2Call implements BodySource, AbortListener {
     if (stream === undefined || stream.destroyed) return;
     // Of all errors, Node sends CANCEL only for this one.
     addAbortSignal(AbortSignal.abort(), stream);
+  }
+}
+
+/** The origin has reset the stream of a call (RFC 9113 7). */
+export class StreamReset extends Error {
+  override readonly name = "StreamReset";
+
+  constructor(readonly rstCode: number) {
+    super(`its stream was reset, with the code ${nameOf(rstCode)}`);
   }
 }
 

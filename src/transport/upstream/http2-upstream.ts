@@ -148,7 +148,7 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
   }
 
   /** @throws {Error} where a header cannot be written. */
-  #headersOf({ method, path, query, headers, body, contentLength }: RequestMessage): OutgoingHttpHeaders {
+  #headersOf({ method, path, query, headers, body, contentLength, grpc }: RequestMessage): OutgoingHttpHeaders {
     const fields = emptyHeaders();
     fields[":method"] = method;
     fields[":scheme"] = "http";
@@ -158,6 +158,8 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
       const name = (headers[i] ?? "").toLowerCase();
       if (!NOT_IN_HTTP2.has(name)) addHeader(fields, name, headers[i + 1] ?? "");
     }
+    // The one value that HTTP/2 allows, and gRPC demands it.
+    if (grpc === true) fields.te = "trailers";
     if (body !== undefined && contentLength !== undefined) fields["content-length"] = String(contentLength);
     return fields;
   }

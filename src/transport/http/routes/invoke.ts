@@ -1,4 +1,5 @@
 import { OutriggerError } from "../../../core/errors.ts";
+import { withoutTrailers } from "../../../core/message.ts";
 import { headerValue, withoutHeaders } from "../../../core/raw-headers.ts";
 import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import type { ApiRequest } from "../api-request.ts";
@@ -45,7 +46,7 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
   const { headers } = response;
   for (const part of request.traceHeaders) headers.push(part);
   try {
-    exchange.answer(response);
+    exchange.answer(withoutTrailers(response));
   } catch (cause) {
     if (!(cause instanceof BrokenAnswer)) throw cause;
     const what = `failed to invoke, id: ${named.target}, err: ${cause.message}`;

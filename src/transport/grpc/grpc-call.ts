@@ -1,0 +1,178 @@
+import { Readable } from "node:stream";
+import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
+import type { Clock } from "../../core/clock.ts";
+import { GRPC_CODE } from "../../core/grpc-code.ts";
+import type { Body } from "../../core/message.ts";
+import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
+import type { AnswerTrailers, HttpExchange } from "../http/http-exchange.ts";
+import { decompressed } from "./compression.ts";
+import { type Frame, FrameReader, frameOf } from "./message-frames.ts";
+import { MessageStream } from "./message-stream.ts";
+import { type GrpcStatus, grpcError, OK, statusTrailers } from "./status.ts";
+import { parseTimeout } from "./timeout.ts";
+
+const CONTENT_TYPE = ["content-type", "application/grpc"];
+
+/** One gRPC call to be answered, over an exchange of HTTP/2. It is answered once, by one of the methods that do. */
+export class GrpcCall {
+  /** Fires when the caller leaves, or its deadline passes. */
+  readonly signal: CallSignal;
+  /** Milliseconds of the monotonic clock; undefined where the caller has set none. */
+  readonly deadline: number | undefined;
+  readonly #exchange: HttpExchange;
+  readonly #maxMessageBytes: number;
+  readonly #abort = new CallAbort();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @param maxMessageBytes of one message from the caller, `--max-body-size`. */
+  constructor(exchange: HttpExchange, maxMessageBytes: number, clock: Clock) {
+    this.#exchange = exchange;
+    this.#maxMessageBytes = maxMessageBytes;
+    this.signal = this.#abort;
+    const timeoutMs = parseTimeout(headerValue(exchange.rawHeaders, "grpc-timeout") ?? "");
+    this.deadline = timeoutMs === undefined ? undefined : clock.monotonic() + timeoutMs;
+    this.#watch(timeoutMs);
+  }
+
+  /** `/package.Service/Method`. */
+  get path(): string {
+    return this.#exchange.target;
+  }
+
+  /** As on the wire, what is about the call included. */
+  get metadata(): readonly string[] {
+    return this.#exchange.rawHeaders;
+  }
+
+  /** Whether the call can still be answered. */
+  get isAnswerable(): boolean {
+    return this.#exchange.isAnswerable;
+  }
+
+  /** The messages as they are on the wire, undecoded, with back-pressure. */
+  get body(): Readable {
+    return this.#exchange.streamBody(Number.POSITIVE_INFINITY);
+  }
+
+  /**
+   * The one message of a call that has one.
+   *
+   * @throws {GrpcError} as {@link messages} does, and INTERNAL where there is none, or more than one.
+   */
+  async message(): Promise<Uint8Array> {
+    let only: Uint8Array | undefined;
+    for await (const message of this.messages()) {
+      if (only !== undefined) throw grpcError("INTERNAL", "grpc: more than one message in a unary call");
+      only = message;
+    }
+    if (only === undefined) throw grpcError("INTERNAL", "grpc: no message in a unary call");
+    return only;
+  }
+
+  /**
+   * The messages as they come, decompressed; the caller is held back where they are not taken.
+   *
+   * @throws {GrpcError} RESOURCE_EXHAUSTED for one that is too large, UNIMPLEMENTED for an unknown compression, INTERNAL
+   *   for what is no message.
+   * @throws where the caller leaves.
+   */
+  async *messages(): AsyncGenerator<Uint8Array> {
+    const reader = new FrameReader(this.#maxMessageBytes);
+    for await (const piece of this.body as AsyncIterable<Buffer>) {
+      for (const frame of reader.read(piece)) yield await this.#plain(frame);
+    }
+    if (!reader.isBetweenMessages) throw grpcError("INTERNAL", "grpc: the call ended within a message");
+  }
+
+  /** @param headers of the application's, sent before the message. */
+  reply(message: Uint8Array, headers: readonly string[] = []): void {
+    this.#answer(headers, frameOf(message), ended(OK));
+  }
+
+  /** @param headers sent before the status, where there are any; else the status is all that is sent. */
+  fail(status: GrpcStatus, headers: readonly string[] = [], trailers: readonly string[] = []): void {
+    const all = [...statusTrailers(status), ...trailers];
+    if (headers.length === 0) this.#answer(all, undefined, undefined);
+    else this.#answer(headers, undefined, { complete: () => all, broken: () => all });
+  }
+
+  /** Begins an answer of any number of messages. The status is the stream's to give. */
+  stream(headers: readonly string[] = []): MessageStream {
+    const stream = new MessageStream();
+    this.#answer(headers, stream, {
+      complete: () => statusTrailers(stream.status),
+      broken: (error) => statusTrailers({ code: GRPC_CODE.INTERNAL, message: error.message }),
+    });
+    return stream;
+  }
+
+  /**
+   * Answers with what another has answered, as it is.
+   *
+   * @param trailers undefined where the head is the whole answer.
+   * @throws {Error} as `HttpExchange.answer` does.
+   */
+  relay(headers: RawHeaders, body: Body, trailers: AnswerTrailers | undefined): void {
+    this.#send(headers, body, trailers);
+  }
+
+  async #plain({ isCompressed, message }: Frame): Promise<Uint8Array> {
+    if (!isCompressed) return message;
+    return decompressed(message, headerValue(this.metadata, "grpc-encoding"), this.#maxMessageBytes);
+  }
+
+  #answer(headers: readonly string[], body: Body, trailers: AnswerTrailers | undefined): void {
+    this.#send([...CONTENT_TYPE, ...headers], body, trailers);
+  }
+
+  #send(headers: RawHeaders, body: Body, trailers: AnswerTrailers | undefined): void {
+    const answer = { status: 200, statusText: "", headers, body };
+    this.#exchange.answer(trailers === undefined ? answer : { ...answer, trailers: this.#settled(trailers) });
+    if (trailers === undefined) this.#settle();
+  }
+
+  /** The deadline is no longer one once the status is sent. */
+  #settled(trailers: AnswerTrailers): AnswerTrailers {
+    return {
+      complete: () => {
+        this.#settle();
+        return trailers.complete();
+      },
+      broken: (error) => {
+        this.#settle();
+        return trailers.broken(error);
+      },
+    };
+  }
+
+  #settle(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #watch(timeoutMs: number | undefined): void {
+    const { signal } = this.#exchange;
+    const left = {
+      handleEvent: () => {
+        this.#settle();
+        this.#abort.abort(signal.reason instanceof Error ? signal.reason : new Error("the caller has left"));
+      },
+    };
+    if (signal.aborted) left.handleEvent();
+    else signal.addEventListener("abort", left);
+    if (timeoutMs === undefined || signal.aborted) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#abort.abort(grpcError("DEADLINE_EXCEEDED", "context deadline exceeded"));
+      },
+      Math.min(timeoutMs, MAX_TIMER_MS),
+    );
+  }
+}
+
+// A timer of Node's for longer fires at once; who waits for longer than 24 days may wait for ever.
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
+function ended(status: GrpcStatus): AnswerTrailers {
+  const trailers = statusTrailers(status);
+  return { complete: () => trailers, broken: () => trailers };
+}

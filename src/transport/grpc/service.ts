@@ -1,0 +1,19 @@
+import type { TraceContext } from "../../core/trace-context.ts";
+import type { GrpcCall } from "./grpc-call.ts";
+
+/** A service that Outrigger answers itself. */
+export interface GrpcService {
+  /** `package.Service`. */
+  readonly name: string;
+  /** Whether it may be called without the API token. */
+  readonly isOpen?: true;
+  /** By the name of the method alone. Each answers the call, or throws what the caller is to be told. */
+  readonly methods: ReadonlyMap<string, GrpcHandler>;
+}
+
+export type GrpcHandler = (request: GrpcRequest) => Promise<void>;
+
+export interface GrpcRequest {
+  readonly call: GrpcCall;
+  readonly trace: TraceContext;
+}
