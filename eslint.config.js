@@ -4,7 +4,7 @@ import importWalls from "./scripts/lint/import-walls.js";
 
 // Layout is Biome's business (biome.json): no rule here is about it.
 export default defineConfig(
-  globalIgnores(["dist/", ".test-tmp/", "test/fixtures/**/observed/"]),
+  globalIgnores(["dist/", ".test-tmp/", "src/gen/", "test/fixtures/**/observed/"]),
   {
     files: ["{src,test,scripts,bench}/**/*.ts"],
     extends: [tseslint.configs.strictTypeChecked, tseslint.configs.stylisticTypeChecked],

@@ -1,6 +1,6 @@
 // `npm run build`: src/ and the packages it uses, bundled into dist/. What is imported with `import()` becomes a file of its
 // own and is loaded when it is used (decision 10).
-import { chmodSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "esbuild";
 
@@ -46,9 +46,15 @@ function packagesIn({ outputs }) {
 function licensesOf(folders) {
   const parts = folders.map((folder) => {
     const { name, version, license } = JSON.parse(readFileSync(join(root, folder, "package.json"), "utf8"));
-    const file = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
-    if (file === undefined) throw new Error(`${name} comes without its licence`);
-    return `## ${name} ${version} (${license})\n\n${readFileSync(join(root, folder, file), "utf8").trim()}\n`;
+    return `## ${name} ${version} (${license})\n\n${licenceOf(name, folder).trim()}\n`;
   });
   return ["# What is bundled, and its licences\n", ...parts].join("\n");
+}
+
+/** The package's own file, or what we found out about one that is published without. */
+function licenceOf(name, folder) {
+  const own = readdirSync(join(root, folder)).find((entry) => /^licen[cs]e/i.test(entry));
+  const file = own === undefined ? join(root, "scripts/licenses", name) : join(root, folder, own);
+  if (!existsSync(file)) throw new Error(`${name} comes without its licence: write it into scripts/licenses/${name}`);
+  return readFileSync(file, "utf8");
 }

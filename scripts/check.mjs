@@ -7,6 +7,7 @@ import { styleText } from "node:util";
 const root = join(import.meta.dirname, "..");
 const { scripts } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
 const steps = [
+  ["generated", "node scripts/check-generated.mjs"],
   ["format", "biome check ."],
   ["types", scripts.typecheck],
   ["lint", scripts.lint],
