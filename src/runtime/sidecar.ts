@@ -306,9 +306,18 @@ export class Sidecar {
   }
 
   #buildPeer(): PeerServer {
-    const { app, readBufferBytes } = this.settings;
+    const { app, maxBodyBytes, readBufferBytes } = this.settings;
     const { observer, clock, codec, log } = this.#surroundings;
-    return new PeerServer({ self: app, receiver: this.#receiver, observer, clock, codec, readBufferBytes, log });
+    return new PeerServer({
+      self: app,
+      receiver: this.#receiver,
+      observer,
+      clock,
+      codec,
+      readBufferBytes,
+      maxMessageBytes: maxBodyBytes,
+      log,
+    });
   }
 
   #notListening(): string[] {

@@ -8,6 +8,7 @@ import { answer } from "../http/answer.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
 import { statusOf } from "./error-status.ts";
 import { GrpcCall } from "./grpc-call.ts";
+import { isGrpc } from "./is-grpc.ts";
 import type { GrpcService } from "./service.ts";
 import { grpcError } from "./status.ts";
 
@@ -19,8 +20,6 @@ export interface GrpcApiParts {
   readonly clock: Clock;
   readonly log: Logger;
 }
-
-const CONTENT_TYPE = /^application\/grpc(?:\+proto)?(?:;|$)/;
 
 /** The gRPC API that the app calls: token, then a service. Proxying is the service of everything else (A5). */
 export class GrpcApi {
@@ -68,9 +67,4 @@ export class GrpcApi {
     const token = headerValue(call.metadata, "dapr-api-token");
     if (!tokens.accept(token)) throw grpcError("UNAUTHENTICATED", "Unauthorized");
   }
-}
-
-function isGrpc({ method, rawHeaders, sendsTrailers }: HttpExchange): boolean {
-  const type = headerValue(rawHeaders, "content-type") ?? "";
-  return sendsTrailers === true && method === "POST" && CONTENT_TYPE.test(type);
 }

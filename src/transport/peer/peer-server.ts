@@ -14,6 +14,8 @@ import { splitRequestTarget } from "../http/api-request.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
 import { type HttpCodec, HttpListener } from "../http/http-listener.ts";
 import { requestBodyOf } from "../http/request-body.ts";
+import { speakGrpc } from "../http/speak-http2.ts";
+import type { GrpcPeerServer } from "./grpc-peer-server.ts";
 import { ASKS_FOR_PROOF, ERROR_HEADER, NOT_THIS_APP, PROOF_HEADER, TARGET_HEADER } from "./peer-wire.ts";
 
 export interface PeerServerParts {
@@ -23,6 +25,8 @@ export interface PeerServerParts {
   readonly clock: Clock;
   readonly codec: HttpCodec;
   readonly readBufferBytes: number;
+  /** `--max-body-size`, which is that of one message here. */
+  readonly maxMessageBytes: number;
   readonly log: Logger;
 }
 
@@ -39,6 +43,8 @@ export class PeerServer {
   /** As callers name the app, and as those do who want proof. */
   readonly #name: string;
   readonly #nameToProve: string;
+  /** Loaded with the first call over HTTP/2. */
+  #grpc: Promise<GrpcPeerServer> | undefined;
 
   constructor(parts: PeerServerParts) {
     this.#parts = parts;
@@ -51,10 +57,18 @@ export class PeerServer {
       refusalHeaders: [ERROR_HEADER, "Internal"],
       log: parts.log,
       handle: (exchange) => this.#handle(exchange),
+      http2: speakGrpc,
     });
   }
 
   async #handle(exchange: HttpExchange): Promise<void> {
+    if (exchange.sendsTrailers === true) {
+      this.#grpc ??= import("./grpc-peer-server.ts").then(({ GrpcPeerServer }) => new GrpcPeerServer(this.#parts));
+      await (await this.#grpc).handle(exchange);
+    } else await this.#handleLean(exchange);
+  }
+
+  async #handleLean(exchange: HttpExchange): Promise<void> {
     const startedAt = this.#parts.clock.monotonic();
     try {
       const target = headerValue(exchange.rawHeaders, TARGET_HEADER);

@@ -1,0 +1,40 @@
+import { statusOf } from "../grpc/error-status.ts";
+import { GrpcCall } from "../grpc/grpc-call.ts";
+import { isGrpc } from "../grpc/is-grpc.ts";
+import { grpcError } from "../grpc/status.ts";
+import { answer } from "../http/answer.ts";
+import type { HttpExchange } from "../http/http-exchange.ts";
+import type { PeerServerParts } from "./peer-server.ts";
+
+/**
+ * What comes to the internal port over HTTP/2: daprd's own service, `dapr.proto.internals.v1.ServiceInvocation`, and calls
+ * of any other service, which are for the app (A5).
+ */
+export class GrpcPeerServer {
+  readonly #parts: PeerServerParts;
+
+  constructor(parts: PeerServerParts) {
+    this.#parts = parts;
+  }
+
+  async handle(exchange: HttpExchange): Promise<void> {
+    if (!isGrpc(exchange)) {
+      answer(exchange, 415, {
+        type: "text/plain; charset=utf-8",
+        text: "this port is for the sidecars of other apps\n",
+      });
+      return;
+    }
+    const { clock, log, maxMessageBytes } = this.#parts;
+    const call = new GrpcCall(exchange, maxMessageBytes, clock);
+    try {
+      await this.#route(call);
+    } catch (error) {
+      if (call.isAnswerable) call.fail(statusOf(error, log));
+    }
+  }
+
+  async #route(call: GrpcCall): Promise<void> {
+    throw grpcError("UNIMPLEMENTED", `unknown service ${call.path}`);
+  }
+}
