@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
 import { describe, type TestContext, test } from "node:test";
 import { open, type RootDatabase } from "lmdb";
 import type { AppId } from "../../src/core/app-id.ts";
@@ -107,6 +107,20 @@ describe("the registry", { concurrency: 3, timeout: 240_000 }, () => {
     const store = new Store(t, home);
     assert.deepEqual(store.ids, ["a", "b", "c", "x", "y", "z"]);
     await stopAll([...staying, ...coming]);
+    assert.deepEqual(store.ids, []);
+  });
+
+  test("has those again that ran when it was moved aside", async (t) => {
+    const home = ownHome(t);
+    const before = await startBeside(t, "before", undefined, { home });
+    const folder = registryPathIn(home);
+    rmSync(`${folder}/lock.mdb`);
+    renameSync(`${folder}/data.mdb`, `${folder}/data.mdb.aside`);
+    const after = await startBeside(t, "after", undefined, { home });
+    const store = new Store(t, home);
+    await waitFor("both to be in the new registry", () => store.ids.join() === "after,before");
+    assert.deepEqual(await listedIds(home), ["after", "before"]);
+    await stopAll([before, after]);
     assert.deepEqual(store.ids, []);
   });
 

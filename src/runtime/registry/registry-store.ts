@@ -1,4 +1,4 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { RootDatabase } from "lmdb";
@@ -75,6 +75,9 @@ export function registryPathIn(home: string): string {
 
 export class RegistryStore {
   readonly #db: RootDatabase<RegistryEntry, Key>;
+  readonly #file: string;
+  /** Of the file that is open, whatever bears its name by now. */
+  readonly #inode: number | undefined;
 
   /**
    * A damaged registry is moved aside, which `warn` is told, and a new one begun: it holds nothing but leases.
@@ -82,6 +85,7 @@ export class RegistryStore {
    * @throws {SetupError} naming the path, where the registry cannot be opened.
    */
   constructor(path: string, warn: (message: string) => void) {
+    this.#file = join(path, "data.mdb");
     try {
       mkdirSync(path, { recursive: true, mode: 0o700 });
       const damaged = setAsideDamaged(path);
@@ -91,12 +95,18 @@ export class RegistryStore {
         );
       }
       this.#db = open<RegistryEntry, Key>({ path, mapSize: MAP_BYTES, maxReaders: MAX_READERS });
+      this.#inode = inodeOf(this.#file);
     } catch (cause) {
       throw new SetupError(
         `cannot open the registry at ${path}: ${(cause as Error).message}; check that the directory is writable, or set OUTRIGGER_HOME to another one`,
         { cause },
       );
     }
+  }
+
+  /** Somebody has moved the file aside, or removed it: what is written here is read by nobody else. */
+  get isAbandoned(): boolean {
+    return inodeOf(this.#file) !== this.#inode;
   }
 
   async put(entries: readonly RegistryEntry[]): Promise<void> {
@@ -143,6 +153,10 @@ export class RegistryStore {
   async close(): Promise<void> {
     await this.#db.close();
   }
+}
+
+function inodeOf(file: string): number | undefined {
+  return statSync(file, { throwIfNoEntry: false })?.ino;
 }
 
 function keyOf(instance: AppInstance): Key {

@@ -44,10 +44,7 @@ export class Registry implements InstanceRegistry {
 
   /** @throws {SetupError} naming the path, where the registry cannot be opened. */
   async start(): Promise<void> {
-    const { home, log } = this.#context;
-    this.#store = new RegistryStore(registryPathIn(home), (message) => {
-      log.warn(message);
-    });
+    this.#store = this.#openStore();
     await this.#store.sweep(this.#context.clock.now());
     this.#renewal = setInterval(() => void this.#renew(), RENEW_MS);
     this.#renewal.unref();
@@ -89,10 +86,18 @@ export class Registry implements InstanceRegistry {
     await this.#store?.put([entry]);
   }
 
+  #openStore(): RegistryStore {
+    const { home, log } = this.#context;
+    return new RegistryStore(registryPathIn(home), (message) => {
+      log.warn(message);
+    });
+  }
+
   async #renew(): Promise<void> {
-    const store = this.#store;
-    if (store === undefined) return;
     try {
+      if (this.#store?.isAbandoned === true) await this.#moveToNewStore(this.#store);
+      const store = this.#store;
+      if (store === undefined) return;
       const renewed = [...this.#own.values()].map((entry) => ({ ...entry, leaseUntilMs: this.#lease() }));
       for (const entry of renewed) this.#own.set(entry.instance.instanceId, entry);
       if (renewed.length > 0) await store.put(renewed);
@@ -101,6 +106,13 @@ export class Registry implements InstanceRegistry {
       // The next renewal may succeed; until the lease ends, others still find us.
       this.#context.log.error(`could not renew the entries in ${this.description}`, { error: messageOf(error) });
     }
+  }
+
+  /** Whoever found the registry damaged has begun a new one, where this process has to be as well. */
+  async #moveToNewStore(abandoned: RegistryStore): Promise<void> {
+    this.#store = this.#openStore();
+    this.#context.log.warn(`${this.description} was begun anew by another process; its entries move there`);
+    await abandoned.close();
   }
 
   #lease(): number {
