@@ -1,4 +1,5 @@
 // Calls in closed loops: each connection sends its next request when its answer has arrived and was right.
+import { ClosedLoops } from "./closed-loops.mjs";
 import { Connection, openInBatches } from "./connection.mjs";
 import { BodyCheck, JSON_ANSWER, PATTERN, receipt } from "./pattern.mjs";
 
@@ -19,11 +20,10 @@ const FEWEST_HEADERS = 5;
  */
 export class CallLoad {
   #spec;
+  #loops = new ClosedLoops();
   #connections = [];
   #requests;
   #turn = 0;
-  #phase = undefined;
-  #error = undefined;
 
   /** @param {CallSpec} spec */
   constructor(spec) {
@@ -34,92 +34,55 @@ export class CallLoad {
   async prepare() {
     const { port, connections, warmMs, idle } = this.#spec;
     const expected = expectedAnswer(this.#spec);
-    const open = () => new Caller(this, port, expected);
+    const open = () => new Caller(this, this.#loops, port, expected);
     for await (const batch of openInBatches(connections, open)) {
       this.#connections.push(...batch);
-      if (idle) await this.#run(batch, 0);
+      if (idle) await this.#loops.run(batch, 0);
     }
-    if (warmMs !== undefined) await this.#run(this.#connections, warmMs);
+    if (warmMs !== undefined) await this.#loops.run(this.#connections, warmMs);
   }
 
-  async go() {
-    const began = performance.now();
-    const times = await this.#run(this.#connections, this.#spec.ms);
-    const seconds = (performance.now() - began) / 1000;
-    times.sort((a, b) => a - b);
-    return {
-      calls: times.length,
-      callsPerSecond: times.length / seconds,
-      p50Ms: times[times.length >> 1],
-      p99Ms: times[Math.floor(times.length * 0.99)],
-    };
+  go() {
+    return this.#loops.measure(this.#connections, this.#spec.ms);
   }
 
   /** @throws {Error} where a connection has broken meanwhile. */
   stillThere() {
-    if (this.#error !== undefined) throw this.#error;
+    this.#loops.check();
   }
 
   close() {
     for (const connection of this.#connections) connection.close();
   }
 
-  /** @internal Called by a connection that has nothing to do. */
-  next(caller) {
-    const phase = this.#phase;
-    const mayCall = caller.calls === 0 || performance.now() < phase.until;
-    if (!mayCall) {
-      phase.busy--;
-      if (phase.busy === 0) phase.resolve(phase.times);
-      return;
-    }
-    caller.send(this.#requests[this.#turn++ % this.#requests.length]);
-  }
-
   /** @internal */
-  answered(ms) {
-    this.#phase.times.push(ms);
-  }
-
-  /** @internal */
-  failed(error) {
-    this.#error ??= error;
-    this.#phase?.reject(error);
-  }
-
-  #run(callers, ms) {
-    return new Promise((resolve, reject) => {
-      this.#phase = { resolve, reject, until: performance.now() + ms, busy: callers.length, times: [] };
-      for (const caller of callers) caller.start();
-    });
+  nextRequest() {
+    return this.#requests[this.#turn++ % this.#requests.length];
   }
 }
 
 class Caller {
-  calls = 0;
   #load;
+  #loops;
   #connection;
   #check;
   #expectedBytes;
   #sentAt = 0;
 
-  constructor(load, port, expected) {
+  constructor(load, loops, port, expected) {
     this.#load = load;
+    this.#loops = loops;
     this.#check = new BodyCheck(expected.content);
     this.#expectedBytes = expected.bytes;
-    this.#connection = new Connection(port, this, (error) => load.failed(error));
+    this.#connection = new Connection(port, this, (error) => loops.failed(error));
   }
 
   opened() {
     return this.#connection.opened();
   }
 
-  start() {
-    this.calls = 0;
-    this.#load.next(this);
-  }
-
-  send({ head, body, times }) {
+  call() {
+    const { head, body, times } = this.#load.nextRequest();
     this.#sentAt = performance.now();
     if (body === undefined) this.#connection.write(head);
     else this.#connection.writeWithBody(head, body, times);
@@ -134,9 +97,7 @@ class Caller {
       throw new Error(`an answer has ${this.#check.bytes} bytes instead of ${this.#expectedBytes}`);
     }
     this.#check.reset();
-    this.calls++;
-    this.#load.answered(performance.now() - this.#sentAt);
-    this.#load.next(this);
+    this.#loops.answered(this, performance.now() - this.#sentAt);
   }
 
   close() {
