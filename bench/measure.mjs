@@ -1,9 +1,10 @@
 // Measuring: the load generator at work, the CPU time of the processes that carry it, medians of interleaved rounds.
 import { nodeScript } from "./paths.mjs";
-import { cpuUs } from "./processes.mjs";
+import { cpuUs, memoryOf } from "./processes.mjs";
 
 // Beyond what a measurement is meant to take; what is not done by then has failed.
 const GRACE_MS = 30_000;
+const SAMPLE_MS = 20;
 
 /** The load generator's process; a new one after each failure, which may have left the old one in any state. */
 export class Load {
@@ -66,6 +67,40 @@ export class Load {
       await this.end();
       throw error;
     }
+  }
+}
+
+/** By how much the process that grows most grows from here on. */
+export class GrowthWatch {
+  #pids;
+  #before;
+  #peak;
+  #timer;
+
+  /** @param {number[]} pids */
+  constructor(pids) {
+    this.#pids = pids;
+    this.#before = this.#rss();
+    this.#peak = [...this.#before];
+    this.#timer = setInterval(() => this.#look(), SAMPLE_MS);
+  }
+
+  /** @returns {number} bytes */
+  growth() {
+    this.#look();
+    return Math.max(...this.#peak.map((most, index) => most - this.#before[index]));
+  }
+
+  stop() {
+    clearInterval(this.#timer);
+  }
+
+  #look() {
+    for (const [index, now] of this.#rss().entries()) this.#peak[index] = Math.max(this.#peak[index], now);
+  }
+
+  #rss() {
+    return this.#pids.map((pid) => memoryOf(pid).rss);
   }
 }
 

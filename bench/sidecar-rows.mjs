@@ -1,7 +1,7 @@
 // What a sidecar is by itself: how soon it is there, how much it holds at rest, and with much on its hands.
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
-import { medians } from "./measure.mjs";
+import { GrowthWatch, medians } from "./measure.mjs";
 import { answers204, PATHS, sidecarArguments, startCheckingApp, startConstantApp } from "./paths.mjs";
 import { freePorts, memoryOf } from "./processes.mjs";
 
@@ -9,7 +9,6 @@ export const SIDECAR_ROWS = ["start", "idle-connections", "giant"];
 
 const STARTS = 9;
 const SETTLE_MS = 3000;
-const SAMPLE_MS = 20;
 const GIANT_BYTES = 1024 ** 3;
 const IDLE_CONNECTIONS = 10_000;
 const FIRST_CONNECTIONS = 500;
@@ -98,23 +97,12 @@ async function growthWhile({ load, say }, path, spec) {
   say(`1 GiB ${spec.upload === undefined ? "down" : "up"}: ${path.title}`);
   const pids = path.processes.flatMap((process) => process.pids);
   await settledRss(pids);
-  const rss = () => pids.map((pid) => memoryOf(pid).rss);
-  const before = rss();
-  const peak = [...before];
-  const look = () => {
-    for (const [index, now] of rss().entries()) peak[index] = Math.max(peak[index], now);
-  };
-  const timer = setInterval(look, SAMPLE_MS);
+  const watch = new GrowthWatch(pids);
   try {
     const { cpuUs, p50Ms } = await load.calls({ port: path.port, connections: 1, ms: 0, ...spec }, pids);
-    look();
-    return {
-      growth: Math.max(...peak.map((bytes, index) => bytes - before[index])),
-      cpuMs: cpuUs / 1000,
-      tookMs: p50Ms,
-    };
+    return { growth: watch.growth(), cpuMs: cpuUs / 1000, tookMs: p50Ms };
   } finally {
-    clearInterval(timer);
+    watch.stop();
   }
 }
 
