@@ -40,6 +40,23 @@ export function nginxProxy({ folder, port, appPort }) {
   );
 }
 
+/** gRPC in and out; nginx has a connection to the app for each call under way. */
+export function nginxGrpcProxy({ folder, port, appPort }) {
+  return nginx(
+    folder,
+    `upstream app {
+    server 127.0.0.1:${appPort};
+    keepalive ${KEPT_OPEN};
+    keepalive_requests 1000000000;
+    keepalive_timeout 1h;
+  }
+  server {
+    listen 127.0.0.1:${port} http2 backlog=${LISTEN_QUEUE};
+    location / { grpc_pass grpc://app; }
+  }`,
+  );
+}
+
 function nginx(folder, servers) {
   // Started as root its worker would be somebody else, who cannot read the folder.
   const user = process.getuid?.() === 0 ? "user root;\n" : "";
@@ -68,7 +85,9 @@ http {
 `;
 }
 
-export function haproxy({ port, appPort }) {
+/** @param {{ port: number, appPort: number, protocol?: "h1" | "h2" }} options `protocol` is spoken on both sides */
+export function haproxy({ port, appPort, protocol = "h1" }) {
+  const proto = protocol === "h2" ? " proto h2" : "";
   return `global
   nbthread 1
   maxconn 4000
@@ -81,10 +100,10 @@ defaults
   timeout client 1h
   timeout server 1h
 frontend callers
-  bind 127.0.0.1:${port} backlog ${LISTEN_QUEUE}
+  bind 127.0.0.1:${port} backlog ${LISTEN_QUEUE}${proto}
   default_backend app
 backend app
   http-reuse always
-  server app 127.0.0.1:${appPort} pool-max-conn ${KEPT_OPEN}
+  server app 127.0.0.1:${appPort} pool-max-conn ${KEPT_OPEN}${proto}
 `;
 }

@@ -2,9 +2,10 @@
 // `prepare` opens connections and warms them, `go` measures, `check` fails where a connection that is
 // only held has broken, `close` lets everything go.
 import { CallLoad } from "./load-calls.mjs";
+import { GrpcLoad } from "./load-grpc.mjs";
 import { StreamLoad } from "./load-streams.mjs";
 
-const KINDS = { calls: CallLoad, streams: StreamLoad };
+const KINDS = { calls: CallLoad, streams: StreamLoad, grpc: GrpcLoad };
 
 let load;
 

@@ -6,6 +6,8 @@ import { parseArgs } from "node:util";
 import { APP_COUNTS_KEY, measureAppCounts } from "./app-counts.mjs";
 import { CALL_ROWS, measureCallRows } from "./call-rows.mjs";
 import { aboutThisRun, writeDocument } from "./document.mjs";
+import { GRPC_PATHS } from "./grpc-paths.mjs";
+import { GRPC_HEADLINE, GRPC_ROWS, measureGrpc } from "./grpc-rows.mjs";
 import { Load } from "./measure.mjs";
 import { PATHS, Workshop } from "./paths.mjs";
 import { programsThatWork } from "./programs.mjs";
@@ -16,23 +18,24 @@ import { measureSidecar, SIDECAR_ROWS } from "./sidecar-rows.mjs";
 class UsageError extends Error {}
 
 const QUICK = {
-  rows: ["headline"],
+  rows: ["headline", GRPC_HEADLINE],
   paths: ["nginx", "undici", "plain", "cohosted", "two"],
-  rounds: 5,
+  rounds: 3,
   headlineRounds: 5,
   ms: 500,
 };
-const FULL = { rows: undefined, paths: PATHS.map(({ key }) => key), rounds: 3, headlineRounds: 9, ms: 800 };
+const PATH_KEYS = [...new Set([...PATHS, ...GRPC_PATHS].map(({ key }) => key))];
+const FULL = { rows: undefined, paths: PATH_KEYS, rounds: 3, headlineRounds: 9, ms: 800 };
 
 const groups = [...new Set(CALL_ROWS.map(({ group }) => group))];
-const ROWS = [...CALL_ROWS.map(({ key }) => key), APP_COUNTS_KEY, ...SIDECAR_ROWS];
+const ROWS = [...CALL_ROWS.map(({ key }) => key), APP_COUNTS_KEY, ...GRPC_ROWS, ...SIDECAR_ROWS];
 
 const HELP = `npm run bench -- [options]
 
-  --quick         a few small rounds of the headline, within a minute; always ends with 0
-  --only <rows>   these rows, separated by commas: ${groups.join(", ")}, ${APP_COUNTS_KEY}, sidecar;
+  --quick         a few small rounds of the headlines, within a minute; always ends with 0
+  --only <rows>   these rows, separated by commas: ${groups.join(", ")}, ${APP_COUNTS_KEY}, grpc, sidecar;
                   or one by one: ${ROWS.filter((row) => ![...groups, APP_COUNTS_KEY].includes(row)).join(",")}
-  --paths <keys>  these ways alone: ${PATHS.map(({ key }) => key).join(", ")}
+  --paths <keys>  these ways alone: ${PATH_KEYS.join(", ")}
   --rounds <n>    interleaved rounds to take medians of (${FULL.headlineRounds} for the headline, else ${FULL.rounds})
   --ms <n>        how long each path is measured in a round (${FULL.ms})
   --json          the results as JSON on stdout; progress stays on stderr
@@ -84,9 +87,11 @@ async function main() {
   const bench = { workshop: new Workshop(folder), load: new Load(), programs, say };
   const results = { about: aboutThisRun(plan, programs) };
   try {
-    const callRows = CALL_ROWS.filter(({ key }) => plan.rows.has(key));
+    const callRows = CALL_ROWS.filter(({ key }) => plan.rows.has(key) && namesOneOf(PATHS, plan));
     results.calls = callRows.length === 0 ? [] : await measureCallRows(bench, callRows, plan.paths, plan);
     if (plan.rows.has(APP_COUNTS_KEY)) results.apps = await measureAppCounts(bench, plan);
+    const grpcRows = GRPC_ROWS.filter((row) => plan.rows.has(row) && namesOneOf(GRPC_PATHS, plan));
+    if (grpcRows.length > 0) results.grpc = await measureGrpc(bench, grpcRows, plan);
     results.sidecar = await measureSidecar(
       bench,
       SIDECAR_ROWS.filter((row) => plan.rows.has(row)),
@@ -105,7 +110,7 @@ function planFrom({ quick, only, paths, rounds, ms, write }) {
   const defaults = quick ? QUICK : FULL;
   const rows = new Set((only?.split(",") ?? defaults.rows ?? ROWS).flatMap(rowsNamed));
   const keys = paths?.split(",") ?? defaults.paths;
-  if (write && (rows.size < ROWS.length || keys.length < PATHS.length)) {
+  if (write && (rows.size < ROWS.length || keys.length < PATH_KEYS.length)) {
     throw new UsageError("--write needs all rows and paths: leave out --quick, --only and --paths");
   }
   const unknown = keys.find((key) => !FULL.paths.includes(key));
@@ -120,9 +125,15 @@ function planFrom({ quick, only, paths, rounds, ms, write }) {
   };
 }
 
+/** HTTP and gRPC have ways that the other has not; where only such were asked for, the other's rows are left out. */
+function namesOneOf(paths, plan) {
+  return paths.some(({ key }) => plan.paths.includes(key));
+}
+
 function rowsNamed(name) {
   const ofGroup = CALL_ROWS.filter(({ group }) => group === name).map(({ key }) => key);
   if (ofGroup.length > 0) return ofGroup;
+  if (name === "grpc") return GRPC_ROWS;
   if (name === "sidecar") return SIDECAR_ROWS;
   if (ROWS.includes(name)) return [name];
   throw new UsageError(`there is no row "${name}"; npm run bench -- --help names them`);

@@ -30,6 +30,29 @@ export class Load {
     return this.#counted({ kind: "streams", ...spec }, pids, send, ms);
   }
 
+  /**
+   * gRPC calls in closed loops, or messages of streams.
+   *
+   * @param {import("./load-grpc.mjs").GrpcSpec} spec
+   * @param {number[]} pids whose CPU time is counted; where there are none, the result says nothing of it
+   */
+  async grpc(spec, pids) {
+    return this.#counted({ kind: "grpc", ...spec }, pids, () => undefined, (spec.warmMs ?? 0) + spec.ms);
+  }
+
+  /**
+   * Opens gRPC calls whose answers are read as far as the first window goes, and after `look` to their end.
+   *
+   * @template Seen
+   * @param {(stalled: { window: number }) => Promise<Seen>} look `window` is what each stream was granted, in bytes
+   */
+  async stalling(spec, look) {
+    const seen = await look(await this.#ask("prepare", { kind: "grpc", stalled: true, ...spec }));
+    await this.#ask("go");
+    await this.#ask("close");
+    return seen;
+  }
+
   /** Opens connections that have made their one call, and keeps them while `look` looks. */
   async holding(spec, look) {
     await this.#ask("prepare", { kind: "calls", idle: true, ...spec });
@@ -52,7 +75,7 @@ export class Load {
     const result = await answer;
     const perCall = (cpuUs(pids) - before) / result.calls;
     await this.#ask("close");
-    return { ...result, cpuUs: perCall };
+    return pids.length === 0 ? result : { ...result, cpuUs: perCall };
   }
 
   async #ask(type, spec, ms = 0) {
@@ -125,7 +148,8 @@ export async function interleaved(paths, rounds, once, say) {
       try {
         const sample = await once(path);
         if (path === paths[0]) base = sample.cpuUs;
-        samples.get(path.key).push(base === undefined ? sample : { ...sample, ratio: sample.cpuUs / base });
+        const comparable = base !== undefined && sample.cpuUs !== undefined;
+        samples.get(path.key).push(comparable ? { ...sample, ratio: sample.cpuUs / base } : sample);
       } catch (error) {
         failures.set(path.key, error.message);
       }

@@ -96,36 +96,36 @@ export async function startCohosted({ workshop, appPort }) {
   return { port, prefix: "/v1.0/invoke/app/method", processes: [process] };
 }
 
-/** One process for all the apps. @returns the API port of the first. */
-export async function startHost(workshop, apps) {
+/** One process for all the apps. @returns the API ports of the first. */
+export async function startHost(workshop, apps, protocol = "http") {
   const home = workshop.subfolder("home");
   const ports = await freePorts(apps.length * 2);
   const entries = apps.map(([id, appPort], index) => {
     const own = `daprHTTPPort: ${ports[index * 2]}, daprGRPCPort: ${ports[index * 2 + 1]}, maxBodySize: ${MAX_BODY}`;
-    const app = appPort === undefined ? "" : `, appPort: ${appPort}`;
+    const app = appPort === undefined ? "" : `, appPort: ${appPort}, appProtocol: ${protocol}`;
     return `- {appID: ${id}, appDirPath: ., ${own}${app}}\n`;
   });
   writeFileSync(join(home, "dapr.yaml"), `version: 1\napps:\n${entries.join("")}`);
   const process = workshop.outrigger(home, ["run", "-f", "dapr.yaml", "--story=false"]);
   await ready(process, () => everyAnswers204(apps.map((_, index) => ports[index * 2])));
-  return { port: ports[0], process };
+  return { port: ports[0], grpcPort: ports[1], process };
 }
 
 /** The arguments of `outrigger sidecar`, on loopback and ports of its own. */
-export async function sidecarArguments(appId, appPort) {
+export async function sidecarArguments(appId, appPort, protocol = "http") {
   const [http, grpc, internal] = await freePorts(3);
   const ports = [`--dapr-http-port=${http}`, `--dapr-grpc-port=${grpc}`, `--dapr-internal-grpc-port=${internal}`];
   const addresses = ["--dapr-listen-addresses=127.0.0.1", "--dapr-internal-grpc-listen-address=127.0.0.1"];
-  const app = appPort === undefined ? [] : [`--app-port=${appPort}`];
+  const app = appPort === undefined ? [] : [`--app-port=${appPort}`, `--app-protocol=${protocol}`];
   const args = ["sidecar", `--app-id=${appId}`, ...app, ...ports, ...addresses, `--max-body-size=${MAX_BODY}`];
-  return { args, port: http };
+  return { args, port: http, grpcPort: grpc };
 }
 
-async function startSidecar(workshop, home, appId, appPort) {
-  const { args, port } = await sidecarArguments(appId, appPort);
+export async function startSidecar(workshop, home, appId, appPort, protocol) {
+  const { args, port, grpcPort } = await sidecarArguments(appId, appPort, protocol);
   const process = workshop.outrigger(home, args);
   await ready(process, () => everyAnswers204([port]));
-  return { port, process };
+  return { port, grpcPort, process };
 }
 
 async function startNginx({ workshop, appPort }) {
@@ -141,20 +141,20 @@ async function startHaproxy({ workshop, appPort }) {
   return { port, prefix: "", processes: [process] };
 }
 
-async function startNodeProxy({ appPort }, script) {
+export async function startNodeProxy({ appPort }, script) {
   const [port] = await freePorts(1);
   const process = await startListening(nodeScript(script, [port, appPort]), port);
   return { port, prefix: "", processes: [process] };
 }
 
-async function startWithConfig(program, folder, config, port) {
+export async function startWithConfig(program, folder, config, port) {
   const file = join(folder, `${program}.conf`);
   writeFileSync(file, config);
   const args = program === "nginx" ? ["-c", file, "-p", folder, "-e", "stderr"] : ["-db", "-f", file];
   return startListening(new Running(program, args, { env: withSbin() }), port);
 }
 
-async function startListening(process, port) {
+export async function startListening(process, port) {
   await ready(process, () => takesConnections(port));
   return process;
 }

@@ -1,9 +1,11 @@
 // The results as Markdown tables: for the terminal and for docs/performance.md.
 import { goals, inKb, inMb } from "./goals.mjs";
+import { GRPC_PATHS } from "./grpc-paths.mjs";
 import { PATHS } from "./paths.mjs";
 
 const FAILED = "failed";
-const titles = new Map(PATHS.map(({ key, title }) => [key, title]));
+const titles = titlesOf(PATHS);
+const grpcTitles = titlesOf(GRPC_PATHS);
 const TITLE_OF_GROUP = {
   bodies: "Bodies",
   connections: "Connections",
@@ -14,7 +16,7 @@ const TITLE_OF_GROUP = {
 const HEADLINE_AS = { connections: "32 connections", headers: "5 headers" };
 
 export function report(results) {
-  const { calls, apps, sidecar, about } = results;
+  const { calls, apps, grpc, sidecar, about } = results;
   const headline = calls.find(({ key }) => key === "headline");
   const sections = [aboutLines(about)];
   const reached = goals(results).filter(({ measured }) => measured !== undefined);
@@ -25,6 +27,7 @@ export function report(results) {
     if (rows.length > 0) sections.push(groupTables(group, rows, headline));
   }
   if (apps !== undefined) sections.push(appTable(apps));
+  if (grpc !== undefined) sections.push(...grpcTables(grpc));
   if (sidecar.start !== undefined) sections.push(startTable(sidecar.start));
   if (sidecar.idleConnections !== undefined) sections.push(idleTable(sidecar.idleConnections));
   if (sidecar.giant !== undefined) sections.push(giantTable(sidecar.giant));
@@ -33,17 +36,24 @@ export function report(results) {
   return sections.join("\n\n");
 }
 
-function failuresIn({ calls, apps = [], sidecar }) {
+function failuresIn({ calls, apps = [], grpc, sidecar }) {
+  const grpcCalls = grpc?.calls ?? [];
   const lists = [
+    ...grpcCalls.map(({ title, cells }) => [`gRPC, ${title}`, cells, grpcTitles]),
+    ["gRPC, callers that do not read", grpc?.stalled?.paths ?? [], grpcTitles],
     ...calls.map(({ title, cells }) => [title, cells]),
     ["co-hosted apps", apps],
     ["idle connections", sidecar.idleConnections?.paths ?? []],
     ["1 GiB", sidecar.giant?.paths ?? []],
   ];
-  return lists.flatMap(([title, cells]) => {
+  return lists.flatMap(([title, cells, names = titles]) => {
     const failed = cells.filter((cell) => cell.failed !== undefined);
-    return failed.map((cell) => `- ${title}, ${titles.get(cell.path) ?? cell.path}: ${oneLine(cell.failed)}`);
+    return failed.map((cell) => `- ${title}, ${names.get(cell.path) ?? cell.path}: ${oneLine(cell.failed)}`);
   });
+}
+
+function titlesOf(paths) {
+  return new Map(paths.map(({ key, title }) => [key, title]));
 }
 
 function oneLine(text) {
@@ -81,23 +91,61 @@ function groupTables(group, rows, headline) {
   if (headline !== undefined && group in HEADLINE_AS) {
     columns.splice(group === "connections" ? 1 : 0, 0, { title: HEADLINE_AS[group], cells: headline.cells });
   }
-  const cpu = matrix(
-    "CPU µs a call (× the first)",
-    columns,
-    ({ cpuUs, ratio }) => `${cpuUs.toFixed(1)} (${asFactor(ratio)})`,
-  );
-  const times = matrix("p50 / p99 ms", columns, ({ p50Ms, p99Ms }) => `${p50Ms.toFixed(2)} / ${p99Ms.toFixed(2)}`);
+  const cpu = matrix("CPU µs a call (× the first)", columns, showCpu);
+  const times = matrix("p50 / p99 ms", columns, showTimes);
   return [`### ${TITLE_OF_GROUP[group]}`, cpu, ...(group === "headers" ? [] : [times])].join("\n\n");
 }
 
+function grpcTables({ calls, stalled }) {
+  const byUnit = (unit) => calls.filter((row) => row.unit === unit);
+  const sections = [];
+  const unary = byUnit("call");
+  if (unary.length > 0) {
+    sections.push("### gRPC calls");
+    sections.push(matrix("CPU µs a call (× the first)", unary, showCpu, grpcTitles));
+    sections.push(matrix("p50 / p99 ms", unary, showTimes, grpcTitles));
+    sections.push(matrix("calls/s", unary, showRate, grpcTitles));
+  }
+  const streams = byUnit("message");
+  if (streams.length > 0) {
+    sections.push("### gRPC streams");
+    sections.push(matrix("CPU µs a message (× the first)", streams, showCpu, grpcTitles));
+    sections.push(matrix("messages/s", streams, showRate, grpcTitles));
+  }
+  if (stalled !== undefined) sections.push(stalledTable(stalled));
+  return sections;
+}
+
+function stalledTable({ streams, bytes, paths }) {
+  const rows = paths.map(({ path, growth, ahead, failed }) => {
+    const title = grpcTitles.get(path);
+    if (failed !== undefined) return [title, FAILED];
+    return [title, inMb(growth), inKb(ahead)];
+  });
+  const columns = [`${streams} streams of ${inMb(bytes)}`, "RSS growth", "taken from the app ahead, a stream"];
+  return `### gRPC callers that do not read\n\n${table(columns, rows)}`;
+}
+
+function showCpu({ cpuUs, ratio }) {
+  return cpuUs === undefined ? "–" : `${cpuUs.toFixed(1)} (${asFactor(ratio)})`;
+}
+
+function showTimes({ p50Ms, p99Ms }) {
+  return `${p50Ms.toFixed(2)} / ${p99Ms.toFixed(2)}`;
+}
+
+function showRate({ callsPerSecond }) {
+  return callsPerSecond.toFixed(0);
+}
+
 /** A row for each path, a column for each workload. */
-function matrix(corner, columns, show) {
+function matrix(corner, columns, show, names = titles) {
   const rows = columns[0].cells.map(({ path }, index) => {
     const cells = columns.map((column) => {
       const cell = column.cells[index];
       return cell.failed === undefined ? show(cell) : FAILED;
     });
-    return [titles.get(path), ...cells];
+    return [names.get(path), ...cells];
   });
   return table([corner, ...columns.map(({ title }) => title)], rows);
 }
