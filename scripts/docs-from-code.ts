@@ -1,5 +1,5 @@
 import { FLAGS, type Flag } from "../src/cli/flags.ts";
-import { ERRORS } from "../src/core/errors.ts";
+import { ERRORS, type ErrorRow } from "../src/core/errors.ts";
 
 /** The pages that repeat what the code says, made from the code; test/docs holds the files to it. */
 export const PAGES: Readonly<Record<string, () => string>> = {
@@ -34,17 +34,23 @@ function flagsPage(): string {
 }
 
 function errorsPage(): string {
-  const rows = Object.values(ERRORS).map(
-    ({ errorCode, httpStatus, grpcCode, meaning }) => `| \`${errorCode}\` | ${httpStatus} | ${grpcCode} | ${meaning} |`,
-  );
+  const rows = Object.values<ErrorRow>(ERRORS).map(({ errorCode, httpStatus, grpcCode, reason, meaning }) => {
+    const info = reason === undefined ? "" : `\`${reason}\``;
+    return `| \`${errorCode}\` | ${httpStatus} | ${grpcCode} | ${info} | ${meaning} |`;
+  });
   return page("Errors", [
     'Every error of Outrigger\'s own is `{"errorCode", "message"}` with `content-type: application/json`; the message names',
     "the thing it is about and what to do. What an app answers, errors included, is passed on as it is. A missing or wrong",
     "API token (401) and a malformed `baggage` header (400) are plain text, as in daprd; so are requests that are not valid",
     "HTTP (400, 431), whose connection is closed.",
     "",
-    "| errorCode | HTTP | gRPC | when |",
-    "|---|---|---|---|",
+    "Over gRPC an error is a status, with the same message. Where there is a reason, its details have a `google.rpc.ErrorInfo`",
+    "with it, of the domain `dapr.io`. A missing or wrong API token is UNAUTHENTICATED, `Unauthorized`, with the reason among the",
+    "details. An HTTP app's status that is no success is the status that daprd makes of it, with code and beginning of the body",
+    "among the details.",
+    "",
+    "| errorCode | HTTP | gRPC | reason | when |",
+    "|---|---|---|---|---|",
     ...rows,
   ]);
 }

@@ -5,11 +5,13 @@ import type { GrpcCodeName } from "./grpc-code.ts";
  * file that writes a row out (transport/http/error-answer.ts, transport/grpc/error-status.ts). Codes and texts: wire-contract A2, A9, and seed 000.
  */
 
-interface ErrorRow {
+export interface ErrorRow {
   /** Dapr's `errorCode`, visible on the wire. */
   readonly errorCode: string;
   readonly httpStatus: number;
   readonly grpcCode: GrpcCodeName;
+  /** Of the google.rpc.ErrorInfo among the details; absent where daprd gives none. */
+  readonly reason?: string;
   /** When it is raised, for docs/errors.md. */
   readonly meaning: string;
 }
@@ -46,6 +48,27 @@ export const ERRORS = {
     meaning:
       "anything else that keeps the app from answering: unknown app, nobody listening, an invalid method, an app that is not healthy (`--enable-app-health-check`), too many calls that wait for it (`--app-max-queue`)",
   },
+  pubsubNameEmpty: {
+    errorCode: "ERR_PUBSUB_EMPTY",
+    httpStatus: 404,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_NAME_EMPTY",
+    meaning: "an event is published to no pub/sub component (over gRPC; over HTTP that is no route)",
+  },
+  pubsubNotFound: {
+    errorCode: "ERR_PUBSUB_NOT_FOUND",
+    httpStatus: 404,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_NOT_FOUND",
+    meaning: "no pub/sub component has this name",
+  },
+  stateNotConfigured: {
+    errorCode: "ERR_STATE_STORE_NOT_CONFIGURED",
+    httpStatus: 500,
+    grpcCode: "FAILED_PRECONDITION",
+    reason: "DAPR_STATE_NOT_CONFIGURED",
+    meaning: "a state store is asked for (over gRPC), which Outrigger never has",
+  },
   notReady: {
     errorCode: "ERR_HEALTH_NOT_READY",
     httpStatus: 500,
@@ -68,7 +91,8 @@ export const ERRORS = {
     errorCode: "ERR_MALFORMED_REQUEST",
     httpStatus: 400,
     grpcCode: "INVALID_ARGUMENT",
-    meaning: "a metadata key that is not valid percent-encoding; not one of Dapr's codes",
+    meaning:
+      "a metadata key that is not valid percent-encoding; an `InvokeService` without its message, or with a verb that there is not; not one of Dapr's codes",
   },
   internal: {
     errorCode: "ERR_INTERNAL",
@@ -80,16 +104,23 @@ export const ERRORS = {
 
 export type ErrorName = keyof typeof ERRORS;
 
+export interface OutriggerErrorOptions extends ErrorOptions {
+  /** What it failed for, by Dapr's name of its kind (`pubsub`) and its own: google.rpc.ResourceInfo. */
+  readonly resource?: { readonly type: string; readonly name: string };
+}
+
 /** An error that a caller is meant to read. */
 export class OutriggerError extends Error {
   override readonly name = "OutriggerError";
+  readonly resource: OutriggerErrorOptions["resource"];
 
   constructor(
     readonly kind: ErrorName,
     message: string,
-    options?: ErrorOptions,
+    options?: OutriggerErrorOptions,
   ) {
     super(message, options);
+    this.resource = options?.resource;
   }
 
   get errorCode(): string {
@@ -102,6 +133,11 @@ export class OutriggerError extends Error {
 
   get grpcCode(): GrpcCodeName {
     return ERRORS[this.kind].grpcCode;
+  }
+
+  get reason(): string | undefined {
+    const row: ErrorRow = ERRORS[this.kind];
+    return row.reason;
   }
 }
 

@@ -1,6 +1,6 @@
 import type { AppIdentity } from "../core/app-id.ts";
 import type { RawHeaders } from "../core/raw-headers.ts";
-import { headerValues } from "../core/raw-headers.ts";
+import { headerValues, withoutHeaders } from "../core/raw-headers.ts";
 import type { TraceContext } from "../core/trace-context.ts";
 
 /**
@@ -86,6 +86,51 @@ function endToEnd(received: readonly string[], staysBehind: number, dropEmptyTyp
     kept.push((traits & RENAMED) === 0 ? name : `Dapr-${name}`, value);
   }
   return kept;
+}
+
+/** Of gRPC's own, what says how this one call goes over this one connection. */
+const OF_THE_CALL = new Set(["content-type", "grpc-timeout", "grpc-encoding"]);
+
+/**
+ * The metadata of a gRPC call that carries a message for an app, as that message's headers.
+ *
+ * @param contentType the message's; may be empty.
+ */
+export function headersFromMetadata(metadata: readonly string[], contentType: string): RawHeaders {
+  const headers: RawHeaders = [];
+  for (let i = 0; i < metadata.length; i += 2) {
+    const name = (metadata[i] ?? "").toLowerCase();
+    // The name of gRPC's pseudo header, which the listener gives in HTTP/1.1's words.
+    if (name === "host") headers.push("Dapr-Authority", metadata[i + 1] ?? "");
+    else if (!OF_THE_CALL.has(name)) headers.push(name, metadata[i + 1] ?? "");
+  }
+  headers.push("Content-Type", contentType);
+  return headers;
+}
+
+/** Headers that HTTP itself gives a meaning; as metadata they have another name, for gRPC has its own use for some (A5). */
+const OF_HTTP = new Set([
+  ...["accept", "accept-charset", "accept-language", "accept-ranges", "authorization", "cache-control", "content-type"],
+  ...["cookie", "date", "expect", "from", "host", "if-match", "if-modified-since", "if-none-match"],
+  ...["if-schedule-tag-match", "if-unmodified-since", "max-forwards", "origin", "pragma", "referer", "user-agent"],
+  ...["via", "warning"],
+]);
+
+/** What an HTTP app's answer has in its headers, as metadata for a caller that speaks gRPC. */
+export function metadataFromHttpAnswer(headers: readonly string[]): RawHeaders {
+  const metadata: RawHeaders = [];
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] ?? "").toLowerCase();
+    // The length is the body's, which becomes part of a message; the status is Outrigger's to say.
+    if (name === "content-length" || name === "dapr-http-status" || name.endsWith("-bin")) continue;
+    metadata.push(OF_HTTP.has(name) ? `dapr-${name}` : name, headers[i + 1] ?? "");
+  }
+  return metadata;
+}
+
+/** What a gRPC app's answer has beside the message: a flat list of its initial, or its trailing, metadata. */
+export function metadataFromGrpcAnswer(headers: readonly string[]): RawHeaders {
+  return withoutHeaders(headers, (name) => /^(?:dapr-)?grpc-|^content-(?:type|length)$|^traceparent$/.test(name));
 }
 
 /** Appends the trace headers that the callee gets. */

@@ -200,12 +200,14 @@ function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
     contentLength: invocation.contentLength,
     signal: invocation.signal,
   };
-  const { upgrade } = invocation;
+  const { upgrade, deadline } = invocation;
+  if (deadline !== undefined) return { ...request, deadline };
   return upgrade === undefined ? request : { ...request, upgrade };
 }
 
-// common.v1.HTTPExtension.Verb without NONE and CONNECT, which daprd refuses.
-const DAPR_VERBS = new Set(["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]);
+// common.v1.HTTPExtension.Verb without CONNECT, which daprd refuses. NONE is the app's to take or to refuse: it comes from
+// callers that speak gRPC, for HTTP knows no such verb.
+const DAPR_VERBS = new Set(["NONE", "GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"]);
 
 /** daprd turns a verb it has no number for into POST (observed/, "unknown verb"). */
 function toDaprVerb(method: string): string {

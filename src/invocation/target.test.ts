@@ -30,7 +30,11 @@ for (const url of ["http://example.org", "https://example.org:8443/base", "HTTP:
   });
 }
 
-for (const text of ["a.b.c", "math.", ".prod", ".", ""]) {
+test("no id at all is said in daprd's words, which only a caller over gRPC can hear", () => {
+  assert.throws(() => parseTarget("", self), new CallError(undefined, "app id is empty"));
+});
+
+for (const text of ["a.b.c", "math.", ".prod", "."]) {
   test(`"${text}" names no app, which is said in daprd's words`, () => {
     assert.throws(() => parseTarget(text, self), new CallError(undefined, `invalid app id ${text}`));
   });

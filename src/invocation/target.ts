@@ -12,9 +12,10 @@ export type Target =
 /**
  * Reads the id of a target as daprd does (A2): a URL, `id`, or `id.namespace`. It does not ask whether the app exists.
  *
- * @throws {CallError} without a code where the id has more than two parts, or one that no app can have.
+ * @throws {CallError} without a code where there is no id, or it has more than two parts, or one that no app can have.
  */
 export function parseTarget(text: string, self: AppIdentity): Target {
+  if (text === "") throw new CallError(undefined, "app id is empty");
   if (/^https?:\/\//i.test(text)) return { kind: "url", url: text };
   const [id = "", namespace = self.namespace, ...more] = text.split(".");
   const isPossible = isPossibleName(id) && isPossibleName(namespace) && more.length === 0;

@@ -1,5 +1,5 @@
 import { goDuration } from "../core/go-duration.ts";
-import type { MetadataSource } from "../transport/http/routes/metadata.ts";
+import type { HealthDescription, MetadataSource, SidecarDescription } from "../transport/http/routes/metadata.ts";
 import type { AppHealthSettings, SidecarSettings } from "./sidecar-settings.ts";
 import { DAPR_WIRE_VERSION, outriggerVersion } from "./version.ts";
 
@@ -22,7 +22,7 @@ export class SidecarMetadata implements MetadataSource {
     this.#extended.set(key, value);
   }
 
-  describe(): Readonly<Record<string, unknown>> {
+  describe(): SidecarDescription {
     const { app, appPort, appProtocol, appChannelAddress, appHealth, appMaxConcurrency } = this.#settings;
     return {
       id: app.id,
@@ -42,12 +42,7 @@ export class SidecarMetadata implements MetadataSource {
   }
 }
 
-function describeHealth({
-  path,
-  intervalMs,
-  timeoutMs,
-  threshold,
-}: AppHealthSettings): Readonly<Record<string, unknown>> {
+function describeHealth({ path, intervalMs, timeoutMs, threshold }: AppHealthSettings): HealthDescription {
   return {
     healthCheckPath: path,
     healthProbeInterval: goDuration(intervalMs),

@@ -19,13 +19,13 @@ import { GrpcServer } from "../transport/grpc/grpc-server.ts";
 import { ApiServer } from "../transport/http/api-server.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import { PublicServer } from "../transport/http/public-server.ts";
-import type { HealthSource } from "../transport/http/routes/health.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
 import { type UpstreamSurroundings, upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { apiHost } from "./api-place.ts";
 import { AppHealthWatch } from "./app-health-watch.ts";
 import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
+import { Readiness } from "./readiness.ts";
 import type { Registration, Registry } from "./registry/registry.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
@@ -64,10 +64,12 @@ export class Sidecar {
   readonly #surroundings: SidecarSurroundings;
   readonly #channel: HttpAppChannel | undefined;
   readonly #receiver: Receiver;
+  readonly #invoker: Invoker;
   readonly #gate: StartGate;
   /** Undefined where the app is not probed. */
   readonly #health: AppHealthWatch | undefined;
   readonly #metadata: SidecarMetadata;
+  readonly #readiness: Readiness;
   readonly #controlToken = randomBytes(16).toString("hex");
   readonly #api: ApiServer;
   readonly #peer: PeerServer;
@@ -77,14 +79,13 @@ export class Sidecar {
   #registration: Registration | undefined;
   #announcement: Announcement | undefined;
   #ports: SidecarPorts | undefined;
-  #appReady: boolean;
   /** Of the monotonic clock; undefined until the end begins. */
   #graceEndsAt: number | undefined;
 
   constructor(settings: SidecarSettings, surroundings: SidecarSurroundings) {
     this.settings = settings;
     this.#surroundings = surroundings;
-    this.#appReady = settings.appPort === undefined;
+    this.#readiness = new Readiness(settings.app.id, settings.appPort !== undefined);
     this.#channel = channelTo(settings, surroundings);
     this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
     this.#health = this.#buildHealth();
@@ -99,6 +100,7 @@ export class Sidecar {
     });
     this.#metadata = new SidecarMetadata(settings);
     this.neighbour = { instanceId: randomUUID(), receive: (call) => this.#receiver.receive(call) };
+    this.#invoker = this.#buildInvoker();
     this.#api = this.#buildApi();
     this.#grpc = this.#buildGrpc();
     this.#peer = this.#buildPeer();
@@ -121,11 +123,12 @@ export class Sidecar {
     const doors = { api, grpc: this.#grpc.listener, peer, public: open };
     this.#ports = await bindPorts(this.settings, doors, this.#surroundings.appPorts);
     await this.#announce(this.#ports);
+    this.#readiness.markListening();
   }
 
   /** The app answers on its port: calls may come, once it is healthy where that is asked. */
   markAppReady(): void {
-    this.#appReady = true;
+    this.#readiness.markAppReady();
     if (this.#health === undefined) this.#gate.open();
     else this.#health.start();
   }
@@ -139,6 +142,7 @@ export class Sidecar {
   async finishInbound(): Promise<void> {
     // The grace begins now.
     this.#graceLeft();
+    this.#readiness.markEnding();
     await this.#withdraw();
     this.#peer.listener.announceClosing();
     this.#api.listener.announceClosing();
@@ -174,6 +178,7 @@ export class Sidecar {
 
   /** Gives back every port and connection, whatever runs on them. */
   async close(): Promise<void> {
+    this.#readiness.markEnding();
     await this.#withdraw();
     this.#api.listener.destroy();
     this.#peer.listener.destroy();
@@ -250,7 +255,7 @@ export class Sidecar {
     const { settings } = this;
     const { codec, log, onShutdown } = this.#surroundings;
     return new ApiServer({
-      invocation: { invoker: this.#buildInvoker(), maxBodyBytes: settings.maxBodyBytes },
+      invocation: { invoker: this.#invoker, maxBodyBytes: settings.maxBodyBytes },
       health: this.#readiness,
       metadata: this.#metadata,
       shutdown: onShutdown,
@@ -266,9 +271,19 @@ export class Sidecar {
 
   #buildGrpc(): GrpcServer {
     const { apiTokens, maxBodyBytes, readBufferBytes } = this.settings;
-    const { codec, clock, log } = this.#surroundings;
-    const tokens = new ApiTokens(apiTokens);
-    return new GrpcServer({ tokens, maxMessageBytes: maxBodyBytes, codec, readBufferBytes, clock, log });
+    const { codec, clock, log, onShutdown } = this.#surroundings;
+    return new GrpcServer({
+      invoker: this.#invoker,
+      health: this.#readiness,
+      metadata: this.#metadata,
+      shutdown: onShutdown,
+      tokens: new ApiTokens(apiTokens),
+      maxMessageBytes: maxBodyBytes,
+      codec,
+      readBufferBytes,
+      clock,
+      log,
+    });
   }
 
   #buildPublic(): PublicServer | undefined {
@@ -277,14 +292,6 @@ export class Sidecar {
     const { codec, log } = this.#surroundings;
     const tokens = new ApiTokens(apiTokens);
     return new PublicServer({ health: this.#readiness, metadata: this.#metadata, tokens, codec, readBufferBytes, log });
-  }
-
-  get #readiness(): HealthSource {
-    return {
-      appId: this.settings.app.id,
-      notReady: () => [...this.#notListening(), ...(this.#appReady ? [] : ["app"])],
-      notReadyOutbound: () => this.#notListening(),
-    };
   }
 
   #buildInvoker(): Invoker {
@@ -318,10 +325,6 @@ export class Sidecar {
       maxMessageBytes: maxBodyBytes,
       log,
     });
-  }
-
-  #notListening(): string[] {
-    return this.#announcement === undefined ? ["listeners"] : [];
   }
 
   async #announce(ports: SidecarPorts): Promise<void> {

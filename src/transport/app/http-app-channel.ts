@@ -53,6 +53,7 @@ export class HttpAppChannel implements AppChannel {
   }
 
   async call(request: RequestMessage): Promise<ResponseMessage> {
+    if (request.method === "NONE") throw noVerb();
     try {
       const response = await this.#upstream.send(this.#withAppToken(request));
       this.#hasAnswered = true;
@@ -82,6 +83,12 @@ export class HttpAppChannel implements AppChannel {
     headers.push("Dapr-Api-Token", this.#appToken);
     return { ...request, headers };
   }
+}
+
+/** As daprd says it (observed/, "InvokeService: no verb"). */
+function noVerb(): CallError {
+  const cause = "rpc error: code = InvalidArgument desc = missing HTTP extension field";
+  return new CallError("Internal", `error invoking app channel: ${cause}`);
 }
 
 function wireFor({ protocol, trust }: HttpAppChannelOptions): { readonly wire?: UpstreamWire } {

@@ -1,24 +1,24 @@
 import type { Clock } from "../../core/clock.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
-import type { Logger } from "../../core/logger.ts";
-import { headerValue } from "../../core/raw-headers.ts";
-import { traceContextOf } from "../../core/trace-context.ts";
+import { traceparentOfBin } from "../../core/grpc-trace-bin.ts";
+import { headerValue, withoutHeaders } from "../../core/raw-headers.ts";
+import { type TraceContext, traceContextOf } from "../../core/trace-context.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
 import { answer } from "../http/answer.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
-import { statusOf } from "./error-status.ts";
+import { statusOfFailed, statusOfHttp } from "./error-status.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { isGrpc } from "./is-grpc.ts";
 import type { GrpcService } from "./service.ts";
-import { grpcError } from "./status.ts";
+import { type ServicesParts, servicesOf } from "./services/services.ts";
+import { GrpcError, grpcError } from "./status.ts";
 
-export interface GrpcApiParts {
+export interface GrpcApiParts extends ServicesParts {
   /** `DAPR_API_TOKEN` and its predecessor. */
   readonly tokens: ApiTokens;
   /** `--max-body-size`. */
   readonly maxMessageBytes: number;
   readonly clock: Clock;
-  readonly log: Logger;
 }
 
 /** The gRPC API that the app calls: token, then a service. Proxying is the service of everything else (A5). */
@@ -28,7 +28,7 @@ export class GrpcApi {
 
   constructor(parts: GrpcApiParts) {
     this.#parts = parts;
-    const services: GrpcService[] = [];
+    const services = servicesOf(parts);
     this.#services = new Map(services.map((service) => [service.name, service]));
   }
 
@@ -43,7 +43,7 @@ export class GrpcApi {
     try {
       await this.#route(call);
     } catch (error) {
-      if (call.isAnswerable) call.fail(statusOf(error, log));
+      if (call.isAnswerable) call.fail(statusOfFailed(call, error, log));
     }
   }
 
@@ -51,20 +51,40 @@ export class GrpcApi {
     const [, serviceName = "", methodName = ""] = call.path.split("/");
     const service = this.#services.get(serviceName);
     if (service?.isOpen !== true) this.#refuseStranger(call);
-    const request = { call, trace: traceContextOf(call.metadata) };
+    const request = { call, metadata: this.#withoutToken(call.metadata), trace: traceOf(call.metadata) };
     if (service === undefined) {
       throw grpcError("UNKNOWN", "cannot proxy request: missing dapr-callee-app-id or dapr-app-id metadata");
     }
     const handler = service.methods.get(methodName);
     if (handler !== undefined) await handler(request);
-    else
-      call.fail({ code: GRPC_CODE.UNIMPLEMENTED, message: `unknown method ${methodName} for service ${serviceName}` });
+    else call.fail({ code: GRPC_CODE.UNIMPLEMENTED, message: unknownMethod(service, methodName) });
   }
 
   #refuseStranger(call: GrpcCall): void {
     const { tokens } = this.#parts;
     if (!tokens.required) return;
-    const token = headerValue(call.metadata, "dapr-api-token");
-    if (!tokens.accept(token)) throw grpcError("UNAUTHENTICATED", "Unauthorized");
+    const token = headerValue(call.metadata, TOKEN);
+    if (tokens.accept(token)) return;
+    const why =
+      token === undefined ? "missing api token in request metadata" : "authentication error: api token mismatch";
+    throw new GrpcError(statusOfHttp(401, Buffer.from(why)));
   }
+
+  #withoutToken(metadata: readonly string[]): readonly string[] {
+    return this.#parts.tokens.required ? withoutHeaders(metadata, (name) => name === TOKEN) : metadata;
+  }
+}
+
+const TOKEN = "dapr-api-token";
+
+function unknownMethod({ name, explain }: GrpcService, method: string): string {
+  const known = `unknown method ${method} for service ${name}`;
+  return explain === undefined ? known : `${known}: ${explain(method)}`;
+}
+
+/** gRPC has a form of its own to say a trace, which W3C's goes before. */
+function traceOf(metadata: readonly string[]): TraceContext {
+  const bin = headerValue(metadata, "traceparent") === undefined ? headerValue(metadata, "grpc-trace-bin") : undefined;
+  const traceparent = bin === undefined ? undefined : traceparentOfBin(bin);
+  return traceContextOf(traceparent === undefined ? metadata : ["traceparent", traceparent, ...metadata]);
 }

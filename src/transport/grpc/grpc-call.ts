@@ -84,9 +84,10 @@ export class GrpcCall {
     if (!reader.isBetweenMessages) throw grpcError("INTERNAL", "grpc: the call ended within a message");
   }
 
-  /** @param headers of the application's, sent before the message. */
-  reply(message: Uint8Array, headers: readonly string[] = []): void {
-    this.#answer(headers, frameOf(message), ended(OK));
+  /** @param headers of the application's, sent before the message; `trailers`, behind it. */
+  reply(message: Uint8Array, headers: readonly string[] = [], trailers: readonly string[] = []): void {
+    const all = [...statusTrailers(OK), ...trailers];
+    this.#answer(headers, frameOf(message), { complete: () => all, broken: () => all });
   }
 
   /** @param headers sent before the status, where there are any; else the status is all that is sent. */
@@ -171,8 +172,3 @@ export class GrpcCall {
 
 // A timer of Node's for longer fires at once; who waits for longer than 24 days may wait for ever.
 const MAX_TIMER_MS = 2 ** 31 - 1;
-
-function ended(status: GrpcStatus): AnswerTrailers {
-  const trailers = statusTrailers(status);
-  return { complete: () => trailers, broken: () => trailers };
-}

@@ -9,11 +9,15 @@ export interface GrpcService {
   readonly isOpen?: true;
   /** By the name of the method alone. Each answers the call, or throws what the caller is to be told. */
   readonly methods: ReadonlyMap<string, GrpcHandler>;
+  /** What to say to who calls a method that is not there, behind gRPC's own words. */
+  readonly explain?: (method: string) => string;
 }
 
 export type GrpcHandler = (request: GrpcRequest) => Promise<void>;
 
 export interface GrpcRequest {
   readonly call: GrpcCall;
+  /** The call's, without the API token where one was asked for. */
+  readonly metadata: readonly string[];
   readonly trace: TraceContext;
 }

@@ -9,6 +9,10 @@ export interface HealthSource {
   notReady(): readonly string[];
   /** The same, without regard to the app: what the app may wait for before it starts to call out. */
   notReadyOutbound(): readonly string[];
+  /** Whether the sidecar has begun to end: whoever waits for a change need not wait any longer. */
+  readonly isEnding: boolean;
+  /** @param listener called after each change of what is above. @returns forgets the listener. */
+  onChange(listener: () => void): () => void;
 }
 
 /** @returns false where the request asks for something else. @throws {OutriggerError} where something is not ready. */

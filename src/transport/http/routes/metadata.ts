@@ -6,11 +6,37 @@ import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
 import { requestBodyOf } from "../request-body.ts";
 
-/** What the metadata routes show and change (A9). */
+/** What the metadata routes, of HTTP and of gRPC, show and change (A9). */
 export interface MetadataSource {
-  /** In daprd's order of keys; values that are undefined are left out. */
-  describe(): Readonly<Record<string, unknown>>;
+  describe(): SidecarDescription;
   setExtended(key: string, value: string): void;
+}
+
+/** By daprd's names, in its order of keys; values that are undefined are left out. */
+export interface SidecarDescription {
+  readonly id: string;
+  readonly runtimeVersion: string;
+  readonly extended: Readonly<Record<string, string>>;
+  readonly appConnectionProperties: {
+    readonly port: number | undefined;
+    readonly protocol: string;
+    readonly channelAddress: string;
+    readonly maxConcurrency: number | undefined;
+    readonly health: HealthDescription | undefined;
+  };
+  readonly actorRuntime: {
+    readonly runtimeStatus: "DISABLED";
+    readonly hostReady: boolean;
+    readonly placement: string;
+  };
+}
+
+export interface HealthDescription {
+  readonly healthCheckPath: string;
+  /** As Go writes durations: `5s`. */
+  readonly healthProbeInterval: string;
+  readonly healthProbeTimeout: string;
+  readonly healthThreshold: number;
 }
 
 export function getMetadata(source: MetadataSource, request: ApiRequest): void {

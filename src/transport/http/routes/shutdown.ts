@@ -6,7 +6,11 @@ export type Shutdown = (mode: "graceful" | "forced") => void;
 
 /** Answers, then ends this sidecar and its app (A9). */
 export function shutdown(stop: Shutdown, request: ApiRequest): void {
-  const forced = headerValue(request.headers, "dapr-force-shutdown")?.toLowerCase() === "true";
   answer(request.exchange, 204, undefined, request.traceHeaders);
-  stop(forced ? "forced" : "graceful");
+  stop(isForced(request.headers) ? "forced" : "graceful");
+}
+
+/** @param headers or metadata of whoever asks to shut down. */
+export function isForced(headers: readonly string[]): boolean {
+  return headerValue(headers, "dapr-force-shutdown")?.toLowerCase() === "true";
 }
