@@ -99,14 +99,14 @@ function contentOf(recorded: string): string {
   return bytes === undefined ? recorded : "x".repeat(Number(bytes));
 }
 
-function headerValues(headers: readonly HeaderPair[]): HeaderValues {
+export function headerValues(headers: readonly HeaderPair[]): HeaderValues {
   const byName: Record<string, string[]> = {};
   for (const [name, value] of headers) (byName[name.toLowerCase()] ??= []).push(value);
   return byName;
 }
 
 /** Node's client says aloud what HTTP/1.1 takes for granted (RFC 9112 9.3); our own does not. */
-function saysSomething([name, value]: HeaderPair): boolean {
+export function saysSomething([name, value]: HeaderPair): boolean {
   return !(name.toLowerCase() === "connection" && value === "keep-alive");
 }
 
@@ -116,9 +116,10 @@ function lengthInWords([name, value]: HeaderPair, body?: string): HeaderPair {
   return [name, isLength && (body === undefined || Number(value) === body.length) ? "LENGTH" : value];
 }
 
-function inWords([name, value]: HeaderPair, here: Surroundings): HeaderPair {
+export function inWords([name, value]: HeaderPair, here: Surroundings): HeaderPair {
   switch (name.toLowerCase()) {
     case "date":
+    case "dapr-date":
       return [name, Number.isNaN(Date.parse(value)) ? value : "DATE"];
     case "host":
       return [name, value === `127.0.0.1:${here.appPort}` ? "127.0.0.1:PORT" : value];

@@ -48,7 +48,7 @@ export async function startRecordingApp(t: TestScope): Promise<RecordingApp> {
 const NO_BODY = new Set([204, 304]);
 
 function answer(path: string, response: http.ServerResponse): void {
-  const asked = /^\/status\/(\d+)$/.exec(path)?.[1];
+  const asked = /^\/status\/(\d+)(?:\?|$)/.exec(path)?.[1];
   if (asked !== undefined) {
     const status = Number(asked);
     const text = NO_BODY.has(status) ? "" : `body of ${asked}`;

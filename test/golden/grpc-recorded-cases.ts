@@ -1,0 +1,66 @@
+import { readFileSync } from "node:fs";
+import type { RecordedRequest } from "../support/recording-app.ts";
+import type { HeaderPair } from "./raw-client.ts";
+
+/** What a real daprd 1.18.1 was seen to do over gRPC: one case a line of the recording. */
+
+export type GrpcSidecarName = "caller" | "grpcapp" | "httpapp" | "tokened";
+
+/** A message as the recording writes it: names as in the protocol, bytes as `{"$bytes": latin1}`. */
+export type RecordedMessage = Readonly<Record<string, unknown>>;
+
+export interface GrpcRecordedCase {
+  /** `group: name`, unique in the recording. */
+  readonly id: string;
+  readonly request: {
+    readonly to: GrpcSidecarName;
+    /** Of `dapr.proto.runtime.v1.Dapr`; absent where `stream` is sent to SubscribeTopicEventsAlpha1. */
+    readonly rpc?: string;
+    readonly message?: RecordedMessage;
+    readonly metadata?: Readonly<Record<string, string>>;
+    readonly stream?: readonly RecordedMessage[];
+  };
+  /** What the app received, over HTTP. Absent from streams. */
+  readonly app?: readonly RecordedRequest[];
+  readonly response: GrpcRecordedResponse;
+}
+
+export interface GrpcRecordedResponse {
+  /** Absent where the status is all that came. */
+  readonly headers?: readonly HeaderPair[];
+  readonly value?: RecordedMessage;
+  readonly trailers?: readonly HeaderPair[];
+  readonly received?: readonly RecordedMessage[];
+  readonly err?: {
+    readonly code: string;
+    readonly message: string;
+    readonly trailers?: readonly HeaderPair[];
+    readonly "details (readable bytes)"?: readonly string[];
+  } | null;
+}
+
+interface RecordedLine {
+  readonly group: string;
+  readonly name: string;
+}
+
+const recording = new URL("../fixtures/observed/daprd-1.18.1-grpc.jsonl", import.meta.url);
+
+const lines: readonly RecordedLine[] = readFileSync(recording, "utf8")
+  .trimEnd()
+  .split("\n")
+  .map((line) => JSON.parse(line) as RecordedLine);
+
+/** Every line of the recording, as `group: name`. */
+export const grpcRecordedIds: readonly string[] = lines.map(idOf);
+
+/** In the order of the recording. */
+export function grpcCasesBut(leftOut: Readonly<Record<string, string>>): readonly GrpcRecordedCase[] {
+  return lines
+    .filter((line) => leftOut[idOf(line)] === undefined)
+    .map((line) => ({ ...(line as unknown as GrpcRecordedCase), id: idOf(line) }));
+}
+
+function idOf({ group, name }: RecordedLine): string {
+  return `${group}: ${name}`;
+}
