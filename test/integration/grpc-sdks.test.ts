@@ -25,9 +25,10 @@ const HTTP_APP: Command = [process.execPath, join(APPS, "node/app.mjs"), "serve"
 /** `outrigger run` with an app that speaks gRPC, asked for its health; resolves once it can be called. */
 async function startGrpcApp(t: TestScope, home: string, appId: string, language: SdkLanguage): Promise<void> {
   const [program, ...args] = await sdkProgram(language);
-  const flags = ["--app-protocol", "grpc", "--enable-app-health-check"];
+  const flags = ["--app-protocol", "grpc", "--enable-app-health-check", "--app-health-probe-interval", "1"];
   const env = { APP_API_TOKEN: APP_TOKEN };
-  await startCallee(t, { home, appId, command: [program, ...args, "app"], flags, env });
+  const { outrigger } = await startCallee(t, { home, appId, command: [program, ...args, "app"], flags, env });
+  await outrigger.waitForOutput(/the app is healthy/);
 }
 
 async function startSidecar(t: TestScope, home: string): Promise<{ readonly api: string; readonly ports: ListedApp }> {
