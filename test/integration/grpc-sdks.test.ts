@@ -318,7 +318,8 @@ suite("grpcurl", () => {
     await grpcurl([...api, "-d", '{"key":"team","value":"green"}', address, `${dapr}/SetMetadata`]);
     const metadata = JSON.parse(await grpcurl([...api, address, `${dapr}/GetMetadata`])) as Record<string, unknown>;
     assert.equal(metadata["id"], "caller");
-    assert.equal((metadata["extendedMetadata"] as Record<string, string>)["team"], "green");
+    // The field's JSON name, which grpcurl has from reflection.
+    assert.equal((metadata["extended"] as Record<string, string>)["team"], "green");
   });
 
   test("asks how the sidecar is", async () => {
