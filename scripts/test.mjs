@@ -8,7 +8,11 @@ import { join } from "node:path";
 // What the tests start besides Node, and the Debian package that has it.
 const PROGRAMS = {
   python3: "python3",
+  pip3: "python3-pip",
   go: "golang-go",
+  javac: "openjdk-17-jdk-headless",
+  mvn: "maven",
+  flock: "util-linux",
   curl: "curl",
   openssl: "openssl",
   nghttp: "nghttp2-client",
@@ -43,7 +47,11 @@ const long = process.argv.includes("--long");
 const named = process.argv.slice(2).filter((argument) => !argument.startsWith("--"));
 
 installMissing();
-if (named.length === 0) run("npm", ["run", "--silent", "check"]);
+if (named.length === 0) {
+  run("npm", ["run", "--silent", "check"]);
+  // What cannot be installed is tried again by the tests that need it, and fails them.
+  spawnSync(process.execPath, ["scripts/install-sdks.mjs"], { stdio: "inherit" });
+}
 run("npm", ["run", "--silent", "build"]);
 const files = named.length > 0 ? named : [...testFilesIn("src"), ...testFilesIn("test")];
 if (files.length === 0) fail("there are no tests; something is wrong with this checkout");
