@@ -1,5 +1,5 @@
-import { messageOf, OutriggerError } from "../../core/errors.ts";
-import { GRPC_CODE } from "../../core/grpc-code.ts";
+import { CallError, messageOf, OutriggerError } from "../../core/errors.ts";
+import { GRPC_CODE, numberOfStatus } from "../../core/grpc-code.ts";
 import type { Logger } from "../../core/logger.ts";
 import { GrpcError, type GrpcStatus } from "./status.ts";
 
@@ -7,6 +7,7 @@ import { GrpcError, type GrpcStatus } from "./status.ts";
 export function statusOf(error: unknown, log: Logger): GrpcStatus {
   if (error instanceof GrpcError) return error.status;
   if (error instanceof OutriggerError) return { code: GRPC_CODE[error.grpcCode], message: error.message };
+  if (error instanceof CallError) return { code: numberOfStatus(error.code), message: error.message };
   log.error("a gRPC call failed inside Outrigger", {
     error: messageOf(error),
     stack: error instanceof Error ? error.stack : undefined,
