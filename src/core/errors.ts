@@ -1,4 +1,4 @@
-import type { GrpcCodeName } from "./grpc-code.ts";
+import type { GrpcCodeName, StatusCode } from "./grpc-code.ts";
 
 /**
  * Errors as a table: Dapr's code, the HTTP status and the message belong together in one row, and each protocol has one
@@ -148,9 +148,6 @@ export class OutriggerError extends Error {
 export class SetupError extends Error {
   override readonly name: string = "SetupError";
 }
-
-/** The gRPC status names that Dapr's invocation errors carry in their text. */
-export type StatusCode = "InvalidArgument" | "PermissionDenied" | "ResourceExhausted" | "Internal" | "Unavailable";
 
 /**
  * Why one hop of an invocation failed. `Unavailable` means that the callee's sidecar could not be reached or went away

@@ -20,3 +20,22 @@ export const GRPC_CODE = {
 } as const;
 
 export type GrpcCodeName = keyof typeof GRPC_CODE;
+
+/** All but OK, under the names that grpc-go prints and Dapr's texts carry, in the order of their numbers. */
+export const STATUS_CODES = [
+  ...(["Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists"] as const),
+  ...(["PermissionDenied", "ResourceExhausted", "FailedPrecondition", "Aborted", "OutOfRange"] as const),
+  ...(["Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated"] as const),
+] as const;
+
+export type StatusCode = (typeof STATUS_CODES)[number];
+
+/** The number of a status; a plain Go error has none, and is told as Internal. */
+export function numberOfStatus(code: StatusCode | undefined): number {
+  return STATUS_CODES.indexOf(code ?? "Internal") + 1;
+}
+
+/** The name of a number that is not 0; one that nobody knows is Unknown. */
+export function statusOfNumber(code: number): StatusCode {
+  return STATUS_CODES[code - 1] ?? "Unknown";
+}

@@ -287,19 +287,19 @@ describe("a table", { concurrency: 3, timeout: 240_000 }, () => {
     assert.deepEqual(await call(caller, "math.elsewhere"), [200, "ok"]);
   });
 
-  test("that leads to a server that is no Outrigger is an error, whatever the server answers", async (t) => {
+  test("that leads to a server that is no sidecar is an error, whatever the server answers", async (t) => {
     const app = await startInTestApp(t);
     const caller = await startStatic(t, { math: `127.0.0.1:${app.port}` });
     const [status, text] = await call(caller, "math");
     assert.equal(status, 500);
     assert.match(
       text,
-      /cannot reach the sidecar of math at 127\.0\.0\.1:\d+: what answers there is no Outrigger \(HTTP status 200\)/,
+      /cannot reach the sidecar of math at 127\.0\.0\.1:\d+: what listens there does not answer as a sidecar does: .* not in HTTP\/2/,
     );
   });
 
-  test("that leads to a server of gRPC, as a daprd is one, is an error that says so", async (t) => {
-    const server = http2.createServer().listen(0, "127.0.0.1");
+  test("that leads to a server of HTTP/2 that does not speak gRPC is an error that says so", async (t) => {
+    const server = http2.createServer((_, response) => response.writeHead(404).end()).listen(0, "127.0.0.1");
     server.on("sessionError", () => undefined);
     await once(server, "listening");
     t.after(() => server.close());
@@ -308,7 +308,7 @@ describe("a table", { concurrency: 3, timeout: 240_000 }, () => {
     assert.equal(status, 500);
     assert.match(
       text,
-      /cannot reach the sidecar of math at .*; name the internal port of its Outrigger \(a daprd cannot be called/,
+      /what answers there does not speak gRPC \(HTTP status 404\); name the internal port of its Outrigger or daprd/,
     );
   });
 

@@ -15,8 +15,8 @@ export interface AppInstance {
 
 /**
  * How to talk to an instance. `lean`: it is an Outrigger, and its process lives. `unproven`: an address that somebody
- * else may have by now, or has always had; `lean` is spoken, and what answers must say that it is the sidecar of that app.
- * `daprd`: it speaks daprd's own form and no other.
+ * else may have by now, or has always had; it is called in daprd's form, and `lean` is spoken once what answers has proved
+ * that it is the Outrigger of that app. `daprd`: it speaks daprd's own form and no other.
  */
 export type PeerWire = "lean" | "unproven" | "daprd";
 

@@ -1,13 +1,13 @@
-import { Readable } from "node:stream";
+import type { Readable } from "node:stream";
 import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
 import type { Clock } from "../../core/clock.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import type { Body } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import type { AnswerTrailers, HttpExchange } from "../http/http-exchange.ts";
-import { decompressed } from "./compression.ts";
-import { type Frame, FrameReader, frameOf } from "./message-frames.ts";
+import { frameOf } from "./message-frames.ts";
 import { MessageStream } from "./message-stream.ts";
+import { readMessages } from "./read-messages.ts";
 import { type GrpcStatus, grpcError, OK, statusTrailers } from "./status.ts";
 import { parseTimeout } from "./timeout.ts";
 
@@ -76,12 +76,13 @@ export class GrpcCall {
    *   for what is no message.
    * @throws where the caller leaves.
    */
-  async *messages(): AsyncGenerator<Uint8Array> {
-    const reader = new FrameReader(this.#maxMessageBytes);
-    for await (const piece of this.body as AsyncIterable<Buffer>) {
-      for (const frame of reader.read(piece)) yield await this.#plain(frame);
-    }
-    if (!reader.isBetweenMessages) throw grpcError("INTERNAL", "grpc: the call ended within a message");
+  messages(): AsyncGenerator<Uint8Array> {
+    return this.messagesIn(this.body);
+  }
+
+  /** The same, of a body that the caller has taken, and can give up. */
+  messagesIn(body: Readable): AsyncGenerator<Uint8Array> {
+    return readMessages(body, headerValue(this.metadata, "grpc-encoding"), this.#maxMessageBytes);
   }
 
   /** @param headers of the application's, sent before the message; `trailers`, behind it. */
@@ -115,11 +116,6 @@ export class GrpcCall {
    */
   relay(headers: RawHeaders, body: Body, trailers: AnswerTrailers | undefined): void {
     this.#send(headers, body, trailers);
-  }
-
-  async #plain({ isCompressed, message }: Frame): Promise<Uint8Array> {
-    if (!isCompressed) return message;
-    return decompressed(message, headerValue(this.metadata, "grpc-encoding"), this.#maxMessageBytes);
   }
 
   #answer(headers: readonly string[], body: Body, trailers: AnswerTrailers | undefined): void {

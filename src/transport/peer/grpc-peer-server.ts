@@ -4,7 +4,9 @@ import { isGrpc } from "../grpc/is-grpc.ts";
 import { grpcError } from "../grpc/status.ts";
 import { answer } from "../http/answer.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
+import type { PeerReception } from "./peer-reception.ts";
 import type { PeerServerParts } from "./peer-server.ts";
+import { SERVICE, ServiceInvocationServer } from "./service-invocation-server.ts";
 
 /**
  * What comes to the internal port over HTTP/2: daprd's own service, `dapr.proto.internals.v1.ServiceInvocation`, and calls
@@ -12,9 +14,11 @@ import type { PeerServerParts } from "./peer-server.ts";
  */
 export class GrpcPeerServer {
   readonly #parts: PeerServerParts;
+  readonly #serviceInvocation: ServiceInvocationServer;
 
-  constructor(parts: PeerServerParts) {
+  constructor(parts: PeerServerParts, reception: PeerReception) {
     this.#parts = parts;
+    this.#serviceInvocation = new ServiceInvocationServer(parts, reception);
   }
 
   async handle(exchange: HttpExchange): Promise<void> {
@@ -35,6 +39,11 @@ export class GrpcPeerServer {
   }
 
   async #route(call: GrpcCall): Promise<void> {
+    const [, service, method = ""] = call.path.split("/");
+    if (service === SERVICE) {
+      await this.#serviceInvocation.handle(call, method);
+      return;
+    }
     throw grpcError("UNIMPLEMENTED", `unknown service ${call.path}`);
   }
 }

@@ -1,13 +1,15 @@
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { qualifiedName } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
-import { CallError, type StatusCode } from "../../core/errors.ts";
+import { CallError } from "../../core/errors.ts";
+import type { StatusCode } from "../../core/grpc-code.ts";
 import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
 import { readAtMost } from "../read-at-most.ts";
-import { authorityOf, type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import { type Peer, PeerConnections } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,
   ERROR_HEADER,
@@ -16,103 +18,120 @@ import {
   parseStatusCode,
   TARGET_HEADER,
 } from "./peer-wire.ts";
+import type { codeOfBreak, NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
 
-// A peer adds its own headers to what an app may send, so it gets a little more room than an app.
-const MAX_HEADER_BYTES = 288 * 1024;
 const MAX_ERROR_BYTES = 16 * 1024;
-// daprd lets go of a peer it has not called for three minutes (A5).
-const UNUSED_PEER_MS = 3 * 60_000;
 
-interface Peer {
-  readonly upstream: Upstream;
-  lastUsed: number;
-}
-
-/** Calls the sidecars of other processes over the lean peer hop, keeping connections to each. */
+/**
+ * Calls the sidecars of other processes, keeping connections to each: Outriggers over the lean hop, any other in daprd's form.
+ *
+ * Who listens at an address that nothing vouches for is found out by the first call. It goes out in daprd's form, which all
+ * of them understand, and asks for proof; once an Outrigger has given it, the lean hop is spoken with it, which proves anew
+ * with each call. An upgrade, which daprd's form has no place for, asks over the lean hop at once.
+ */
 export class PeerClient implements PeerCaller {
-  readonly #peers = new Map<string, Peer>();
-  readonly #sweep: NodeJS.Timeout;
+  readonly #connections: PeerConnections;
   readonly #clock: Clock;
-  readonly #createUpstream: UpstreamFactory;
+  /** Loaded with the first call that needs it. */
+  #serviceInvocation: Promise<ServiceInvocationWire> | undefined;
 
   constructor(clock: Clock, createUpstream: UpstreamFactory) {
     this.#clock = clock;
-    this.#createUpstream = createUpstream;
-    this.#sweep = setInterval(() => {
-      this.#dropUnused();
-    }, UNUSED_PEER_MS / 3);
-    this.#sweep.unref();
+    this.#connections = new PeerConnections(clock, createUpstream);
   }
 
   async call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    if (instance.wire === "daprd") throw noOutrigger(instance);
+    const peer = this.#connections.at(instance);
+    if (speaksLean(instance, peer, request)) return this.#callLean(peer, instance, request);
+    return this.#callAsDaprd(peer, instance, request);
+  }
+
+  close(): void {
+    this.#connections.close();
+  }
+
+  async #callLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
     const { method, path, query, body, contentLength, signal, upgrade } = request;
     const name = qualifiedName(instance.app);
     const toProve = instance.wire === "unproven";
     const headers = [...request.headers, TARGET_HEADER, toProve ? name + ASKS_FOR_PROOF : name];
     const sent = { method, path, query, headers, body, contentLength, signal };
-    const response = await this.#send(instance, upgrade === undefined ? sent : { ...sent, upgrade });
+    const response = await this.#sendLean(peer, instance, upgrade === undefined ? sent : { ...sent, upgrade });
     const error = headerValue(response.headers, ERROR_HEADER);
     if (toProve && error === undefined && headerValue(response.headers, PROOF_HEADER) !== name) {
+      peer.forget();
       discard(response.body);
       const code = upgrade === undefined ? "Unavailable" : "Internal";
       throw notTheSidecar(instance, code, `what answers there is no Outrigger (HTTP status ${response.status})`);
     }
+    if (toProve && error === undefined) peer.nature = { kind: "outrigger", name };
     // As the callee's sidecar prepared them, but for what its connection said of itself.
     if (error === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
     const message = await readAtMost(response.body, MAX_ERROR_BYTES);
-    if (error === NOT_THIS_APP) throw new CallError("Unavailable", message);
-    throw new CallError(parseStatusCode(error), message);
+    if (error !== NOT_THIS_APP) throw new CallError(parseStatusCode(error), message);
+    peer.forget();
+    throw new CallError("Unavailable", message);
   }
 
-  close(): void {
-    clearInterval(this.#sweep);
-    for (const { upstream } of this.#peers.values()) upstream.destroy();
-    this.#peers.clear();
-  }
-
-  async #send(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+  async #sendLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
     try {
-      return await this.#upstreamFor(instance).send(request);
+      return await peer.lean.send(request);
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
+      peer.forget();
       // What a peer may have begun to do with a connection that was to change its protocol is not asked for twice.
       const isFinal = request.upgrade !== undefined && !error.neverConnected;
-      const code = isFinal ? "Internal" : "Unavailable";
-      if (instance.wire === "unproven" && wasReached(error)) {
-        throw notTheSidecar(
-          instance,
-          code,
-          `what listens there does not answer as an Outrigger does: ${error.message}`,
-        );
+      throw notReached(instance, isFinal ? "Internal" : "Unavailable", error);
+    }
+  }
+
+  async #callAsDaprd(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+    this.#serviceInvocation ??= this.#loadServiceInvocation();
+    const { client, codeOfBreak, NoGrpc } = await this.#serviceInvocation;
+    try {
+      const { outcome, provedAs } = await client.call(peer.http2, instance, request);
+      if (instance.wire === "unproven") {
+        // An error may be that of the wrong sidecar, and proves nothing.
+        if (provedAs !== undefined) peer.nature = { kind: "outrigger", name: provedAs };
+        else if (!(outcome instanceof CallError)) peer.nature = { kind: "daprd" };
       }
-      throw new CallError(code, `cannot reach the sidecar of ${instance.app.id} at ${error.message}`, { cause: error });
+      if (outcome instanceof CallError) throw outcome;
+      return withHeaders(outcome, responseHeadersFromApp(outcome.headers));
+    } catch (error) {
+      if (error instanceof NoGrpc) {
+        peer.forget();
+        throw notTheSidecar(instance, "Unavailable", `what answers there does not speak gRPC (${error.message})`);
+      }
+      if (!(error instanceof UpstreamError)) throw error;
+      peer.forget();
+      throw notReached(instance, codeOfBreak(error.cause), error);
     }
   }
 
-  #upstreamFor({ host, port }: AppInstance): Upstream {
-    const key = `${host} ${port}`;
-    let peer = this.#peers.get(key);
-    if (peer === undefined) {
-      const upstream = this.#createUpstream({
-        host,
-        port,
-        maxConnections: Number.POSITIVE_INFINITY,
-        maxHeaderBytes: MAX_HEADER_BYTES,
-      });
-      peer = { upstream, lastUsed: 0 };
-      this.#peers.set(key, peer);
-    }
-    peer.lastUsed = this.#clock.monotonic();
-    return peer.upstream;
+  async #loadServiceInvocation(): Promise<ServiceInvocationWire> {
+    const { ServiceInvocationClient, codeOfBreak, NoGrpc } = await import("./service-invocation-client.ts");
+    return { client: new ServiceInvocationClient(this.#clock), codeOfBreak, NoGrpc };
   }
+}
 
-  /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
-  #dropUnused(): void {
-    for (const [key, { lastUsed }] of this.#peers) {
-      if (this.#clock.monotonic() - lastUsed >= UNUSED_PEER_MS) this.#peers.delete(key);
-    }
+interface ServiceInvocationWire {
+  readonly client: ServiceInvocationClient;
+  readonly codeOfBreak: typeof codeOfBreak;
+  readonly NoGrpc: typeof NoGrpc;
+}
+
+/** A daprd gets an upgrade as an ordinary request, which is what it makes of it itself. */
+function speaksLean({ wire, app }: AppInstance, { nature }: Peer, { upgrade }: RequestMessage): boolean {
+  if (wire !== "unproven") return wire === "lean";
+  if (nature.kind === "outrigger") return nature.name === qualifiedName(app);
+  return upgrade !== undefined && nature.kind === "unknown";
+}
+
+function notReached(instance: AppInstance, code: StatusCode, error: UpstreamError): CallError {
+  if (instance.wire !== "lean" && wasReached(error)) {
+    return notTheSidecar(instance, code, `what listens there does not answer as a sidecar does: ${error.message}`);
   }
+  return new CallError(code, `cannot reach the sidecar of ${instance.app.id} at ${error.message}`, { cause: error });
 }
 
 // Nobody listens, or there is no way there: also of names with several addresses, and of connections that take too long.
@@ -125,15 +144,7 @@ function wasReached(error: UpstreamError): boolean {
 function notTheSidecar({ app, host, port }: AppInstance, code: StatusCode, what: string): CallError {
   return new CallError(
     code,
-    `cannot reach the sidecar of ${app.id} at ${authorityOf({ host, port })}: ${what}; name the internal port of its Outrigger (a daprd cannot be called by this version)`,
-  );
-}
-
-/** Not `Unavailable`: it would be no other the next time. */
-function noOutrigger({ app, host, port }: AppInstance): CallError {
-  return new CallError(
-    undefined,
-    `the sidecar of ${app.id} at ${authorityOf({ host, port })} is no Outrigger; a daprd cannot be called by this version`,
+    `cannot reach the sidecar of ${app.id} at ${authorityOf({ host, port })}: ${what}; name the internal port of its Outrigger or daprd (--dapr-internal-grpc-port)`,
   );
 }
 

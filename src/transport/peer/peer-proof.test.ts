@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Readable } from "node:stream";
 import { test } from "node:test";
+import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance, PeerWire } from "../../components/contract/name-resolver.ts";
 import { parseAppId, parseNamespace } from "../../core/app-id.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
+import { InternalInvokeResponseStreamSchema } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
+import { frameOf } from "../grpc/message-frames.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { PeerClient } from "./peer-client.ts";
 
@@ -25,37 +28,87 @@ function instance(wire: PeerWire): AppInstance {
   return { app, instanceId: "a", host: "10.0.0.7", port: 47_300, wire };
 }
 
+type Answer = () => Promise<ResponseMessage>;
+
+/** Over which wire each call goes out, and what each wire answers. */
+interface Wires {
+  lean: Answer;
+  grpc: Answer;
+}
+
+const notUsed: Answer = () => assert.fail("this wire was not to be used");
+
 /** A client whose peers all do this. */
-function clientOf(answer: () => Promise<ResponseMessage>) {
-  const sent: RequestMessage[] = [];
-  const client = new PeerClient(systemClock, () => ({
+function clientOf(wires: Wires) {
+  const sent: [wire: "lean" | "grpc", message: RequestMessage][] = [];
+  const client = new PeerClient(systemClock, ({ wire }) => ({
     origin: "http://10.0.0.7:47300",
     send: (message) => {
-      sent.push(message);
-      return answer();
+      const used = wire === undefined ? "lean" : "grpc";
+      sent.push([used, message]);
+      return wires[used]();
     },
     destroy: () => undefined,
   }));
-  return { client, sent };
+  return { client, sent, used: () => sent.map(([wire]) => wire) };
 }
 
 function answered(...headers: string[]): ResponseMessage {
   return { status: 200, statusText: "OK", headers, body: undefined };
 }
 
-test("an instance that is known to be an Outrigger is asked for no proof", async () => {
-  const { client, sent } = clientOf(() => Promise.resolve(answered("X-App", "1")));
+function lean(...headers: string[]): Answer {
+  return () => Promise.resolve(answered(...headers));
+}
+
+/** An answer in daprd's form, with the header X-App. */
+function inDaprdsForm(...headers: string[]): Answer {
+  const message: MessageInitShape<typeof InternalInvokeResponseStreamSchema> = {
+    response: { status: { code: 200 }, headers: { "X-App": { values: ["1"] } } },
+  };
+  const bytes = frameOf(
+    toBinary(InternalInvokeResponseStreamSchema, create(InternalInvokeResponseStreamSchema, message)),
+  );
+  return () =>
+    Promise.resolve({
+      ...answered("content-type", "application/grpc", ...headers),
+      body: Readable.from([bytes]),
+      trailers: () => ["grpc-status", "0"],
+    });
+}
+
+const PROVED = ["outrigger-from", "math.prod"] as const;
+
+test("an instance that is known to be an Outrigger is called over the lean hop, and asked for no proof", async () => {
+  const { client, sent } = clientOf({ lean: lean("X-App", "1"), grpc: notUsed });
   const response = await client.call(instance("lean"), request);
   assert.deepEqual(response.headers, ["X-App", "1"]);
-  assert.equal(headerValue(sent[0]?.headers ?? [], "outrigger-target"), "math.prod");
+  assert.equal(headerValue(sent[0]?.[1].headers ?? [], "outrigger-target"), "math.prod");
   client.close();
 });
 
-test("an address proves who is there, and the proof goes no further", async () => {
-  const { client, sent } = clientOf(() => Promise.resolve(answered("X-App", "1", "outrigger-from", "math.prod")));
-  const response = await client.call(instance("unproven"), request);
-  assert.deepEqual(response.headers, ["X-App", "1"]);
-  assert.equal(headerValue(sent[0]?.headers ?? [], "outrigger-target"), "math.prod; prove");
+test("an address is called in daprd's form first, and over the lean hop once an Outrigger has proved that it is one", async () => {
+  const { client, sent, used } = clientOf({ lean: lean("X-App", "1", ...PROVED), grpc: inDaprdsForm(...PROVED) });
+  for (let calls = 0; calls < 3; calls++) {
+    const response = await client.call(instance("unproven"), request);
+    assert.deepEqual(response.headers, ["X-App", "1"]);
+  }
+  assert.deepEqual(used(), ["grpc", "lean", "lean"]);
+  for (const [, { headers }] of sent) assert.equal(headerValue(headers, "outrigger-target"), "math.prod; prove");
+  client.close();
+});
+
+test("an address that answers in daprd's form and proves nothing goes on to be called in that", async () => {
+  const { client, used } = clientOf({ lean: notUsed, grpc: inDaprdsForm() });
+  for (let calls = 0; calls < 2; calls++) await client.call(instance("unproven"), request);
+  assert.deepEqual(used(), ["grpc", "grpc"]);
+  client.close();
+});
+
+test("the proof of another app does not open the lean hop", async () => {
+  const { client, used } = clientOf({ lean: notUsed, grpc: inDaprdsForm("outrigger-from", "other.prod") });
+  for (let calls = 0; calls < 2; calls++) await client.call(instance("unproven"), request);
+  assert.deepEqual(used(), ["grpc", "grpc"]);
   client.close();
 });
 
@@ -63,54 +116,93 @@ for (const [what, ...headers] of [
   ["no proof", "X-App", "1"],
   ["the proof of another app", "outrigger-from", "other.prod"],
 ] as const) {
-  test(`an answer with ${what} is not believed, and its body is let go`, async () => {
+  test(`a lean answer with ${what} is not believed, its body is let go, and what was known of the address forgotten`, async () => {
     const body = Readable.from(["secret"]);
-    const { client } = clientOf(() => Promise.resolve({ ...answered(...headers), body }));
+    const wires = { lean: () => Promise.resolve({ ...answered(...headers), body }), grpc: inDaprdsForm(...PROVED) };
+    const { client, used } = clientOf(wires);
     const closed = once(body, "close");
+    await client.call(instance("unproven"), request);
     await assert.rejects(client.call(instance("unproven"), request), {
       code: "Unavailable",
       message:
-        "cannot reach the sidecar of math at 10.0.0.7:47300: what answers there is no Outrigger (HTTP status 200); name the internal port of its Outrigger (a daprd cannot be called by this version)",
+        "cannot reach the sidecar of math at 10.0.0.7:47300: what answers there is no Outrigger (HTTP status 200); name the internal port of its Outrigger or daprd (--dapr-internal-grpc-port)",
     });
     await closed;
+    await client.call(instance("unproven"), request);
+    assert.deepEqual(used(), ["grpc", "lean", "grpc"]);
     client.close();
   });
 }
 
 test("an error of the receiver is one, proof or not", async () => {
   const refused = { ...answered("outrigger-error", "not-this-app"), body: Buffer.from("this is the sidecar of other") };
-  const { client } = clientOf(() => Promise.resolve(refused));
+  const { client, used } = clientOf({ lean: () => Promise.resolve(refused), grpc: inDaprdsForm(...PROVED) });
+  await client.call(instance("unproven"), request);
   await assert.rejects(client.call(instance("unproven"), request), {
     code: "Unavailable",
     message: "this is the sidecar of other",
   });
+  await client.call(instance("unproven"), request);
+  assert.deepEqual(used(), ["grpc", "lean", "grpc"]);
   client.close();
 });
 
-test("who breaks off is told of as no Outrigger, who is not there as not there", async () => {
+test("who breaks off is told of as no sidecar, who is not there as not there, and a web server as one", async () => {
   const failing = (code: string, message: string) => () =>
     Promise.reject(new UpstreamError("other", message, { cause: Object.assign(new Error(message), { code }) }));
-  const malformed = clientOf(failing("EPROTO", "the status line is malformed")).client;
+  const malformed = clientOf({ lean: notUsed, grpc: failing("EPROTO", "the answer is not in HTTP/2") }).client;
   await assert.rejects(malformed.call(instance("unproven"), request), {
     code: "Unavailable",
     message:
-      /what listens there does not answer as an Outrigger does: the status line is malformed; name the internal port/,
+      /what listens there does not answer as a sidecar does: the answer is not in HTTP\/2; name the internal port/,
   });
-  const refused = clientOf(failing("ECONNREFUSED", "connection refused")).client;
+  const refused = clientOf({ lean: notUsed, grpc: failing("ECONNREFUSED", "connection refused") }).client;
   await assert.rejects(refused.call(instance("unproven"), request), {
     code: "Unavailable",
     message: "cannot reach the sidecar of math at connection refused",
   });
-  malformed.close();
-  refused.close();
+  const web = clientOf({ lean: notUsed, grpc: lean("content-type", "text/html") }).client;
+  await assert.rejects(web.call(instance("daprd"), request), {
+    code: "Unavailable",
+    message: /what answers there does not speak gRPC \(HTTP status 200\); name the internal port/,
+  });
+  for (const client of [malformed, refused, web]) client.close();
 });
 
-test("a daprd is not called, which is no reason to try again", async () => {
-  const { client, sent } = clientOf(() => assert.fail("it was called"));
-  await assert.rejects(client.call(instance("daprd"), request), {
-    code: undefined,
-    message: "the sidecar of math at 10.0.0.7:47300 is no Outrigger; a daprd cannot be called by this version",
-  });
-  assert.deepEqual(sent, []);
+test("a connection to an Outrigger that breaks makes the next call ask who is there", async () => {
+  const wires: Wires = {
+    lean: () => Promise.reject(new UpstreamError("broken", "closed")),
+    grpc: inDaprdsForm(...PROVED),
+  };
+  const { client, used } = clientOf(wires);
+  await client.call(instance("unproven"), request);
+  await assert.rejects(client.call(instance("unproven"), request), { code: "Unavailable" });
+  await client.call(instance("unproven"), request);
+  assert.deepEqual(used(), ["grpc", "lean", "grpc"]);
   client.close();
+});
+
+test("a daprd is called in its own form, and asked to prove nothing", async () => {
+  const { client, sent, used } = clientOf({ lean: notUsed, grpc: inDaprdsForm(...PROVED) });
+  for (let calls = 0; calls < 2; calls++) {
+    const response = await client.call(instance("daprd"), request);
+    assert.deepEqual([response.status, response.headers], [200, ["X-App", "1"]]);
+  }
+  assert.deepEqual(used(), ["grpc", "grpc"]);
+  assert.equal(headerValue(sent[0]?.[1].headers ?? [], "outrigger-target"), undefined);
+  client.close();
+});
+
+test("an upgrade asks over the lean hop who is there; a daprd gets it as an ordinary request", async () => {
+  const upgrade = { ...request, upgrade: "websocket" };
+  const outrigger = clientOf({ lean: lean(...PROVED), grpc: notUsed });
+  await outrigger.client.call(instance("unproven"), upgrade);
+  await outrigger.client.call(instance("unproven"), request);
+  assert.deepEqual(outrigger.used(), ["lean", "lean"]);
+  const daprd = clientOf({ lean: notUsed, grpc: inDaprdsForm() });
+  await daprd.client.call(instance("daprd"), upgrade);
+  await daprd.client.call(instance("unproven"), request);
+  await daprd.client.call(instance("unproven"), upgrade);
+  assert.deepEqual(daprd.used(), ["grpc", "grpc", "grpc"]);
+  for (const { client } of [outrigger, daprd]) client.close();
 });

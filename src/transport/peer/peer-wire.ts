@@ -1,10 +1,11 @@
-import type { StatusCode } from "../../core/errors.ts";
+import { STATUS_CODES, type StatusCode } from "../../core/grpc-code.ts";
 
 /**
  * The lean peer hop: an invocation between two Outriggers is an ordinary HTTP/1.1 request on the internal port, with
  * the path, query, headers and body that the app will get, and these headers beside them.
  *
- * The daprd-compatible form (gRPC, A5) will share the port; HTTP/2's preface tells them apart.
+ * daprd's own form (gRPC, A5) shares the port; HTTP/2's preface tells them apart. There too, the target and who answers
+ * are told by these headers, in the call's metadata: this is how two Outriggers find out that they are.
  */
 
 /** The qualified name of the app the call is for. A port can pass to another process; this makes the mix-up harmless. */
@@ -19,20 +20,15 @@ export const ASKS_FOR_PROOF = "; prove";
 /** In an answer that was to be proved: the qualified name of the app it comes from. */
 export const PROOF_HEADER = "outrigger-from";
 
+/** In daprd's form, to an Outrigger: the path as the app is to get it, where that form would change it. */
+export const PATH_HEADER = "outrigger-path";
+
 /** In an answer: the receiver could not serve the call. The value is a status code; the body is the message. */
 export const ERROR_HEADER = "outrigger-error";
 
 /** In an answer: this is not the sidecar of that app. */
 export const NOT_THIS_APP = "not-this-app";
 
-const CODES: ReadonlySet<string> = new Set<StatusCode>([
-  "InvalidArgument",
-  "PermissionDenied",
-  "ResourceExhausted",
-  "Internal",
-  "Unavailable",
-]);
-
 export function parseStatusCode(text: string): StatusCode {
-  return CODES.has(text) ? (text as StatusCode) : "Internal";
+  return STATUS_CODES.find((code) => code === text) ?? "Internal";
 }

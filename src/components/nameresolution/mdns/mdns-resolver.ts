@@ -185,7 +185,7 @@ export class MdnsResolver implements NameResolver {
     const own = [...this.#own.values()].map(({ instance }) => instance).filter((other) => sameApp(other.app, app));
     const heard = [...(this.#apps.get(app.id)?.services.values() ?? [])].filter(({ expiresAt }) => expiresAt > now);
     const outriggers = heard.filter(({ service }) => service.outrigger?.namespace === app.namespace);
-    // A daprd does not say its namespace, and cannot be called yet: only where there is nobody else.
+    // A daprd does not say its namespace: only where there is nobody else.
     const daprds = heard.filter(({ service }) => service.outrigger === undefined);
     const others = own.length + outriggers.length > 0 ? outriggers : daprds;
     return {

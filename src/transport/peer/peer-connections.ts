@@ -1,0 +1,99 @@
+import type { Clock } from "../../core/clock.ts";
+import type { Upstream, UpstreamFactory } from "../upstream/upstream.ts";
+
+// A peer adds its own headers to what an app may send, so it gets a little more room than an app.
+const MAX_HEADER_BYTES = 288 * 1024;
+// daprd lets go of a peer it has not called for three minutes (A5).
+const UNUSED_PEER_MS = 3 * 60_000;
+
+export interface PeerAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** What is known of who listens at an address that nothing vouches for. */
+export type PeerNature =
+  | { readonly kind: "unknown" }
+  /** It has proved to be the sidecar of that app, by its qualified name. */
+  | { readonly kind: "outrigger"; readonly name: string }
+  /** It has answered in daprd's form, and did not know what to prove. */
+  | { readonly kind: "daprd" };
+
+const UNKNOWN: PeerNature = { kind: "unknown" };
+
+/** The sidecar at one address, and the connections to it. */
+export class Peer {
+  nature = UNKNOWN;
+  lastUsed = 0;
+  readonly #create: (wire: { readonly wire?: { readonly kind: "h2c" } }) => Upstream;
+  #lean: Upstream | undefined;
+  #http2: Upstream | undefined;
+
+  constructor({ host, port }: PeerAddress, createUpstream: UpstreamFactory) {
+    const options = { host, port, maxConnections: Number.POSITIVE_INFINITY, maxHeaderBytes: MAX_HEADER_BYTES };
+    this.#create = (wire) => createUpstream({ ...options, ...wire });
+  }
+
+  /** HTTP/1.1, for the lean hop. */
+  get lean(): Upstream {
+    this.#lean ??= this.#create({});
+    return this.#lean;
+  }
+
+  /** HTTP/2, for gRPC. */
+  get http2(): Upstream {
+    this.#http2 ??= this.#create({ wire: { kind: "h2c" } });
+    return this.#http2;
+  }
+
+  /** Whoever listens there is somebody else, or nobody. */
+  forget(): void {
+    this.nature = UNKNOWN;
+  }
+
+  destroy(): void {
+    this.#lean?.destroy();
+    this.#http2?.destroy();
+  }
+}
+
+/** The connections to the sidecars of other processes, and what has been learned of each, for as long as it is called. */
+export class PeerConnections {
+  readonly #peers = new Map<string, Peer>();
+  readonly #sweep: NodeJS.Timeout;
+  readonly #clock: Clock;
+  readonly #createUpstream: UpstreamFactory;
+
+  constructor(clock: Clock, createUpstream: UpstreamFactory) {
+    this.#clock = clock;
+    this.#createUpstream = createUpstream;
+    this.#sweep = setInterval(() => {
+      this.#dropUnused();
+    }, UNUSED_PEER_MS / 3);
+    this.#sweep.unref();
+  }
+
+  at(address: PeerAddress): Peer {
+    const key = `${address.host} ${address.port}`;
+    let peer = this.#peers.get(key);
+    if (peer === undefined) {
+      peer = new Peer(address, this.#createUpstream);
+      this.#peers.set(key, peer);
+    }
+    peer.lastUsed = this.#clock.monotonic();
+    return peer;
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+    for (const peer of this.#peers.values()) peer.destroy();
+    this.#peers.clear();
+  }
+
+  /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
+  #dropUnused(): void {
+    for (const [key, { lastUsed }] of this.#peers) {
+      if (this.#clock.monotonic() - lastUsed >= UNUSED_PEER_MS) this.#peers.delete(key);
+    }
+  }
+}

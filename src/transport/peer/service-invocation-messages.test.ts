@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { create } from "@bufbuild/protobuf";
+import { parseAppId, parseNamespace } from "../../core/app-id.ts";
+import { CallAbort } from "../../core/call-signal.ts";
+import type { RequestMessage } from "../../core/message.ts";
+import { headerValue, headerValues } from "../../core/raw-headers.ts";
+import { HTTPExtension_Verb } from "../../gen/dapr/proto/common/v1/common_pb.ts";
+import {
+  InternalInvokeRequestSchema,
+  InternalInvokeResponseSchema,
+} from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import {
+  callMetadataOf,
+  internalRequestOf,
+  internalResponseOf,
+  requestIn,
+  responseIn,
+} from "./service-invocation-messages.ts";
+
+const callee = { id: parseAppId("math"), namespace: parseNamespace("default") };
+const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+function request(parts: Partial<RequestMessage> = {}): RequestMessage {
+  return {
+    method: "POST",
+    path: "/do",
+    query: undefined,
+    headers: [],
+    body: undefined,
+    contentLength: 0,
+    signal: new CallAbort(),
+    ...parts,
+  };
+}
+
+function named(method: string) {
+  return create(InternalInvokeRequestSchema, { message: { method, httpExtension: { verb: HTTPExtension_Verb.GET } } });
+}
+
+for (const [method, path] of [
+  ["a/b", "/a/b"],
+  ["", "/"],
+  ["a b", "/a%20b"],
+  ["a%20b", "/a%20b"],
+  ["100%", "/100%25"],
+  ["%zz", "/%25zz"],
+  ["straße", "/stra%C3%9Fe"],
+  ["/do", "/do"],
+] as const) {
+  test(`the method ${JSON.stringify(method)} of a peer is the path ${path}`, () => {
+    assert.equal(requestIn(named(method), []).path, path);
+  });
+}
+
+for (const method of ["a?b", "a#b", "a\nb", "a%00b"]) {
+  test(`the method ${JSON.stringify(method)} of a peer is none`, () => {
+    assert.throws(() => requestIn(named(method), []), { code: "InvalidArgument" });
+  });
+}
+
+for (const path of ["/a/b", "/a%20b", "/100%25", "/stra%C3%9Fe", "/%FF", "/a%2Fb", "/%61", "//a//", "/"]) {
+  test(`the path ${path} reaches another Outrigger as it is`, () => {
+    const sent = request({ path });
+    assert.equal(requestIn(internalRequestOf(sent, callee), callMetadataOf(sent)).path, path);
+  });
+}
+
+test("a daprd gets the path decoded, but for what it would take for something else", () => {
+  const methodOf = (path: string) => internalRequestOf(request({ path }), callee).message?.method;
+  assert.equal(methodOf("/a%20b/stra%C3%9Fe/%61"), "a b/straße/a");
+  assert.equal(methodOf("/100%25/a%2Fb/%FF"), "100%25/a%2Fb/%FF");
+});
+
+test("headers cross with their repeats and any character, and the empty type of a message takes away the header's", () => {
+  const headers = ["X-Mine", "a", "x-mine", "b", "X-Name", "J\xc3\xb6", "Content-Type", "text/plain"];
+  const internal = internalRequestOf(request({ headers }), callee);
+  assert.deepEqual(internal.metadata["X-Mine"]?.values, ["a", "b"]);
+  assert.deepEqual(internal.metadata["X-Name"]?.values, ["Jö"]);
+  const { headers: read } = requestIn(internal, []);
+  assert.deepEqual(headerValues(read, "x-mine"), ["a", "b"]);
+  assert.equal(headerValue(read, "x-name"), "J\xc3\xb6");
+  assert.deepEqual(headerValues(read, "content-type"), ["text/plain"]);
+  const untyped = { ...internal, message: create(InternalInvokeRequestSchema, { message: {} }).message };
+  assert.equal(headerValue(requestIn(untyped, []).headers, "content-type"), undefined);
+});
+
+test("what is about the connection, or between sidecars, stays behind", () => {
+  const values = { values: ["1"] };
+  const metadata = {
+    connection: values,
+    "content-length": values,
+    "destination-app-id": values,
+    host: values,
+    "outrigger-from": values,
+    "grpc-timeout": values,
+    ":authority": values,
+  };
+  const { headers, contentLength } = requestIn(create(InternalInvokeRequestSchema, { metadata, message: {} }), []);
+  assert.deepEqual(
+    headers.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()),
+    ["dapr-grpc-timeout", "dapr-authority", "traceparent"],
+  );
+  assert.equal(contentLength, 1);
+});
+
+test("the trace is that of the caller's headers, else of its sidecar's call, else none", () => {
+  const own = create(InternalInvokeRequestSchema, { metadata: { Traceparent: { values: ["own"] } }, message: {} });
+  const none = create(InternalInvokeRequestSchema, { message: {} });
+  const traceOf = (internal: typeof own, ...metadata: string[]) =>
+    headerValue(requestIn(internal, metadata).headers, "traceparent");
+  assert.equal(traceOf(own, "traceparent", TRACEPARENT), "own");
+  assert.equal(traceOf(none, "traceparent", TRACEPARENT), TRACEPARENT);
+  const bin = headerValue(callMetadataOf(request({ headers: ["Traceparent", TRACEPARENT] })), "grpc-trace-bin") ?? "";
+  assert.equal(traceOf(none, "grpc-trace-bin", bin), TRACEPARENT);
+  assert.equal(traceOf(none, "grpc-trace-bin", "AAAA"), "00-00000000000000000000000000000000-0000000000000000-00");
+});
+
+test("a gRPC app's status, details and trailers cross as such", () => {
+  const trailers = ["grpc-status", "5", "grpc-message", "no %C3%B6", "grpc-status-details-bin", "CAUSA25v", "x-t", "1"];
+  const sent = { status: 500, statusText: "", headers: ["Content-Type", "a/b"], body: undefined };
+  const internal = internalResponseOf({ ...sent, trailers: () => trailers });
+  assert.deepEqual([internal.status?.code, internal.status?.message], [5, "no ö"]);
+  assert.deepEqual(Object.keys(internal.trailers), ["x-t"]);
+  const read = responseIn(internal);
+  assert.equal(read.status, 500);
+  const came = read.trailers?.() ?? [];
+  assert.deepEqual(came, ["grpc-status", "5", "grpc-message", "no %C3%B6", ...came.slice(4, -2), "x-t", "1"]);
+  assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } })).status, 200);
+});
+
+for (const code of [101, 199, 1000, 100_000]) {
+  test(`an answer with the status ${code} is none`, () => {
+    assert.throws(() => responseIn(create(InternalInvokeResponseSchema, { status: { code } })), { code: "Internal" });
+  });
+}
