@@ -16,7 +16,9 @@ export interface CallRecord {
   readonly path: string;
   /** The status that went back to the caller, an error of Outrigger's own included. */
   readonly status: number;
-  /** Until the answer's head was there, in milliseconds. */
+  /** How a call of gRPC ended (google.rpc.Code), which it says at its end. Absent from what is not gRPC. */
+  readonly grpcStatus?: number;
+  /** Until the answer's head was there, and for a call of gRPC until its end, in milliseconds. */
   readonly durationMs: number;
   readonly traceId: string | undefined;
   /** Why Outrigger itself answered with an error; undefined where the app answered. */

@@ -1,4 +1,4 @@
-import type { GrpcCodeName, StatusCode } from "./grpc-code.ts";
+import { GRPC_CODE, type GrpcCodeName, numberOfStatus, type StatusCode } from "./grpc-code.ts";
 
 /**
  * Errors as a table: Dapr's code, the HTTP status and the message belong together in one row, and each protocol has one
@@ -163,6 +163,11 @@ export class CallError extends Error {
     options?: ErrorOptions,
   ) {
     super(message, options);
+  }
+
+  /** Of a plain Go error, what grpc-go makes of it. */
+  get grpcCode(): number {
+    return this.code === undefined ? GRPC_CODE.UNKNOWN : numberOfStatus(this.code);
   }
 
   /** As grpc-go prints it, because that text reaches the caller inside Dapr's error JSON and clients match on it. */

@@ -39,3 +39,26 @@ export function numberOfStatus(code: StatusCode | undefined): number {
 export function statusOfNumber(code: number): StatusCode {
   return STATUS_CODES[code - 1] ?? "Unknown";
 }
+
+/** `NOT_FOUND`, as people know it; the number where there is no such code. */
+export function nameOfCode(code: number): string {
+  return Object.entries(GRPC_CODE).find(([, value]) => value === code)?.[0] ?? `code ${code}`;
+}
+
+/** An error that knows how a call of gRPC ends by it. */
+interface SaysGrpcCode {
+  readonly grpcCode: GrpcCodeName | number;
+}
+
+/**
+ * How a call of gRPC ends that failed with `error`: as the innermost of its causes says, for what wraps that tells a
+ * caller of HTTP as much. Undefined where none says anything.
+ */
+export function grpcCodeIn(error: unknown): number | undefined {
+  let found: number | undefined;
+  for (let at = error; at instanceof Error; at = at.cause) {
+    const { grpcCode } = at as Error & Partial<SaysGrpcCode>;
+    if (grpcCode !== undefined) found = typeof grpcCode === "number" ? grpcCode : GRPC_CODE[grpcCode];
+  }
+  return found;
+}

@@ -4,9 +4,12 @@ import fc from "fast-check";
 import { type AppIdentity, parseAppId, parseNamespace } from "../core/app-id.ts";
 import {
   addCallerHeaders,
+  addCallerMetadata,
   addTraceHeaders,
+  preparedMetadata,
   requestHeadersFromApp,
   requestHeadersFromPeer,
+  requestMetadataFromApp,
   responseHeadersFromApp,
 } from "./forward-headers.ts";
 
@@ -235,3 +238,28 @@ function pairsOf(flat: readonly string[]): Pair[] {
 function app(id: string, namespace: string): AppIdentity {
   return { id: parseAppId(id), namespace: parseNamespace(namespace) };
 }
+
+const METADATA = [
+  ...["content-type", "application/grpc+proto", "te", "trailers", "user-agent", "grpc-go/1.80.0"],
+  ...["grpc-encoding", "gzip", "grpc-accept-encoding", "identity,gzip", "grpc-timeout", "1S"],
+  ...["x-some-bin", "AAE", "x-some-bin", "AAI", "dapr-stream", "true", "dapr-api-token", "t"],
+];
+const KEPT_METADATA = [...METADATA.slice(0, 2), ...METADATA.slice(4)];
+
+test("gRPC: metadata goes on whole, but for its connection, its target, and what only Outrigger may say", () => {
+  const only = ["Host", "x", "dapr-app-id", "math", "dapr-callee-app-id", "math", "dapr_caller_app-id", "liar"];
+  assert.deepEqual(requestMetadataFromApp([...METADATA, ...only, "outrigger-target", "x"]), KEPT_METADATA);
+  assert.deepEqual(preparedMetadata([...METADATA, "Host", "x", "outrigger-target", "x"]), KEPT_METADATA);
+});
+
+test("gRPC: who calls whom is said once, and the trace in both forms", () => {
+  const caller = { id: parseAppId("front"), namespace: parseNamespace("prod") };
+  const callee = { id: parseAppId("math"), namespace: parseNamespace("prod") };
+  const traceparent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+  const trace = { traceparent, answeredTraceparent: traceparent, tracestate: "a=b", baggage: undefined };
+  const sent = ["traceparent", "zz", "tracestate", "a=b", "grpc-trace-bin", "AA", "baggage", "k=v"];
+  assert.deepEqual(addCallerMetadata(sent, { caller, callee, trace }), [
+    ...["tracestate", "a=b", "baggage", "k=v", "dapr-caller-app-id", "front", "dapr-callee-app-id", "math"],
+    ...["traceparent", traceparent, "grpc-trace-bin", "AABL+S81d7NNpqPOkp0ODkc2AQDwZ6oLqQK3AgE"],
+  ]);
+});

@@ -1,4 +1,6 @@
 import type { AppIdentity } from "../core/app-id.ts";
+import { traceBinOf } from "../core/grpc-trace-bin.ts";
+import type { ResponseMessage } from "../core/message.ts";
 import type { RawHeaders } from "../core/raw-headers.ts";
 import { headerValues, withoutHeaders } from "../core/raw-headers.ts";
 import type { TraceContext } from "../core/trace-context.ts";
@@ -160,6 +162,44 @@ export function addCallerHeaders(
   headers.push("X-Forwarded-For", host.address);
   headers.push("X-Forwarded-Host", host.hostname);
   headers.push("Forwarded", `for=${node};by=${node};host=${host.hostname}`);
+}
+
+/**
+ * The metadata of a gRPC call that an app has sent, as it goes on: all of it, binary values and what gRPC reserves too,
+ * but for what is about one connection, names the target, or is only Outrigger's to say.
+ */
+export function requestMetadataFromApp(received: readonly string[]): RawHeaders {
+  return withoutHeaders(received, (name) => {
+    return isOfOneHop(name) || name === "dapr-app-id" || SAID_BY_OUTRIGGER.test(name.replaceAll("_", "-"));
+  });
+}
+
+/** The same for a call that another sidecar's caller side has already prepared. */
+export function preparedMetadata(received: readonly string[]): RawHeaders {
+  return withoutHeaders(received, isOfOneHop);
+}
+
+/** What goes back of what an app has answered to a gRPC call, before its messages and behind them. */
+export function withPreparedMetadata(response: ResponseMessage): ResponseMessage {
+  const { headers, trailers } = response;
+  const answer = { ...response, headers: preparedMetadata(headers) };
+  return trailers === undefined ? answer : { ...answer, trailers: () => preparedMetadata(trailers()) };
+}
+
+function isOfOneHop(name: string): boolean {
+  return (traitsOf(name) & (HOP_BY_HOP | PER_CONNECTION)) !== 0;
+}
+
+/** Appends what only a gRPC call to another app carries: who calls whom, and the trace in both forms (observed/, "proxy"). */
+export function addCallerMetadata(
+  metadata: RawHeaders,
+  call: { readonly caller: AppIdentity; readonly callee: AppIdentity; readonly trace: TraceContext },
+): RawHeaders {
+  const { caller, callee, trace } = call;
+  const added = withoutHeaders(metadata, (name) => name === "traceparent" || name === "grpc-trace-bin");
+  added.push("dapr-caller-app-id", caller.id, "dapr-callee-app-id", callee.id);
+  added.push("traceparent", trace.traceparent, "grpc-trace-bin", traceBinOf(trace.traceparent));
+  return added;
 }
 
 function namesListedInConnection(headers: readonly string[]): Set<string> | undefined {

@@ -8,13 +8,15 @@ import type { CallRecord } from "../core/call-observer.ts";
 import { abortReason } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, OutriggerError } from "../core/errors.ts";
+import { GRPC_CODE } from "../core/grpc-code.ts";
+import { traceBinOf } from "../core/grpc-trace-bin.ts";
 import type { Logger } from "../core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import { headerValue } from "../core/raw-headers.ts";
 import { spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { type Invocation, Invoker } from "./invoker.ts";
-import type { AppChannel, Neighbour, ReceivedCall } from "./ports.ts";
+import type { AppChannel, Neighbour, ReceivedCall, RepeatableBody } from "./ports.ts";
 import { Receiver } from "./receiver.ts";
 import { StartGate } from "./start-gate.ts";
 
@@ -450,3 +452,106 @@ function instance(instanceId: string): AppInstance {
 function app(id: string, namespace: string): AppIdentity {
   return { id: parseAppId(id), namespace: parseNamespace(namespace) };
 }
+
+const grpcCall = {
+  rawPath: "/demo.v1.Echo/Unary",
+  query: undefined,
+  headers: ["Host", "x", "content-type", "application/grpc", "grpc-encoding", "gzip", "dapr-app-id", "math"],
+  body: undefined,
+  contentLength: undefined,
+  grpc: true,
+} as const;
+
+/** A body that can be opened so often. */
+function repeatable(times: number): RepeatableBody & { readonly opened: Readable[]; kept: boolean } {
+  const opened: Readable[] = [];
+  return {
+    opened,
+    kept: true,
+    get canRepeat() {
+      return opened.length < times;
+    },
+    open() {
+      opened.push(new Readable({ read: ignore }));
+      return opened.at(-1);
+    },
+    keepNoMore() {
+      this.kept = false;
+    },
+  };
+}
+
+test("a gRPC call to another app keeps its metadata and its path, and says who calls and in which trace", async () => {
+  const { invoke, peerCalls } = world({ preservePath: false });
+  const deadline = 5000;
+  await invoke({ ...grpcCall, deadline });
+  const { headers, ...request } = peerCalls[0]?.request ?? assert.fail("nobody was called");
+  assert.deepEqual(
+    [request.path, request.query, request.method, request.grpc, request.deadline],
+    ["/demo.v1.Echo/Unary", undefined, "POST", true, deadline],
+  );
+  assert.deepEqual(headers, [
+    ...["content-type", "application/grpc", "grpc-encoding", "gzip"],
+    ...["dapr-caller-app-id", "front", "dapr-callee-app-id", "math"],
+    ...["traceparent", TRACEPARENT, "grpc-trace-bin", traceBinOf(TRACEPARENT)],
+  ]);
+});
+
+test("a gRPC call of an app to itself carries its metadata and nothing else", async () => {
+  const received: RequestMessage[] = [];
+  const ownApp: AppChannel = {
+    call: (request) => {
+      received.push(request);
+      return Promise.resolve({ ...answered(200), trailers: () => ["grpc-status", "0"] });
+    },
+  };
+  const { invoke } = world({ ownApp });
+  await invoke({ ...grpcCall, target: "front", headers: [...grpcCall.headers, "traceparent", "zz"] });
+  assert.deepEqual(received[0]?.headers, [
+    ...["content-type", "application/grpc", "grpc-encoding", "gzip", "traceparent", "zz"],
+  ]);
+});
+
+test("a gRPC call is made again from its beginning, for as long as that is kept", async () => {
+  const body = repeatable(2);
+  const { invoke, peerCalls, slept } = world({ peerErrors: [unreachable, unreachable] });
+  await assert.rejects(invoke({ ...grpcCall, repeatable: body }), { cause: unreachable });
+  assert.deepEqual(
+    peerCalls.map(({ request }) => request.body),
+    body.opened,
+  );
+  assert.deepEqual([peerCalls.length, slept.length, body.kept], [2, 1, true]);
+  const answeredBody = repeatable(2);
+  const again = world({ peerErrors: [unreachable] });
+  await again.invoke({ ...grpcCall, repeatable: answeredBody });
+  assert.deepEqual([again.peerCalls.length, answeredBody.kept], [2, false]);
+});
+
+test("a gRPC call is told of at its end, with its status", async () => {
+  const body = new Readable({ read: ignore });
+  let trailers: string[] = [];
+  const ownApp: AppChannel = { call: () => Promise.resolve({ ...answered(200), body, trailers: () => trailers }) };
+  const { invoke, records } = world({ ownApp });
+  await invoke({ ...grpcCall, target: "front" });
+  assert.equal(records.length, 0);
+  trailers = ["grpc-status", "5"];
+  body.push(null);
+  body.resume();
+  await once(body, "close");
+  assert.deepEqual([records[0]?.grpcStatus, records[0]?.error], [GRPC_CODE.NOT_FOUND, undefined]);
+});
+
+test("a gRPC call that breaks off, or never reaches its app, is told of with what its caller is told", async () => {
+  const body = new Readable({ read: ignore });
+  const ownApp: AppChannel = { call: () => Promise.resolve({ ...answered(200), body, trailers: () => [] }) };
+  const { invoke, records } = world({ ownApp });
+  await invoke({ ...grpcCall, target: "front" });
+  body.on("error", ignore);
+  const closed = new Promise((resolve) => body.once("close", resolve));
+  body.destroy(new Error("the connection is lost"));
+  await closed;
+  assert.deepEqual([records[0]?.grpcStatus, records[0]?.error], [GRPC_CODE.UNAVAILABLE, "the connection is lost"]);
+  const alone = world({ peerErrors: [new CallError("PermissionDenied", "no")] });
+  await assert.rejects(alone.invoke(grpcCall));
+  assert.equal(alone.records[0]?.grpcStatus, GRPC_CODE.PERMISSION_DENIED);
+});

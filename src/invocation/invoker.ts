@@ -1,17 +1,26 @@
 import type { AppInstance, NameResolver } from "../components/contract/name-resolver.ts";
 import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
-import type { CallObserver } from "../core/call-observer.ts";
+import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
+import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
 import { BUILT_IN_SERVICE_RETRIES, RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
-import { addCallerHeaders, addTraceHeaders, type CallerHost, requestHeadersFromApp } from "./forward-headers.ts";
+import {
+  addCallerHeaders,
+  addCallerMetadata,
+  addTraceHeaders,
+  type CallerHost,
+  requestHeadersFromApp,
+  requestMetadataFromApp,
+} from "./forward-headers.ts";
+import { whenEnded } from "./grpc-ending.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
-import type { Neighbour, Neighbours, PeerCaller } from "./ports.ts";
+import type { Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
 import type { Receiver } from "./receiver.ts";
 import { parseTarget, type Target } from "./target.ts";
 
@@ -33,8 +42,14 @@ export interface Invocation {
   readonly signal: CallSignal;
   /** As of the message. */
   readonly upgrade?: string;
+  /**
+   * As of the message: then `rawPath` goes on byte for byte. With `dapr-stream: true` in its metadata, whatever of
+   * resiliency has to do with time covers the call until its answer begins; what there is now, retries, never covers more.
+   */
   readonly grpc?: true;
   readonly deadline?: number;
+  /** Instead of `body`. */
+  readonly repeatable?: RepeatableBody;
 }
 
 export interface InvokerParts {
@@ -73,11 +88,17 @@ export class Invoker {
     const startedAt = this.#parts.clock.monotonic();
     try {
       const response = await this.#carry(invocation);
-      this.#report(invocation, startedAt, response.status, undefined);
+      if (invocation.grpc === undefined) this.#report(invocation, startedAt, response.status, undefined);
+      else {
+        whenEnded(response, invocation.signal, (code, error) => {
+          this.#report(invocation, startedAt, response.status, error, code);
+        });
+      }
       return response;
     } catch (cause) {
       const error = explain(invocation, cause);
-      this.#report(invocation, startedAt, error.httpStatus, error.message);
+      const code = invocation.grpc === undefined ? undefined : grpcCodeIn(error);
+      this.#report(invocation, startedAt, error.httpStatus, error.message, code);
       throw error;
     }
   }
@@ -85,27 +106,41 @@ export class Invoker {
   async #carry(invocation: Invocation): Promise<ResponseMessage> {
     const target = parseTarget(invocation.target, this.#parts.self);
     refuseMissingMethod(invocation, target);
-    const path = normaliseMethodPath(invocation.rawPath, { preserve: this.#parts.preservePath });
-    const request = toRequest(invocation, path);
+    const request = this.#toRequest(invocation);
+    const { repeatable } = invocation;
     switch (target.kind) {
       case "self":
-        return this.#parts.receiver.receiveOwn(request);
+        return this.#parts.receiver.receiveOwn(opened(request, repeatable));
       case "app":
-        return this.#callApp(target.app, request);
+        return this.#callApp(target.app, this.#fromHere(request, target.app, invocation), repeatable);
       case "url":
         throw new CallError(undefined, `calls to URLs (${target.url}) are not supported by this version of Outrigger`);
     }
   }
 
-  async #callApp(callee: AppIdentity, request: RequestMessage): Promise<ResponseMessage> {
-    addCallerHeaders(request.headers, { caller: this.#parts.self, callee, host: this.#parts.host });
+  #toRequest(invocation: Invocation): RequestMessage {
+    if (invocation.grpc === true) return toGrpcRequest(invocation);
+    return toRequest(invocation, normaliseMethodPath(invocation.rawPath, { preserve: this.#parts.preservePath }));
+  }
+
+  /** The request, with who sends it to another app. */
+  #fromHere(request: RequestMessage, callee: AppIdentity, { trace }: Invocation): RequestMessage {
+    const { self, host } = this.#parts;
+    if (request.grpc === true) {
+      return { ...request, headers: addCallerMetadata(request.headers, { caller: self, callee, trace }) };
+    }
+    addCallerHeaders(request.headers, { caller: self, callee, host });
+    return request;
+  }
+
+  async #callApp(callee: AppIdentity, request: RequestMessage, body?: RepeatableBody): Promise<ResponseMessage> {
     try {
       return await runWithRetries({
         policy: BUILT_IN_SERVICE_RETRIES,
         clock: this.#parts.clock,
         signal: request.signal,
-        attempt: () => this.#callAnyInstance(callee, request),
-        mayRetry: (error) => isUnavailable(error) && isReplayable(request),
+        attempt: () => this.#callAnyInstance(callee, request, body),
+        mayRetry: (error) => isUnavailable(error) && isReplayable(request, body),
       });
     } catch (error) {
       if (!(error instanceof RetriesExhausted)) throw error;
@@ -120,17 +155,23 @@ export class Invoker {
   }
 
   /** One try: the instances in turn, until one can be reached. */
-  async #callAnyInstance(callee: AppIdentity, request: RequestMessage): Promise<ResponseMessage> {
+  async #callAnyInstance(
+    callee: AppIdentity,
+    request: RequestMessage,
+    body?: RepeatableBody,
+  ): Promise<ResponseMessage> {
     const instances = await this.#findInstances(callee, request.signal);
-    if (instances.length === 0) return this.#callLeavingNeighbour(callee, request);
+    if (instances.length === 0) return this.#callLeavingNeighbour(callee, opened(request, body));
     let failure: unknown;
     for (const instance of this.#rotation.next(callee, instances)) {
       try {
-        return await this.#callInstance(instance, request);
+        const response = await this.#callInstance(instance, opened(request, body));
+        body?.keepNoMore();
+        return response;
       } catch (error) {
         if (!isUnavailable(error)) throw error;
         this.#parts.resolver.reportUnreachable(instance);
-        if (!isReplayable(request)) throw error;
+        if (!isReplayable(request, body)) throw error;
         failure = error;
       }
     }
@@ -140,7 +181,7 @@ export class Invoker {
   async #callInstance(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
     const neighbour = this.#parts.neighbours.find(instance.app);
     if (neighbour?.instanceId === instance.instanceId) return this.#callNeighbour(neighbour, request);
-    return this.#parts.peers.call(instance, request);
+    return this.#parts.peers.call(instance, request, this.#parts.self);
   }
 
   /** A neighbour that is ending can no longer be found by others; what its own process has under way may need it. */
@@ -173,8 +214,15 @@ export class Invoker {
     );
   }
 
-  #report(invocation: Invocation, startedAt: number, status: number, error: string | undefined): void {
-    this.#parts.observer.callEnded({
+  /** @param grpcStatus of gRPC alone. */
+  #report(
+    invocation: Invocation,
+    startedAt: number,
+    status: number,
+    error: string | undefined,
+    grpcStatus?: number,
+  ): void {
+    const record: CallRecord = {
       direction: "sent",
       caller: this.#parts.self,
       target: invocation.target,
@@ -184,8 +232,28 @@ export class Invoker {
       durationMs: this.#parts.clock.monotonic() - startedAt,
       traceId: traceIdOf(invocation.trace.traceparent),
       error,
-    });
+    };
+    this.#parts.observer.callEnded(grpcStatus === undefined ? record : { ...record, grpcStatus });
   }
+}
+
+/** gRPC over HTTP/2: POST, and nothing of the path is decoded, cleaned or taken for a query. */
+function toGrpcRequest({ rawPath, headers, body, signal, deadline }: Invocation): RequestMessage {
+  const request: RequestMessage = {
+    method: "POST",
+    path: rawPath,
+    query: undefined,
+    headers: requestMetadataFromApp(headers),
+    body,
+    contentLength: undefined,
+    signal,
+    grpc: true,
+  };
+  return deadline === undefined ? request : { ...request, deadline };
+}
+
+function opened(request: RequestMessage, body: RepeatableBody | undefined): RequestMessage {
+  return body === undefined ? request : { ...request, body: body.open() };
 }
 
 function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
@@ -229,8 +297,8 @@ function isUnavailable(error: unknown): boolean {
 }
 
 /** A body that has been read, even in part, cannot be sent a second time. */
-function isReplayable(request: RequestMessage): boolean {
-  const { body } = request;
+function isReplayable({ body }: RequestMessage, repeatable: RepeatableBody | undefined): boolean {
+  if (repeatable !== undefined) return repeatable.canRepeat;
   if (body === undefined || body instanceof Uint8Array) return true;
   return !body.readableDidRead && !body.destroyed;
 }

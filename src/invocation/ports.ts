@@ -1,7 +1,7 @@
 import type { AppInstance } from "../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../core/app-id.ts";
 import type { CallSignal } from "../core/call-signal.ts";
-import type { RequestMessage, ResponseMessage } from "../core/message.ts";
+import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 
 /** What invocation needs from the outside. Implemented by transport/ and runtime/. */
@@ -26,10 +26,21 @@ export interface AppProbe {
 /** A way to reach the sidecar of another process. */
 export interface PeerCaller {
   /**
+   * @param caller whose call it is.
    * @throws {CallError} Unavailable where the peer could not be reached, or is not the sidecar of `instance.app`;
    *   whatever the peer's receiver threw otherwise.
    */
-  call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage>;
+  call(instance: AppInstance, request: RequestMessage, caller: AppIdentity): Promise<ResponseMessage>;
+}
+
+/** A body whose beginning is kept, so that a call that failed can be made once more. */
+export interface RepeatableBody {
+  /** The body from its beginning. What was opened before gets nothing more. */
+  open(): Body;
+  /** Whether it can be opened once more. */
+  readonly canRepeat: boolean;
+  /** The call is answered: nothing has to be kept any longer. */
+  keepNoMore(): void;
 }
 
 /** The other Sidecars of this process. */
@@ -55,6 +66,8 @@ export interface ReceivedCall {
 
 /**
  * Holds a request to the callee's `--max-body-size`: gives it back, its body failing once it is over the limit.
+ *
+ * Of gRPC it is the limit of each message.
  *
  * @throws {CallError} ResourceExhausted, where the announced length is over it already.
  */

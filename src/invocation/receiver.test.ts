@@ -491,3 +491,48 @@ async function textOf(body: Body): Promise<string> {
   for await (const chunk of body as AsyncIterable<string>) text += chunk;
   return text;
 }
+
+test("of gRPC, metadata crosses whole in both parts of an answer, but for what is Outrigger's to say", async () => {
+  const head = ["content-type", "application/grpc", "grpc-encoding", "gzip", "x-bin", "AA", "outrigger-error", "lie"];
+  const tail = ["grpc-status", "0", "outrigger-error", "lie", "traceparent", "own"];
+  const channel: AppChannel = {
+    call: () =>
+      Promise.resolve({ status: 200, statusText: "", headers: head, body: Buffer.from(""), trailers: () => tail }),
+  };
+  const { headers, trailers } = await receiverOf({ channel }).receive({
+    ...fromNobody,
+    request: { ...request, grpc: true },
+  });
+  assert.deepEqual(headers, head.slice(0, -2));
+  assert.deepEqual(trailers?.(), ["grpc-status", "0", "traceparent", "own"]);
+});
+
+test("of gRPC, access rules judge the method without a verb, and a denied call is named as daprd names it", async () => {
+  const app = new FakeApp([undefined, undefined]);
+  const log = new FakeLog();
+  const rules = new AccessControl({
+    trustDomain: "public",
+    defaultAction: "deny",
+    policies: [
+      {
+        caller: fromShop.identity,
+        defaultAction: "allow",
+        operations: [{ name: "/demo.v1.Echo/Fail", verbs: ["GET"], action: "deny" }],
+      },
+    ],
+  });
+  const receiver = receiverOf({ channel: app, access: rules, log });
+  const call = (path: string) =>
+    receiver.receive({ ...fromShop, request: { ...request, method: "POST", path, grpc: true } });
+  await call("/demo.v1.Echo/Unary");
+  for (const path of ["/demo.v1.Echo/Fail", "/demo.v1.echo/fail"]) {
+    await assert.rejects(
+      call(path),
+      new CallError(
+        "PermissionDenied",
+        `access control policy has denied access to id: ${fromShop.identity} operation: ${path} verb: NONE`,
+      ),
+    );
+  }
+  assert.equal(app.received.length, 1);
+});

@@ -5,7 +5,7 @@ import { type Body, type RequestMessage, type ResponseMessage, withHeaders } fro
 import type { AccessControl } from "../security/access-control.ts";
 import { type AppHealth, appUnhealthy } from "./app-health.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
-import { responseHeadersFromApp } from "./forward-headers.ts";
+import { responseHeadersFromApp, withPreparedMetadata } from "./forward-headers.ts";
 import { pathReadings } from "./path-readings.ts";
 import type { AppChannel, BodyLimit, ReceivedCall } from "./ports.ts";
 import type { StartGate } from "./start-gate.ts";
@@ -77,20 +77,23 @@ export class Receiver {
 
   /** Judges what the app would be sent, whoever has prepared it. */
   #refuseForbidden(access: AccessControl, { caller, identity, request }: ReceivedCall): void {
-    const { method, path } = request;
+    const { grpc, method, path } = request;
     const readings = pathReadings(path);
-    if (readings?.every((reading) => access.allows(identity, reading, method)) === true) return;
-    // daprd names a method without its leading slash, and nobody as nothing.
-    const operation = (readings?.[0] ?? path).slice(1);
+    const allows = (reading: string): boolean =>
+      grpc === true ? access.allowsGrpc(identity, reading) : access.allows(identity, reading, method);
+    if (readings?.every(allows) === true) return;
+    // daprd names a method of HTTP without its leading slash, gRPC's verb as none, and nobody as nothing.
+    const operation = grpc === true ? path : (readings?.[0] ?? path).slice(1);
+    const verb = grpc === true ? "NONE" : method;
     this.#parts.log.warn("access control has denied a call", {
       caller: identity ?? "unknown: a call from another process proves no identity without mTLS",
       claimed: caller?.id,
       operation,
-      verb: method,
+      verb,
     });
     throw new CallError(
       "PermissionDenied",
-      `access control policy has denied access to id: ${identity ?? ""} operation: ${operation} verb: ${method}`,
+      `access control policy has denied access to id: ${identity ?? ""} operation: ${operation} verb: ${verb}`,
     );
   }
 
@@ -105,7 +108,7 @@ export class Receiver {
       if (turn !== undefined) await turn;
       holdsSlot = true;
       const response = await channel.call(request);
-      const answer = withHeaders(response, responseHeadersFromApp(response.headers));
+      const answer = request.grpc === true ? withPreparedMetadata(response) : httpAnswer(response);
       whenConsumed(response.body, this.#end);
       return answer;
     } catch (error) {
@@ -114,6 +117,10 @@ export class Receiver {
       throw error;
     }
   }
+}
+
+function httpAnswer(response: ResponseMessage): ResponseMessage {
+  return withHeaders(response, responseHeadersFromApp(response.headers));
 }
 
 /** The slot is held, and the call under way, until the answer has been read to its end (A4). @param end called once. */

@@ -10,8 +10,8 @@ export class CallLog implements CallObserver {
   }
 
   callEnded(call: CallRecord): void {
-    const { direction, caller, target, method, path, status, durationMs, traceId, error } = call;
+    const { direction, caller, target, method, path, status, grpcStatus, durationMs, traceId, error } = call;
     const fields = { caller: caller?.id, target, method, path, status, durationMs, traceId, error };
-    this.#log.info(`call ${direction}`, fields);
+    this.#log.info(`call ${direction}`, grpcStatus === undefined ? fields : { ...fields, grpcStatus });
   }
 }

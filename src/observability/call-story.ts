@@ -1,5 +1,6 @@
 import type { AppIdentity } from "../core/app-id.ts";
 import type { CallObserver, CallRecord } from "../core/call-observer.ts";
+import { GRPC_CODE, nameOfCode } from "../core/grpc-code.ts";
 
 export interface CallStoryOptions {
   readonly colour: boolean;
@@ -16,18 +17,23 @@ export class CallStory implements CallObserver {
   }
 
   callEnded(call: CallRecord): void {
-    const { direction, caller, target, method, path, status, durationMs, traceId, error } = call;
+    const { direction, caller, target, path, durationMs, traceId, error } = call;
     const who = direction === "sent" ? `${nameOf(caller)} → ${target}` : `${target} ← ${nameOf(caller)}`;
     const parts = [
       this.#paint(90, new Date().toISOString().slice(11, 23)),
       this.#paint(1, printable(who)),
-      `${method} ${printable(path)}`,
-      this.#paint(colourOf(status), String(status)),
+      `${verbOf(call)} ${printable(path)}`,
+      this.#outcome(call),
       `${durationMs.toFixed(1)} ms`,
       traceId === undefined ? this.#paint(90, "no trace") : `trace ${traceId}`,
       ...(error === undefined ? [] : [this.#paint(31, printable(error))]),
     ];
     this.#options.write(`${parts.join("  ")}\n`);
+  }
+
+  #outcome({ status, grpcStatus }: CallRecord): string {
+    if (grpcStatus === undefined) return this.#paint(colourOf(status), String(status));
+    return this.#paint(grpcStatus === GRPC_CODE.OK ? 32 : 31, nameOfCode(grpcStatus));
   }
 
   #paint(ansi: number, text: string): string {
@@ -37,6 +43,11 @@ export class CallStory implements CallObserver {
 
 function nameOf(app: AppIdentity | undefined): string {
   return app?.id ?? "somebody";
+}
+
+/** A call of gRPC has no verb of its own. */
+function verbOf({ method, grpcStatus }: CallRecord): string {
+  return grpcStatus === undefined ? method : "gRPC";
 }
 
 function colourOf(status: number): number {

@@ -320,3 +320,36 @@ test("a policy without operations is its default action", () => {
   assert.equal(allows([], "/x", "GET", "allow"), true);
   assert.equal(allows([], "/x", "GET", "deny"), false);
 });
+
+/** The same of a method of gRPC. */
+function allowsGrpc(
+  operations: readonly AccessOperationSpec[],
+  path: string,
+  defaultAction: AccessAction = "deny",
+): boolean {
+  const policies = [{ caller: shop, defaultAction, operations }];
+  const other = defaultAction === "deny" ? "allow" : "deny";
+  return new AccessControl({ trustDomain: "public", defaultAction: other, policies }).allowsGrpc(shop, path);
+}
+
+test("gRPC: an operation counts whatever its verbs are", () => {
+  for (const verbs of [[], ["*"], ["GET"], ["POST", "PUT"]]) {
+    assert.equal(allowsGrpc([operation("allow", "/pkg.Items/Get", ...verbs)], "/pkg.Items/Get"), true);
+    assert.equal(allowsGrpc([operation("deny", "/pkg.Items/Get", ...verbs)], "/pkg.Items/Get", "allow"), false);
+  }
+  const both = [operation("allow", "/pkg.Items/Get", "POST"), operation("deny", "/pkg.Items/Get", "GET")];
+  assert.equal(allowsGrpc(both, "/pkg.Items/Get"), false);
+});
+
+test("gRPC: an allow is compared with case, a deny without", () => {
+  const allow = [operation("allow", "/pkg.Items/Get")];
+  for (const path of ["/pkg.Items/get", "/PKG.Items/Get", "/pkg.items/get"]) {
+    assert.equal(allowsGrpc(allow, path), false, path);
+    assert.equal(allowsGrpc([operation("deny", "/pkg.Items/Get")], path, "allow"), false, path);
+  }
+  assert.equal(allowsGrpc([operation("allow", "/pkg.items/get")], "/pkg.items/get"), true);
+  assert.equal(allowsGrpc([operation("allow", "/pkg.Items/*")], "/pkg.Items/Get"), true);
+  assert.equal(allowsGrpc([operation("allow", "/pkg.Items/*")], "/pkg.items/Get"), false);
+  assert.equal(allowsGrpc([operation("deny", "/pkg.Items")], "/pkg.Items/Get", "allow"), false);
+  assert.equal(allowsGrpc(allow, "/pkg.Other/Get"), false);
+});

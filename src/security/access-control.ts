@@ -21,7 +21,14 @@ export class AccessControl {
     this.#allowsByDefault = spec.defaultAction === "allow";
     this.#policies = new Map(
       spec.policies.map(({ caller, defaultAction = spec.defaultAction, operations }) => {
-        return [caller, { allowsByDefault: defaultAction === "allow", root: compile(operations) }];
+        const grpcRoot = compile(
+          operations.map((operation) => ({ ...operation, verbs: ANY_VERB })),
+          sameText,
+        );
+        return [
+          caller,
+          { allowsByDefault: defaultAction === "allow", root: compile(operations, foldNarrowly), grpcRoot },
+        ];
       }),
     );
   }
@@ -37,18 +44,38 @@ export class AccessControl {
     const call = { path: foldWidely(path), narrow: foldNarrowly(path), verb };
     return find(policy.root, call, 0) ?? policy.allowsByDefault;
   }
+
+  /**
+   * The same for a method of gRPC, which has no verb: an operation counts whatever its verbs are (A5). An allow is
+   * compared with case, as gRPC does; a deny without, for some frameworks route so.
+   *
+   * @param path `/package.Service/Method`.
+   */
+  allowsGrpc(caller: SpiffeId | undefined, path: string): boolean {
+    const policy = caller === undefined ? undefined : this.#policies.get(caller);
+    if (policy === undefined) return this.#allowsByDefault;
+    return find(policy.grpcRoot, { path: foldWidely(path), narrow: path, verb: "*" }, 0) ?? policy.allowsByDefault;
+  }
 }
 
 interface Policy {
   readonly allowsByDefault: boolean;
   readonly root: Node;
+  /** Of the same operations, each for all verbs and with its name as it is written. */
+  readonly grpcRoot: Node;
+}
+
+const ANY_VERB = ["*"];
+
+function sameText(name: string): string {
+  return name;
 }
 
 /** What is to be judged. */
 interface Call {
   /** Folded widely. */
   readonly path: string;
-  /** The same path, folded narrowly. */
+  /** The same path, folded narrowly, or for gRPC as it is. */
   readonly narrow: string;
   readonly verb: string;
 }
@@ -82,7 +109,8 @@ function newNode(isRoot: boolean): Node {
   return { verbs: new Map(), written: new Map(), globs: [], any: undefined, rest: new Map(), isRoot };
 }
 
-function compile(operations: readonly AccessOperationSpec[]): Node {
+/** @param fold for names that allow. */
+function compile(operations: readonly AccessOperationSpec[], fold: (name: string) => string): Node {
   const root = newNode(true);
   for (const { name, verbs, action } of operations) {
     const segments = segmentsOf(foldWidely(name));
@@ -92,7 +120,7 @@ function compile(operations: readonly AccessOperationSpec[]): Node {
     const said = covers === segments ? node.verbs : node.rest;
     for (const verb of verbsOf(verbs, action)) {
       const known = said.get(verb) ?? [];
-      said.set(verb, known !== false && action === "allow" && [...known, foldNarrowly(name)]);
+      said.set(verb, known !== false && action === "allow" && [...known, fold(name)]);
     }
   }
   return root;
@@ -175,7 +203,7 @@ function said(verbs: ReadonlyMap<string, Said> | undefined, call: Call): boolean
 /** An allow that was only found because the tree is folded widely says nothing. */
 function heard(said: Said | undefined, { path, narrow }: Call): boolean | undefined {
   if (said === undefined || said === false) return said;
-  return said.some((name) => (path === narrow && PRINTABLE_ASCII.test(name)) || names(name, narrow)) ? true : undefined;
+  return said.some((name) => (path === narrow && LOWER_ASCII.test(name)) || names(name, narrow)) ? true : undefined;
 }
 
 /** Whether an operation's name, by itself, is for `path`; both folded in the same way. */
@@ -225,3 +253,4 @@ function foldNarrowly(path: string): string {
 }
 
 const PRINTABLE_ASCII = /^[ -~]*$/;
+const LOWER_ASCII = /^[ -@[-~]*$/;
