@@ -26,11 +26,11 @@ export interface AppProbe {
 /** A way to reach the sidecar of another process. */
 export interface PeerCaller {
   /**
-   * @param caller whose call it is.
+   * @param caller whose call it is; only gRPC needs it.
    * @throws {CallError} Unavailable where the peer could not be reached, or is not the sidecar of `instance.app`;
    *   whatever the peer's receiver threw otherwise.
    */
-  call(instance: AppInstance, request: RequestMessage, caller: AppIdentity): Promise<ResponseMessage>;
+  call(instance: AppInstance, request: RequestMessage, caller?: AppIdentity): Promise<ResponseMessage>;
 }
 
 /** A body whose beginning is kept, so that a call that failed can be made once more. */

@@ -54,6 +54,7 @@ export class HttpAppChannel implements AppChannel {
 
   async call(request: RequestMessage): Promise<ResponseMessage> {
     if (request.method === "NONE") throw noVerb();
+    if (request.grpc === true && this.#protocol !== "h2c") throw this.#noGrpc();
     try {
       const response = await this.#upstream.send(this.#withAppToken(request));
       this.#hasAnswered = true;
@@ -64,6 +65,18 @@ export class HttpAppChannel implements AppChannel {
       const what = `error invoking app channel: ${verb} "${this.#upstream.origin}${request.path}": ${error.message}${this.#advice(error)}`;
       throw new CallError("Internal", what, { cause: error });
     }
+  }
+
+  /** UNAVAILABLE, as in daprd, and not to be asked for again. */
+  #noGrpc(): CallError {
+    const why = `the app is spoken to in ${SPOKEN[this.#protocol]}, as --app-protocol ${this.#protocol} says`;
+    return new CallError(
+      "Internal",
+      `connection error: ${why}, and a gRPC call needs HTTP/2: give grpc, grpcs or h2c`,
+      {
+        cause: new UpstreamError("foreign", why),
+      },
+    );
   }
 
   /** What the app's owner can do about it, where that is known. */

@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { CallError, messageOf, OutriggerError } from "../../core/errors.ts";
-import { GRPC_CODE, type GrpcCodeName, numberOfStatus } from "../../core/grpc-code.ts";
+import { GRPC_CODE, type GrpcCodeName, grpcCodeIn, numberOfStatus } from "../../core/grpc-code.ts";
 import type { Logger } from "../../core/logger.ts";
 import { ErrorInfoSchema, ResourceInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
@@ -29,6 +29,13 @@ export function statusOf(error: unknown, log: Logger): GrpcStatus {
 export function statusOfFailed(call: GrpcCall, error: unknown, log: Logger): GrpcStatus {
   const { reason } = call.signal;
   return statusOf(reason instanceof GrpcError ? reason : error, log);
+}
+
+/** The same for what kept a proxied call from its app: without what stands around it for callers over HTTP. */
+export function statusOfProxied(error: unknown, log: Logger): GrpcStatus {
+  const told = error instanceof OutriggerError && error.cause !== undefined ? error.cause : error;
+  if (!(told instanceof CallError)) return statusOf(told, log);
+  return { code: grpcCodeIn(told) ?? GRPC_CODE.UNKNOWN, message: told.message };
 }
 
 /** An error that daprd gives a reason has details. */

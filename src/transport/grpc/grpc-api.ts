@@ -9,6 +9,7 @@ import type { HttpExchange } from "../http/http-exchange.ts";
 import { statusOfFailed, statusOfHttp } from "./error-status.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { isGrpc } from "./is-grpc.ts";
+import { GrpcProxy } from "./proxy.ts";
 import type { GrpcService } from "./service.ts";
 import { type ServicesParts, servicesOf } from "./services/services.ts";
 import { GrpcError, grpcError } from "./status.ts";
@@ -25,9 +26,11 @@ export interface GrpcApiParts extends ServicesParts {
 export class GrpcApi {
   readonly #parts: GrpcApiParts;
   readonly #services: ReadonlyMap<string, GrpcService>;
+  readonly #proxy: GrpcProxy;
 
   constructor(parts: GrpcApiParts) {
     this.#parts = parts;
+    this.#proxy = new GrpcProxy(parts);
     const services = servicesOf(parts);
     this.#services = new Map(services.map((service) => [service.name, service]));
   }
@@ -53,7 +56,8 @@ export class GrpcApi {
     if (service?.isOpen !== true) this.#refuseStranger(call);
     const request = { call, metadata: this.#withoutToken(call.metadata), trace: traceOf(call.metadata) };
     if (service === undefined) {
-      throw grpcError("UNKNOWN", "cannot proxy request: missing dapr-callee-app-id or dapr-app-id metadata");
+      await this.#proxy.handle(request);
+      return;
     }
     const handler = service.methods.get(methodName);
     if (handler !== undefined) await handler(request);

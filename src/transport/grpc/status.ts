@@ -24,14 +24,14 @@ export class GrpcError extends Error {
   ) {
     super(status.message, options);
   }
+
+  get grpcCode(): number {
+    return this.status.code;
+  }
 }
 
 export function grpcError(code: GrpcCodeName, message: string, options?: ErrorOptions): GrpcError {
   return new GrpcError({ code: GRPC_CODE[code], message }, options);
-}
-
-export function nameOfCode(code: number): string {
-  return Object.entries(GRPC_CODE).find(([, value]) => value === code)?.[0] ?? `code ${code}`;
 }
 
 export function statusTrailers({ code, message, details }: GrpcStatus): RawHeaders {

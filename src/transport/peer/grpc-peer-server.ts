@@ -1,11 +1,11 @@
 import { statusOf } from "../grpc/error-status.ts";
 import { GrpcCall } from "../grpc/grpc-call.ts";
 import { isGrpc } from "../grpc/is-grpc.ts";
-import { grpcError } from "../grpc/status.ts";
 import { answer } from "../http/answer.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
 import type { PeerReception } from "./peer-reception.ts";
 import type { PeerServerParts } from "./peer-server.ts";
+import { ProxiedCalls } from "./proxied-calls.ts";
 import { SERVICE, ServiceInvocationServer } from "./service-invocation-server.ts";
 
 /**
@@ -15,10 +15,12 @@ import { SERVICE, ServiceInvocationServer } from "./service-invocation-server.ts
 export class GrpcPeerServer {
   readonly #parts: PeerServerParts;
   readonly #serviceInvocation: ServiceInvocationServer;
+  readonly #proxied: ProxiedCalls;
 
   constructor(parts: PeerServerParts, reception: PeerReception) {
     this.#parts = parts;
     this.#serviceInvocation = new ServiceInvocationServer(parts, reception);
+    this.#proxied = new ProxiedCalls(parts);
   }
 
   async handle(exchange: HttpExchange): Promise<void> {
@@ -44,6 +46,6 @@ export class GrpcPeerServer {
       await this.#serviceInvocation.handle(call, method);
       return;
     }
-    throw grpcError("UNIMPLEMENTED", `unknown service ${call.path}`);
+    await this.#proxied.handle(call);
   }
 }

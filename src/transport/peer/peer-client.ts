@@ -1,8 +1,8 @@
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
-import { qualifiedName } from "../../core/app-id.ts";
+import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
-import type { StatusCode } from "../../core/grpc-code.ts";
+import { GRPC_CODE, grpcCodeIn, type StatusCode } from "../../core/grpc-code.ts";
 import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
@@ -10,6 +10,7 @@ import type { PeerCaller } from "../../invocation/ports.ts";
 import { readAtMost } from "../read-at-most.ts";
 import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
 import { type Peer, PeerConnections } from "./peer-connections.ts";
+import type { proxied } from "./proxying-client.ts";
 import {
   ASKS_FOR_PROOF,
   ERROR_HEADER,
@@ -30,6 +31,7 @@ const MAX_ERROR_BYTES = 16 * 1024;
  * with each call. An upgrade, which daprd's form has no place for, asks over the lean hop at once.
  */
 export class PeerClient implements PeerCaller {
+  #proxied: Promise<typeof proxied> | undefined;
   readonly #connections: PeerConnections;
   readonly #clock: Clock;
   /** Loaded with the first call that needs it. */
@@ -40,8 +42,9 @@ export class PeerClient implements PeerCaller {
     this.#connections = new PeerConnections(clock, createUpstream);
   }
 
-  async call(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
+  async call(instance: AppInstance, request: RequestMessage, caller?: AppIdentity): Promise<ResponseMessage> {
     const peer = this.#connections.at(instance);
+    if (request.grpc === true) return this.#callProxied(peer, instance, request, caller);
     if (speaksLean(instance, peer, request)) return this.#callLean(peer, instance, request);
     return this.#callAsDaprd(peer, instance, request);
   }
@@ -71,6 +74,25 @@ export class PeerClient implements PeerCaller {
     if (error !== NOT_THIS_APP) throw new CallError(parseStatusCode(error), message);
     peer.forget();
     throw new CallError("Unavailable", message);
+  }
+
+  async #callProxied(
+    peer: Peer,
+    instance: AppInstance,
+    request: RequestMessage,
+    caller: AppIdentity | undefined,
+  ): Promise<ResponseMessage> {
+    this.#proxied ??= import("./proxying-client.ts").then(({ proxied }) => proxied);
+    const call = await this.#proxied;
+    return call(instance, request, caller, async (sent) => {
+      try {
+        return await peer.http2.send(sent);
+      } catch (error) {
+        if (!(error instanceof UpstreamError)) throw error;
+        peer.forget();
+        throw notReached(instance, mayHaveBegun(error) ? "Internal" : "Unavailable", error);
+      }
+    });
   }
 
   async #sendLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
@@ -125,6 +147,12 @@ function speaksLean({ wire, app }: AppInstance, { nature }: Peer, { upgrade }: R
   if (wire !== "unproven") return wire === "lean";
   if (nature.kind === "outrigger") return nature.name === qualifiedName(app);
   return upgrade !== undefined && nature.kind === "unknown";
+}
+
+/** What a peer has reset it may have begun to serve, unless it says that it has not. */
+function mayHaveBegun({ cause }: UpstreamError): boolean {
+  const reset = grpcCodeIn(cause);
+  return reset !== undefined && reset !== GRPC_CODE.UNAVAILABLE;
 }
 
 function notReached(instance: AppInstance, code: StatusCode, error: UpstreamError): CallError {

@@ -26,6 +26,9 @@ export const PATH_HEADER = "outrigger-path";
 /** In an answer: the receiver could not serve the call. The value is a status code; the body is the message. */
 export const ERROR_HEADER = "outrigger-error";
 
+/** Of a proxied call of gRPC, which daprd gives no `dapr-caller-namespace`: where the caller is from. */
+export const CALLER_NAMESPACE_HEADER = "outrigger-caller-namespace";
+
 /** In an answer: this is not the sidecar of that app. */
 export const NOT_THIS_APP = "not-this-app";
 

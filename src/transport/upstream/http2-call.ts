@@ -1,6 +1,7 @@
 import { type ClientHttp2Stream, constants, type OutgoingHttpHeaders } from "node:http2";
 import { addAbortSignal, Readable } from "node:stream";
 import { type AbortListener, abortReason } from "../../core/call-signal.ts";
+import type { GrpcCodeName } from "../../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import type { RawHeaders } from "../../core/raw-headers.ts";
 import { isRefusedRepeat, withoutRepeats } from "../http/http2-header-object.ts";
@@ -267,13 +268,25 @@ export class Http2Call implements BodySource, AbortListener {
 }
 
 /** The origin has reset the stream of a call (RFC 9113 7). */
-export class StreamReset extends Error {
+class StreamReset extends Error {
   override readonly name = "StreamReset";
 
   constructor(readonly rstCode: number) {
     super(`its stream was reset, with the code ${nameOf(rstCode)}`);
   }
+
+  /** gRPC over HTTP/2, "HTTP2 Transport Mapping: Errors". */
+  get grpcCode(): GrpcCodeName {
+    return GRPC_CODES[this.rstCode] ?? "INTERNAL";
+  }
 }
+
+const GRPC_CODES: Readonly<Record<number, GrpcCodeName>> = {
+  [constants.NGHTTP2_REFUSED_STREAM]: "UNAVAILABLE",
+  [constants.NGHTTP2_CANCEL]: "CANCELLED",
+  [constants.NGHTTP2_ENHANCE_YOUR_CALM]: "RESOURCE_EXHAUSTED",
+  [constants.NGHTTP2_INADEQUATE_SECURITY]: "PERMISSION_DENIED",
+};
 
 /** Without the status, which is the only pseudo header of an answer. */
 function endToEndHeaders(raw: readonly string[]): RawHeaders {

@@ -1,5 +1,6 @@
 import type { OutgoingHttpHeaders } from "node:http2";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
+import { formatTimeout } from "../grpc/timeout.ts";
 import { addHeader, emptyHeaders } from "../http/http2-header-object.ts";
 import { Http2Call, type Http2Queue } from "./http2-call.ts";
 import { Http2Session, type Http2SessionOwner } from "./http2-session.ts";
@@ -148,7 +149,16 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
   }
 
   /** @throws {Error} where a header cannot be written. */
-  #headersOf({ method, path, query, headers, body, contentLength, grpc }: RequestMessage): OutgoingHttpHeaders {
+  #headersOf({
+    method,
+    path,
+    query,
+    headers,
+    body,
+    contentLength,
+    grpc,
+    deadline,
+  }: RequestMessage): OutgoingHttpHeaders {
     const fields = emptyHeaders();
     fields[":method"] = method;
     fields[":scheme"] = "http";
@@ -160,6 +170,8 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
     }
     // The one value that HTTP/2 allows, and gRPC demands it.
     if (grpc === true) fields.te = "trailers";
+    // What is left of it: each hop takes its time.
+    if (grpc === true && deadline !== undefined) fields["grpc-timeout"] = formatTimeout(deadline - performance.now());
     if (body !== undefined && contentLength !== undefined) fields["content-length"] = String(contentLength);
     return fields;
   }

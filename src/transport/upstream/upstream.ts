@@ -58,6 +58,8 @@ export type FailureKind = "foreign" | "untrusted" | "broken" | "other";
 /** The origin could not be reached, or broke off before its answer began. */
 export class UpstreamError extends Error {
   override readonly name = "UpstreamError";
+  /** A wrong protocol or an untrusted certificate too: it is not the call's doing. */
+  readonly grpcCode = "UNAVAILABLE";
 
   constructor(
     readonly kind: FailureKind,
