@@ -12,7 +12,7 @@ import { isGrpc } from "./is-grpc.ts";
 import { GrpcProxy } from "./proxy.ts";
 import type { GrpcService } from "./service.ts";
 import { type ServicesParts, servicesOf } from "./services/services.ts";
-import { GrpcError, grpcError } from "./status.ts";
+import { GrpcError } from "./status.ts";
 
 export interface GrpcApiParts extends ServicesParts {
   /** `DAPR_API_TOKEN` and its predecessor. */

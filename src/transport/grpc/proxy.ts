@@ -11,7 +11,7 @@ import type { GrpcRequest } from "./service.ts";
 import { GrpcError, grpcError } from "./status.ts";
 
 export interface GrpcProxyParts {
-  readonly invoker: Invoker;
+  readonly invoker: Pick<Invoker, "invoke">;
   /** `--max-body-size`. */
   readonly maxMessageBytes: number;
   readonly log: Logger;

@@ -10,7 +10,6 @@ import type { PeerCaller } from "../../invocation/ports.ts";
 import { readAtMost } from "../read-at-most.ts";
 import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
 import { type Peer, PeerConnections } from "./peer-connections.ts";
-import type { proxied } from "./proxying-client.ts";
 import {
   ASKS_FOR_PROOF,
   ERROR_HEADER,
@@ -19,6 +18,7 @@ import {
   parseStatusCode,
   TARGET_HEADER,
 } from "./peer-wire.ts";
+import type { proxied } from "./proxying-client.ts";
 import type { codeOfBreak, NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
 
 const MAX_ERROR_BYTES = 16 * 1024;

@@ -6,13 +6,7 @@ import { headerValue } from "../../core/raw-headers.ts";
 import { withPreparedMetadata } from "../../invocation/forward-headers.ts";
 import { discard } from "../grpc/relay-answer.ts";
 import { GrpcError, statusIn } from "../grpc/status.ts";
-import {
-  CALLER_NAMESPACE_HEADER,
-  ERROR_HEADER,
-  NOT_THIS_APP,
-  parseStatusCode,
-  TARGET_HEADER,
-} from "./peer-wire.ts";
+import { CALLER_NAMESPACE_HEADER, ERROR_HEADER, NOT_THIS_APP, parseStatusCode, TARGET_HEADER } from "./peer-wire.ts";
 
 /**
  * The caller's end of proxying. A daprd gets the call as it is.

@@ -268,7 +268,7 @@ export class Http2Call implements BodySource, AbortListener {
 }
 
 /** The origin has reset the stream of a call (RFC 9113 7). */
-class StreamReset extends Error {
+export class StreamReset extends Error {
   override readonly name = "StreamReset";
 
   constructor(readonly rstCode: number) {
