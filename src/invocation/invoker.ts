@@ -8,7 +8,9 @@ import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
 import { BUILT_IN_SERVICE_RETRIES, RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
+import type { GrpcErrorStatus } from "../resources/configuration.ts";
 import { addCallerHeaders, addTraceHeaders, type CallerHost, requestHeadersFromApp } from "./forward-headers.ts";
+import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
 import type { Neighbour, Neighbours, PeerCaller } from "./ports.ts";
@@ -51,6 +53,8 @@ export interface InvokerParts {
   readonly clock: Clock;
   /** `spec.invocation.preservePath`. */
   readonly preservePath: boolean;
+  /** `spec.invocation.grpcErrorStatus`. */
+  readonly grpcErrorStatus: GrpcErrorStatus;
 }
 
 // daprd asks its resolver this often before it gives up on an app nobody knows (A2): it bridges a callee that starts.
@@ -72,7 +76,7 @@ export class Invoker {
   async invoke(invocation: Invocation): Promise<ResponseMessage> {
     const startedAt = this.#parts.clock.monotonic();
     try {
-      const response = await this.#carry(invocation);
+      const response = withHttpStatus(await this.#carry(invocation), this.#parts.grpcErrorStatus);
       this.#report(invocation, startedAt, response.status, undefined);
       return response;
     } catch (cause) {
