@@ -38,7 +38,7 @@ export interface Flag {
 export const FLAGS = [
   { name: "app-id", short: "a", kind: "text", group: "App", state: "works", help: "the id other apps call this one by; run makes one up where none is given" },
   { name: "app-port", short: "p", kind: "port", group: "App", state: "works", help: "the port the app listens on" },
-  { name: "app-protocol", short: "P", kind: "text", default: "http", group: "App", state: "works", help: "how the app is spoken to: http, https (any certificate, unless spec.invocation.appTLS says whose) or h2c" },
+  { name: "app-protocol", short: "P", kind: "text", default: "http", group: "App", state: "works", help: "how the app is spoken to: http, https, h2c, grpc or grpcs (over TLS any certificate will do, unless spec.invocation.appTLS says whose)" },
   { name: "app-channel-address", kind: "text", default: "127.0.0.1", group: "App", state: "works", help: "the address the app listens on" },
   { name: "app-max-concurrency", kind: "count", default: "-1", group: "App", state: "works", help: "calls the app gets at once; further ones wait; -1 for no limit" },
   { name: "app-max-queue", kind: "count", default: "1000", group: "App", state: "works", help: "calls that may wait because of --app-max-concurrency; further ones are refused" },
@@ -102,7 +102,7 @@ export const FLAGS = [
   { name: "reminders-service", kind: "text", group: "Other", state: "ignored", help: "there are no actors here" },
   { name: "actors-disseminate-timeout", kind: "text", group: "Other", state: "ignored", help: "there are no actors here" },
   { name: "disable-builtin-k8s-secret-store", kind: "switch", group: "Other", state: "ignored", help: "there is no such store here" },
-  { name: "app-ssl", kind: "switch", group: "Other", state: "works", help: "the older way to say --app-protocol https" },
+  { name: "app-ssl", kind: "switch", group: "Other", state: "works", help: "the older way to say --app-protocol https, or grpcs where that is grpc" },
   { name: "image-pull-policy", kind: "text", only: "run", group: "Other", state: "ignored", help: "there are no images here" },
   { name: "runtime-path", kind: "text", only: "run", group: "Other", state: "ignored", help: "where Dapr's runtime is; there is none here" },
 ] as const satisfies readonly Flag[];

@@ -10,6 +10,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): SidecarSetti
   const flags = new FlagValues({ "app-id": ["math"], ...typed });
   const configuration = {
     preservePath: false,
+    grpcErrorStatus: "fixed" as const,
     accessControl: undefined,
     appTls: undefined,
     nameResolution: undefined,
@@ -88,19 +89,13 @@ test("the app's protocol, in any case; --app-ssl is the older way to ask for TLS
   assert.equal(protocolOf({ "app-protocol": ["HTTPS"] }), "https");
   assert.equal(protocolOf({ "app-protocol": ["h2c"], "app-ssl": ["false"] }), "h2c");
   assert.equal(protocolOf({ "app-ssl": ["true"] }), "https");
+  assert.equal(protocolOf({ "app-protocol": ["GRPC"] }), "grpc");
+  assert.equal(protocolOf({ "app-protocol": ["grpc"], "app-ssl": ["true"] }), "grpcs");
   assert.equal(protocolOf({ "app-protocol": ["https"], "app-ssl": ["1"] }), "https");
 });
 
 for (const [typed, message] of [
-  [
-    { "app-protocol": ["grpc"] },
-    "--app-protocol grpc is not supported by this version of Outrigger; give one of http, https, h2c",
-  ],
-  [
-    { "app-protocol": ["GRPCS"] },
-    "--app-protocol GRPCS is not supported by this version of Outrigger; give one of http, https, h2c",
-  ],
-  [{ "app-protocol": ["htttp"] }, '--app-protocol is "htttp"; give one of http, https, h2c'],
+  [{ "app-protocol": ["htttp"] }, '--app-protocol is "htttp"; give one of http, https, h2c, grpc, grpcs'],
   [
     { "app-protocol": ["h2c"], "app-ssl": ["true"] },
     "--app-ssl asks for TLS and --app-protocol h2c for none; leave one of them out",

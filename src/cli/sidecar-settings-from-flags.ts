@@ -4,7 +4,7 @@ import { DEFAULT_NAMESPACE, parseAppId, parseNamespace } from "../core/app-id.ts
 import { messageOf } from "../core/errors.ts";
 import type { Configuration } from "../resources/configuration.ts";
 import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
-import { APP_PROTOCOLS, type AppProtocol } from "../transport/app/app-protocol.ts";
+import { APP_PROTOCOLS, type AppProtocol, isGrpcApp } from "../transport/app/app-protocol.ts";
 import { appHealthFrom } from "./app-health-from-flags.ts";
 import { CliError } from "./cli-error.ts";
 import type { FlagValues } from "./flag-values.ts";
@@ -61,6 +61,7 @@ export function settingsFrom(source: SettingsSource): SidecarSettings {
     apiTokens: [env["DAPR_API_TOKEN"], env["DAPR_API_TOKEN_PREVIOUS"]],
     appToken: env["APP_API_TOKEN"] === "" ? undefined : env["APP_API_TOKEN"],
     preservePath: configuration.preservePath,
+    grpcErrorStatus: configuration.grpcErrorStatus,
     accessControl: configuration.accessControl,
     nameResolution: configuration.nameResolution,
     hostAddress: env["DAPR_HOST_IP"] ?? ownAddress(),
@@ -87,15 +88,12 @@ function appProtocol(flags: FlagValues): AppProtocol {
   const text = flags.text("app-protocol") ?? "";
   const choice = APP_PROTOCOLS.join(", ");
   const named = text === "" ? "http" : text.toLowerCase();
-  if (named === "grpc" || named === "grpcs") {
-    throw new CliError(`--app-protocol ${text} is not supported by this version of Outrigger; give one of ${choice}`);
-  }
   const known = APP_PROTOCOLS.find((protocol) => protocol === named);
   if (known === undefined) throw new CliError(`--app-protocol is "${text}"; give one of ${choice}`);
   if (!flags.switch("app-ssl")) return known;
   if (known === "h2c")
     throw new CliError("--app-ssl asks for TLS and --app-protocol h2c for none; leave one of them out");
-  return "https";
+  return isGrpcApp(known) ? "grpcs" : "https";
 }
 
 function listenAddresses(flags: FlagValues, forRun: boolean): readonly string[] {

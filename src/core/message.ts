@@ -75,9 +75,7 @@ export function withHeaders(response: ResponseMessage, headers: RawHeaders): Res
   return { status, statusText, headers, body };
 }
 
-/** For a wire that carries none. The same message where it has none. */
-export function withoutTrailers(response: ResponseMessage): Omit<ResponseMessage, "trailers"> {
-  if (response.trailers === undefined) return response;
-  const { status, statusText, headers, body } = response;
-  return { status, statusText, headers, body };
+/** Which any wire can carry as it is. */
+export function hasNoTrailers(response: ResponseMessage): response is ResponseMessage & { readonly trailers?: never } {
+  return response.trailers === undefined;
 }

@@ -65,6 +65,7 @@ function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boo
     observer: { callEnded: ignore },
     clock,
     preservePath,
+    grpcErrorStatus: "fixed",
   });
   return async (rawPath: string): Promise<string | undefined> => {
     reached = undefined;

@@ -76,9 +76,15 @@ test("what the caller's sidecar says of the caller passes the callee's sidecar",
   assert.deepEqual(requestHeadersFromPeer(said), said);
 });
 
-test("binary gRPC metadata ends here, and gRPC's own names go on under another one", () => {
-  const sent = ["grpc-timeout", "1S", "Grpc-Foo", "bar", "grpc-trace-bin", "AAAA", "X-Thing-BIN", "AAAA"];
+test("gRPC's own names go on under another one, and its binary ones end here", () => {
+  const sent = ["grpc-timeout", "1S", "Grpc-Foo", "bar", "grpc-trace-bin", "AAAA", "Grpc-Tags-Bin", "AAAA"];
   assert.deepEqual(requestHeadersFromApp(sent), ["Dapr-grpc-timeout", "1S", "Dapr-Grpc-Foo", "bar"]);
+});
+
+test("binary metadata goes on, for the callee may be a gRPC app, where it can be base64", () => {
+  const good = ["X-Thing-BIN", "AAAA", "x-b-bin", "eno", "x-b-bin", "eno=, AA==", "x-empty-bin", ""];
+  const bad = ["x-bad-bin", "a%b", "x-bad-bin", "\u00e9"];
+  assert.deepEqual(requestHeadersFromApp([...good, ...bad]), good);
 });
 
 test("trace headers are taken out of what an app sends, in either direction", () => {
@@ -179,11 +185,21 @@ function saysWhoCallsWhom(lower: string): boolean {
   return first === "destination" && second === "app" && third === "id" && more.length === 0;
 }
 
-const DIRECTIONS: [what: string, forward: (sent: readonly string[]) => string[], ends: (lower: string) => boolean][] = [
+/** Metadata that is bytes and cannot be, or that is gRPC's own. */
+function isNoMetadata(lower: string, value: string): boolean {
+  return lower.endsWith("-bin") && (lower.startsWith("grpc-") || /[^A-Za-z0-9+/=, ]/.test(value));
+}
+
+const DIRECTIONS: [
+  what: string,
+  forward: (sent: readonly string[]) => string[],
+  ends: (lower: string, value: string) => boolean,
+][] = [
   [
     "an app's request",
     requestHeadersFromApp,
-    (lower) => [...OF_ONE_CONNECTION, ...TRACE].includes(lower) || saysWhoCallsWhom(lower) || lower.endsWith("-bin"),
+    (lower, value) =>
+      [...OF_ONE_CONNECTION, ...TRACE].includes(lower) || saysWhoCallsWhom(lower) || isNoMetadata(lower, value),
   ],
   ["a peer's request", requestHeadersFromPeer, (lower) => OF_ONE_CONNECTION.includes(lower)],
   ["an app's answer", responseHeadersFromApp, (lower) => TRACE.includes(lower)],
@@ -193,9 +209,9 @@ for (const [what, forward, ends] of DIRECTIONS) {
   test(`of ${what}, what must end here does, in any letter case`, () => {
     fc.assert(
       fc.property(headers, (sent) => {
-        const kept = pairsOf(forward(sent.flat)).map(([kept]) => kept.toLowerCase());
+        const kept = pairsOf(forward(sent.flat)).map(([kept, text]): Pair => [kept.toLowerCase(), text]);
         assert.deepEqual(
-          kept.filter((lower) => endsAtAnyHop(lower, sent) || ends(lower) || lower.startsWith("grpc-")),
+          kept.filter(([lower, text]) => endsAtAnyHop(lower, sent) || ends(lower, text) || lower.startsWith("grpc-")),
           [],
         );
       }),
@@ -208,7 +224,10 @@ for (const [what, forward, ends] of DIRECTIONS) {
     fc.assert(
       fc.property(headers, (sent) => {
         const expected = sent.pairs
-          .filter(([original]) => !endsAtAnyHop(original.toLowerCase(), sent) && !ends(original.toLowerCase()))
+          .filter(([original, text]) => {
+            const lower = original.toLowerCase();
+            return !endsAtAnyHop(lower, sent) && !ends(lower, text);
+          })
           .map(([original, text]): Pair => [/^grpc-/i.test(original) ? `Dapr-${original}` : original, text]);
         survivors += expected.length;
         assert.deepEqual(pairsOf(forward(sent.flat)), expected);

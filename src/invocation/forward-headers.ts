@@ -16,11 +16,13 @@ const HOP_BY_HOP = 1;
 const PER_CONNECTION = 2;
 /** Read into a TraceContext by the caller's sidecar, which writes them anew. */
 const TRACE = 4;
-/** Never believed from an app: they say who calls whom, or mean nothing to an HTTP app. */
+/** Never believed from an app: they say who calls whom. */
 const NOT_FOR_AN_APP = 8;
 const CONTENT_TYPE = 16;
 /** gRPC reserves these names, so daprd carries them under another one (pkg/messaging/v1/util.go). */
 const RENAMED = 32;
+/** Bytes for a gRPC app, in base64: metadata, which an HTTP app is not given (its channel leaves it out). */
+const BINARY = 64;
 
 const TRAITS: ReadonlyMap<string, number> = new Map([
   // RFC 9110 7.6.1 and what daprd adds to it.
@@ -53,11 +55,17 @@ function traitsOf(name: string): number {
 function findTraits(lower: string): number {
   let traits = TRAITS.get(lower) ?? 0;
   if (lower.startsWith(OUTRIGGER_PREFIX)) traits |= HOP_BY_HOP;
-  if (lower.startsWith("grpc-")) traits |= RENAMED;
-  // CGI and WSGI apps read `_` and `-` as the same. `-bin` is binary gRPC metadata, which means nothing to an HTTP app.
-  if (SAID_BY_OUTRIGGER.test(lower.replaceAll("_", "-")) || lower.endsWith("-bin")) traits |= NOT_FOR_AN_APP;
+  const isBinary = lower.endsWith("-bin");
+  // Those of gRPC itself are about one call, the trace among them, which the callee's sidecar writes.
+  if (lower.startsWith("grpc-")) traits |= isBinary ? NOT_FOR_AN_APP : RENAMED;
+  else if (isBinary) traits |= BINARY;
+  // CGI and WSGI apps read `_` and `-` as the same.
+  if (SAID_BY_OUTRIGGER.test(lower.replaceAll("_", "-"))) traits |= NOT_FOR_AN_APP;
   return traits;
 }
+
+// Several values may stand in one header, behind commas.
+const BASE64_LIST = /^[A-Za-z0-9+/=, ]*$/;
 
 /** What goes on of what an app's request carried: end-to-end headers, without anything only Outrigger may say. */
 export function requestHeadersFromApp(received: readonly string[]): RawHeaders {
@@ -74,8 +82,8 @@ export function responseHeadersFromApp(received: readonly string[]): RawHeaders 
   return endToEnd(received, TRACE, false);
 }
 
-/** @param dropEmptyType an empty Content-Type says nothing, and daprd takes it away (A4). */
-function endToEnd(received: readonly string[], staysBehind: number, dropEmptyType: boolean): RawHeaders {
+/** @param fromCaller an empty Content-Type says nothing, and daprd takes it away (A4); what is to be bytes has to be some. */
+function endToEnd(received: readonly string[], staysBehind: number, fromCaller: boolean): RawHeaders {
   const listed = namesListedInConnection(received);
   const kept: RawHeaders = [];
   for (let i = 0; i < received.length; i += 2) {
@@ -84,7 +92,8 @@ function endToEnd(received: readonly string[], staysBehind: number, dropEmptyTyp
     const traits = traitsOf(name);
     if ((traits & (HOP_BY_HOP | staysBehind)) !== 0) continue;
     if (listed?.has(name.toLowerCase()) === true) continue;
-    if (dropEmptyType && value === "" && (traits & CONTENT_TYPE) !== 0) continue;
+    if (fromCaller && (traits & BINARY) !== 0 && !BASE64_LIST.test(value)) continue;
+    if (fromCaller && value === "" && (traits & CONTENT_TYPE) !== 0) continue;
     kept.push((traits & RENAMED) === 0 ? name : `Dapr-${name}`, value);
   }
   return kept;

@@ -14,6 +14,7 @@ import type { Logger } from "../core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import { headerValue } from "../core/raw-headers.ts";
 import { spiffeIdOf } from "../core/spiffe-id.ts";
+import type { GrpcErrorStatus } from "../resources/configuration.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { type Invocation, Invoker } from "./invoker.ts";
 import type { AppChannel, Neighbour, ReceivedCall, RepeatableBody } from "./ports.ts";
@@ -35,6 +36,7 @@ interface WorldOptions {
   readonly neighbour?: Neighbour;
   readonly ownApp?: AppChannel | undefined;
   readonly preservePath?: boolean;
+  readonly grpcErrorStatus?: GrpcErrorStatus;
   readonly worthAskingAgain?: boolean;
 }
 
@@ -45,6 +47,7 @@ function world({
   ownApp,
   neighbour,
   preservePath = false,
+  grpcErrorStatus = "fixed",
   worthAskingAgain = true,
 }: WorldOptions) {
   const seen = {
@@ -101,6 +104,7 @@ function world({
     observer: { callEnded: (call) => seen.records.push(call) },
     clock,
     preservePath,
+    grpcErrorStatus,
   });
   return { ...seen, invoke: (changes: Partial<Invocation> = {}) => invoker.invoke({ ...invocation, ...changes }) };
 }

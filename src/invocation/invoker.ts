@@ -9,6 +9,7 @@ import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
 import { BUILT_IN_SERVICE_RETRIES, RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
+import type { GrpcErrorStatus } from "../resources/configuration.ts";
 import {
   addCallerHeaders,
   addCallerMetadata,
@@ -18,6 +19,7 @@ import {
   requestMetadataFromApp,
 } from "./forward-headers.ts";
 import { whenEnded } from "./grpc-ending.ts";
+import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
 import type { Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
@@ -66,6 +68,8 @@ export interface InvokerParts {
   readonly clock: Clock;
   /** `spec.invocation.preservePath`. */
   readonly preservePath: boolean;
+  /** `spec.invocation.grpcErrorStatus`. */
+  readonly grpcErrorStatus: GrpcErrorStatus;
 }
 
 // daprd asks its resolver this often before it gives up on an app nobody knows (A2): it bridges a callee that starts.
@@ -88,12 +92,10 @@ export class Invoker {
     const startedAt = this.#parts.clock.monotonic();
     try {
       const response = await this.#carry(invocation);
-      if (invocation.grpc === undefined) this.#report(invocation, startedAt, response.status, undefined);
-      else {
-        whenEnded(response, invocation.signal, (code, error) => {
-          this.#report(invocation, startedAt, response.status, error, code);
-        });
-      }
+      if (invocation.grpc === undefined) return this.#answeredOrdinary(invocation, startedAt, response);
+      whenEnded(response, invocation.signal, (code, error) => {
+        this.#report(invocation, startedAt, response.status, error, code);
+      });
       return response;
     } catch (cause) {
       const error = explain(invocation, cause);
@@ -101,6 +103,12 @@ export class Invoker {
       this.#report(invocation, startedAt, error.httpStatus, error.message, code);
       throw error;
     }
+  }
+
+  #answeredOrdinary(invocation: Invocation, startedAt: number, response: ResponseMessage): ResponseMessage {
+    const answer = withHttpStatus(response, this.#parts.grpcErrorStatus);
+    this.#report(invocation, startedAt, answer.status, undefined);
+    return answer;
   }
 
   async #carry(invocation: Invocation): Promise<ResponseMessage> {

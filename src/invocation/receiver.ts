@@ -79,8 +79,10 @@ export class Receiver {
   #refuseForbidden(access: AccessControl, { caller, identity, request }: ReceivedCall): void {
     const { grpc, method, path } = request;
     const readings = pathReadings(path);
+    // Without a verb a rule for one could be evaded.
+    const isVerbless = grpc === true || method === "NONE";
     const allows = (reading: string): boolean =>
-      grpc === true ? access.allowsGrpc(identity, reading) : access.allows(identity, reading, method);
+      isVerbless ? access.allowsGrpc(identity, reading) : access.allows(identity, reading, method);
     if (readings?.every(allows) === true) return;
     // daprd names a method of HTTP without its leading slash, gRPC's verb as none, and nobody as nothing.
     const operation = grpc === true ? path : (readings?.[0] ?? path).slice(1);

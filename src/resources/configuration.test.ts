@@ -15,6 +15,7 @@ const HEAD = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  na
 
 const NOTHING_SAID = {
   preservePath: false,
+  grpcErrorStatus: "fixed",
   accessControl: undefined,
   appTls: undefined,
   nameResolution: undefined,
@@ -62,6 +63,12 @@ test("of several Configurations, the last one that says something holds", () => 
   assert.equal(read(on, "spec: {}\n").preservePath, true);
   assert.equal(read(on, off).preservePath, false);
   assert.equal(read(off, on, "spec: { invocation: {} }\n").preservePath, true);
+});
+
+test("grpcErrorStatus of the last Configuration that says it holds", () => {
+  const mapped = "spec: { invocation: { grpcErrorStatus: mapped } }\n";
+  assert.equal(read(mapped, "spec: { invocation: {} }\n").grpcErrorStatus, "mapped");
+  assert.equal(read(mapped, "spec: { invocation: { grpcErrorStatus: fixed } }\n").grpcErrorStatus, "fixed");
 });
 
 test("several Configurations may stand in one file", () => {

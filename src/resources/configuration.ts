@@ -15,6 +15,8 @@ import { checkDocument, ResourceError, readYamlFile, sectionAt, type YamlDocumen
 export interface Configuration {
   /** `spec.invocation.preservePath`: send paths to apps as the caller wrote them. */
   readonly preservePath: boolean;
+  /** `spec.invocation.grpcErrorStatus`: over HTTP, every error of a gRPC app is 500 (`fixed`), or what its code says. */
+  readonly grpcErrorStatus: GrpcErrorStatus;
   /** `spec.accessControl` of the last Configuration that has one; undefined lets everybody call everything. */
   readonly accessControl: AccessControlSpec | undefined;
   /** `spec.invocation.appTLS`: whose certificate an app that is spoken to over TLS must show; undefined: anybody's. */
@@ -24,6 +26,10 @@ export interface Configuration {
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
 }
+
+const GRPC_ERROR_STATUSES = ["fixed", "mapped"] as const;
+
+export type GrpcErrorStatus = (typeof GRPC_ERROR_STATUSES)[number];
 
 export interface AppTls {
   /** What stands in `caFile`: certificates, PEM. */
@@ -55,6 +61,7 @@ const schema = z.strictObject({
       invocation: z
         .strictObject({
           preservePath: z.boolean().optional(),
+          grpcErrorStatus: z.enum(GRPC_ERROR_STATUSES).optional(),
           appTLS: z.strictObject({ caFile: z.string().min(1), serverName: z.string().min(1).optional() }).optional(),
         })
         .optional(),
@@ -107,6 +114,7 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
   const accessControl = spec.accessControl === undefined ? undefined : readAccessControl(document, spec.accessControl);
   return Object.freeze({
     preservePath: spec.invocation?.preservePath ?? before.preservePath,
+    grpcErrorStatus: spec.invocation?.grpcErrorStatus ?? before.grpcErrorStatus,
     // A whole list, never two of them mixed: what each forbids depends on its own default.
     accessControl: accessControl ?? before.accessControl,
     appTls: appTlsIn(document, spec.invocation?.appTLS) ?? before.appTls,

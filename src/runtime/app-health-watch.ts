@@ -2,15 +2,19 @@ import { CallAbort } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import { AppHealth, type HealthChange } from "../invocation/app-health.ts";
+import type { AppProbe } from "../invocation/ports.ts";
 import type { StartGate } from "../invocation/start-gate.ts";
-import type { HttpAppChannel } from "../transport/app/http-app-channel.ts";
-import { HttpAppProbe } from "../transport/app/http-app-probe.ts";
 import type { AppHealthSettings } from "./sidecar-settings.ts";
+
+/** A probe and the connection that is its own. */
+export interface ClosableProbe extends AppProbe {
+  close(): void;
+}
 
 export interface AppHealthWatchParts {
   readonly settings: AppHealthSettings;
-  /** Of the probes alone; closed with the watch. */
-  readonly channel: HttpAppChannel;
+  /** Closed with the watch. */
+  readonly probe: ClosableProbe;
   readonly gate: StartGate;
   /** How long calls to an app that has just started are held back, for it to become healthy. */
   readonly startPatienceMs: number;
@@ -25,11 +29,11 @@ export class AppHealthWatch {
   readonly #closed = new CallAbort();
 
   constructor(parts: AppHealthWatchParts) {
-    const { settings, channel, clock } = parts;
+    const { settings, probe, clock } = parts;
     const { intervalMs, timeoutMs, threshold } = settings;
     this.#parts = parts;
     this.health = new AppHealth({
-      probe: new HttpAppProbe(channel, settings.path),
+      probe,
       clock,
       intervalMs,
       timeoutMs,
@@ -54,7 +58,7 @@ export class AppHealthWatch {
   close(): void {
     this.#closed.abort(new Error("the sidecar is ending"));
     this.health.stop();
-    this.#parts.channel.close();
+    this.#parts.probe.close();
   }
 
   #changed(change: HealthChange): void {

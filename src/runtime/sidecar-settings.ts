@@ -1,6 +1,6 @@
 import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
-import type { NameResolution } from "../resources/configuration.ts";
+import type { GrpcErrorStatus, NameResolution } from "../resources/configuration.ts";
 import type { AppProtocol } from "../transport/app/app-protocol.ts";
 import type { TlsTrust } from "../transport/upstream/upstream.ts";
 import type { RunOrigin } from "./registry/registry-store.ts";
@@ -48,6 +48,8 @@ export interface SidecarSettings {
   readonly appToken: string | undefined;
   /** `spec.invocation.preservePath`. */
   readonly preservePath: boolean;
+  /** `spec.invocation.grpcErrorStatus`. */
+  readonly grpcErrorStatus: GrpcErrorStatus;
   /** `spec.accessControl`. */
   readonly accessControl: AccessControlSpec | undefined;
   /** `spec.nameResolution`; undefined for the registry. */

@@ -32,6 +32,7 @@ const settings: SidecarSettings = {
   apiTokens: [],
   appToken: undefined,
   preservePath: false,
+  grpcErrorStatus: "fixed",
   accessControl: undefined,
   nameResolution: undefined,
   hostAddress: "127.0.0.1",

@@ -13,7 +13,6 @@ import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
-import { HttpAppChannel } from "../transport/app/http-app-channel.ts";
 import { bodyLimit } from "../transport/body-limit.ts";
 import { GrpcServer } from "../transport/grpc/grpc-server.ts";
 import { ApiServer } from "../transport/http/api-server.ts";
@@ -21,8 +20,8 @@ import type { HttpCodec } from "../transport/http/http-listener.ts";
 import { PublicServer } from "../transport/http/public-server.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
-import { type UpstreamSurroundings, upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { apiHost } from "./api-place.ts";
+import { appChannel, appProbe, type ClosableChannel } from "./app-channel.ts";
 import { AppHealthWatch } from "./app-health-watch.ts";
 import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
 import { Readiness } from "./readiness.ts";
@@ -62,7 +61,7 @@ export class Sidecar {
   /** How the other Sidecars of this process call this one. */
   readonly neighbour: Neighbour;
   readonly #surroundings: SidecarSurroundings;
-  readonly #channel: HttpAppChannel | undefined;
+  readonly #channel: ClosableChannel | undefined;
   readonly #receiver: Receiver;
   readonly #invoker: Invoker;
   readonly #gate: StartGate;
@@ -86,7 +85,7 @@ export class Sidecar {
     this.settings = settings;
     this.#surroundings = surroundings;
     this.#readiness = new Readiness(settings.app.id, settings.appPort !== undefined);
-    this.#channel = channelTo(settings, surroundings);
+    this.#channel = appChannel(settings, surroundings);
     this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
     this.#health = this.#buildHealth();
     this.#receiver = new Receiver({
@@ -238,12 +237,12 @@ export class Sidecar {
 
   #buildHealth(): AppHealthWatch | undefined {
     const { appHealth, appStartPatienceMs } = this.settings;
-    const channel = appHealth === undefined ? undefined : channelTo(this.settings, this.#surroundings);
-    if (appHealth === undefined || channel === undefined) return undefined;
+    const probe = appHealth === undefined ? undefined : appProbe(this.settings, appHealth, this.#surroundings);
+    if (appHealth === undefined || probe === undefined) return undefined;
     const { clock, log } = this.#surroundings;
     return new AppHealthWatch({
       settings: appHealth,
-      channel,
+      probe,
       gate: this.#gate,
       startPatienceMs: appStartPatienceMs,
       clock,
@@ -295,7 +294,7 @@ export class Sidecar {
   }
 
   #buildInvoker(): Invoker {
-    const { accessControl, app, hostAddress, preservePath } = this.settings;
+    const { accessControl, app, grpcErrorStatus, hostAddress, preservePath } = this.settings;
     const { neighbours, peers, resolver, observer, clock } = this.#surroundings;
     const host = { address: hostAddress, hostname: hostname() };
     return new Invoker({
@@ -309,6 +308,7 @@ export class Sidecar {
       observer,
       clock,
       preservePath,
+      grpcErrorStatus,
     });
   }
 
@@ -356,13 +356,6 @@ export class Sidecar {
     const announced = listensEverywhere(internalListenAddress) ? { ...instance, host: hostAddress } : instance;
     this.#announcement = await resolver.announce(announced);
   }
-}
-
-function channelTo(settings: SidecarSettings, surroundings: UpstreamSurroundings): HttpAppChannel | undefined {
-  const { appPort, appChannelAddress, appProtocol, appTrust, appToken } = settings;
-  if (appPort === undefined) return undefined;
-  const app = { address: appChannelAddress, port: appPort, protocol: appProtocol, trust: appTrust, appToken };
-  return new HttpAppChannel(app, upstreamFactory(surroundings));
 }
 
 function accessControlOf({ accessControl }: SidecarSettings): AccessControl | undefined {

@@ -2,42 +2,18 @@ import { CallError } from "../../core/errors.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { withoutHeaders } from "../../core/raw-headers.ts";
 import type { AppChannel } from "../../invocation/ports.ts";
-import {
-  type TlsTrust,
-  type Upstream,
-  UpstreamError,
-  type UpstreamFactory,
-  type UpstreamWire,
-} from "../upstream/upstream.ts";
-import type { AppProtocol } from "./app-protocol.ts";
+import { type Upstream, UpstreamError, type UpstreamFactory, type UpstreamWire } from "../upstream/upstream.ts";
+import { APP_LIMITS, type AppChannelOptions, withAppToken } from "./app-channel-options.ts";
+import { appFailure } from "./app-failure.ts";
+import type { AppProtocol, GrpcAppProtocol } from "./app-protocol.ts";
 
-export interface HttpAppChannelOptions {
-  /** `--app-channel-address`. */
-  readonly address: string;
-  readonly port: number;
-  readonly protocol: AppProtocol;
-  /** `spec.invocation.appTLS`: whose certificate the app must show over https. Undefined: any, as in daprd (A4). */
-  readonly trust: TlsTrust | undefined;
-  /** `APP_API_TOKEN`: sent to the app as `dapr-api-token`, so that the app knows its own sidecar (A4). */
-  readonly appToken: string | undefined;
-}
-
-// daprd's limits of the app channel (A4). Header size: an app is trusted with more than a stranger.
-const MAX_CONNECTIONS = 1024;
-const MAX_HEADER_BYTES = 256 * 1024;
-
-const SPOKEN: Readonly<Record<AppProtocol, string>> = {
-  http: "HTTP/1.1 without TLS",
-  https: "HTTP/1.1 over TLS",
-  h2c: "HTTP/2 without TLS",
-};
+export type HttpAppChannelOptions = AppChannelOptions<Exclude<AppProtocol, GrpcAppProtocol>>;
 
 /** The sidecar's own app, spoken to over HTTP. */
 export class HttpAppChannel implements AppChannel {
   readonly #upstream: Upstream;
   readonly #appToken: string | undefined;
-  readonly #protocol: AppProtocol;
-  /** Once it has answered, a connection that breaks has another cause than the wrong protocol. */
+  readonly #protocol: HttpAppChannelOptions["protocol"];
   #hasAnswered = false;
 
   constructor(options: HttpAppChannelOptions, createUpstream: UpstreamFactory) {
@@ -46,8 +22,7 @@ export class HttpAppChannel implements AppChannel {
     this.#upstream = createUpstream({
       host: options.address,
       port: options.port,
-      maxConnections: MAX_CONNECTIONS,
-      maxHeaderBytes: MAX_HEADER_BYTES,
+      ...APP_LIMITS,
       ...wireFor(options),
     });
   }
@@ -56,45 +31,33 @@ export class HttpAppChannel implements AppChannel {
     if (request.method === "NONE") throw noVerb();
     if (request.grpc === true && this.#protocol !== "h2c") throw this.#noGrpc();
     try {
-      const response = await this.#upstream.send(this.#withAppToken(request));
+      const response = await this.#upstream.send(this.#prepared(request));
       this.#hasAnswered = true;
       return response;
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
-      const verb = request.method.charAt(0) + request.method.slice(1).toLowerCase();
-      const what = `error invoking app channel: ${verb} "${this.#upstream.origin}${request.path}": ${error.message}${this.#advice(error)}`;
-      throw new CallError("Internal", what, { cause: error });
+      const [{ origin }, protocol, hasAnswered] = [this.#upstream, this.#protocol, this.#hasAnswered];
+      throw appFailure({ request, error, origin, protocol, hasAnswered });
     }
-  }
-
-  /** UNAVAILABLE, as in daprd, and not to be asked for again. */
-  #noGrpc(): CallError {
-    const why = `the app is spoken to in ${SPOKEN[this.#protocol]}, as --app-protocol ${this.#protocol} says`;
-    return new CallError(
-      "Internal",
-      `connection error: ${why}, and a gRPC call needs HTTP/2: give grpc, grpcs or h2c`,
-      {
-        cause: new UpstreamError("foreign", why),
-      },
-    );
-  }
-
-  /** What the app's owner can do about it, where that is known. */
-  #advice({ kind }: UpstreamError): string {
-    if (kind === "untrusted") return "; whose certificates are taken is said by spec.invocation.appTLS";
-    if (kind !== "foreign" && (kind !== "broken" || this.#hasAnswered)) return "";
-    return `; it was spoken to in ${SPOKEN[this.#protocol]}, as --app-protocol ${this.#protocol} says; if the app speaks something else, give that: http, https or h2c`;
   }
 
   close(): void {
     this.#upstream.destroy();
   }
 
-  #withAppToken(request: RequestMessage): RequestMessage {
-    if (this.#appToken === undefined) return request;
-    const headers = withoutHeaders(request.headers, (name) => name === "dapr-api-token");
-    headers.push("Dapr-Api-Token", this.#appToken);
-    return { ...request, headers };
+  /** With the app's token, and without what only a gRPC app can read. */
+  #prepared(request: RequestMessage): RequestMessage {
+    const { headers } = request;
+    const readable = request.grpc !== true && hasBinary(headers) ? withoutHeaders(headers, isBinary) : headers;
+    if (this.#appToken !== undefined) return { ...request, headers: withAppToken(readable, this.#appToken) };
+    return readable === headers ? request : { ...request, headers: readable };
+  }
+
+  /** UNAVAILABLE, which is what the cause says (observed/, "proxy: to an HTTP app"); not to be asked for again. */
+  #noGrpc(): CallError {
+    const why = `the app speaks HTTP/1.1, as --app-protocol ${this.#protocol} says, which carries no gRPC; if it speaks gRPC, give grpc, grpcs or h2c`;
+    const cause = new UpstreamError("foreign", why);
+    return new CallError("Internal", `error invoking app channel: ${this.#upstream.origin}: ${why}`, { cause });
   }
 }
 
@@ -102,6 +65,22 @@ export class HttpAppChannel implements AppChannel {
 function noVerb(): CallError {
   const cause = "rpc error: code = InvalidArgument desc = missing HTTP extension field";
   return new CallError("Internal", `error invoking app channel: ${cause}`);
+}
+
+function isBinary(lowerName: string): boolean {
+  return lowerName.endsWith("-bin");
+}
+
+const [SMALL_N, LARGE_N] = ["n".charCodeAt(0), "N".charCodeAt(0)];
+
+/** Asked of every call: nearly all names tell by their last letter. */
+function hasBinary(headers: readonly string[]): boolean {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    const last = name.charCodeAt(name.length - 1);
+    if ((last === SMALL_N || last === LARGE_N) && isBinary(name.toLowerCase())) return true;
+  }
+  return false;
 }
 
 function wireFor({ protocol, trust }: HttpAppChannelOptions): { readonly wire?: UpstreamWire } {

@@ -13,10 +13,13 @@ import { type Peer, PeerConnections } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,
   ERROR_HEADER,
+  HAS_NO_VERB,
   NOT_THIS_APP,
   PROOF_HEADER,
   parseStatusCode,
+  readTrailers,
   TARGET_HEADER,
+  TRAILER_HEADER,
 } from "./peer-wire.ts";
 import type { proxied } from "./proxying-client.ts";
 import type { codeOfBreak, NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
@@ -54,10 +57,13 @@ export class PeerClient implements PeerCaller {
   }
 
   async #callLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const { method, path, query, body, contentLength, signal, upgrade } = request;
+    const { path, query, body, contentLength, signal, upgrade } = request;
     const name = qualifiedName(instance.app);
     const toProve = instance.wire === "unproven";
-    const headers = [...request.headers, TARGET_HEADER, toProve ? name + ASKS_FOR_PROOF : name];
+    const hasNoVerb = request.method === "NONE";
+    const asked = toProve ? name + ASKS_FOR_PROOF : name;
+    const headers = [...request.headers, TARGET_HEADER, hasNoVerb ? asked + HAS_NO_VERB : asked];
+    const method = hasNoVerb ? "POST" : request.method;
     const sent = { method, path, query, headers, body, contentLength, signal };
     const response = await this.#sendLean(peer, instance, upgrade === undefined ? sent : { ...sent, upgrade });
     const error = headerValue(response.headers, ERROR_HEADER);
@@ -69,7 +75,7 @@ export class PeerClient implements PeerCaller {
     }
     if (toProve && error === undefined) peer.nature = { kind: "outrigger", name };
     // As the callee's sidecar prepared them, but for what its connection said of itself.
-    if (error === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
+    if (error === undefined) return fromApp(response);
     const message = await readAtMost(response.body, MAX_ERROR_BYTES);
     if (error !== NOT_THIS_APP) throw new CallError(parseStatusCode(error), message);
     peer.forget();
@@ -174,6 +180,14 @@ function notTheSidecar({ app, host, port }: AppInstance, code: StatusCode, what:
     code,
     `cannot reach the sidecar of ${app.id} at ${authorityOf({ host, port })}: ${what}; name the internal port of its Outrigger or daprd (--dapr-internal-grpc-port)`,
   );
+}
+
+function fromApp(response: ResponseMessage): ResponseMessage {
+  const { headers } = response;
+  const answer = withHeaders(response, responseHeadersFromApp(headers));
+  if (headerValue(headers, TRAILER_HEADER) === undefined) return answer;
+  const trailers = readTrailers(headers);
+  return { ...answer, trailers: () => trailers };
 }
 
 function discard(body: Body): void {

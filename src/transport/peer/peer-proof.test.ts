@@ -206,3 +206,20 @@ test("an upgrade asks over the lean hop who is there; a daprd gets it as an ordi
   assert.deepEqual(daprd.used(), ["grpc", "grpc", "grpc"]);
   for (const { client } of [outrigger, daprd]) client.close();
 });
+
+test("a call without a verb goes out as POST, and says so in the target", async () => {
+  const { client, sent } = clientOf({ lean: lean(), grpc: notUsed });
+  await client.call(instance("lean"), { ...request, method: "NONE" });
+  const asked = sent.map(([, { method, headers }]) => [method, headerValue(headers, "outrigger-target")]);
+  assert.deepEqual(asked, [["POST", "math.prod; no-verb"]]);
+  client.close();
+});
+
+test("the trailers of a gRPC app's answer come in headers, and leave them", async () => {
+  const headers = ["X-App", "1", "outrigger-trailer", "grpc-status: 5", "outrigger-trailer", "x-t: a: b"];
+  const { client } = clientOf({ lean: lean(...headers), grpc: notUsed });
+  const response = await client.call(instance("lean"), request);
+  assert.deepEqual(response.headers, ["X-App", "1"]);
+  assert.deepEqual(response.trailers?.(), ["grpc-status", "5", "x-t", "a: b"]);
+  client.close();
+});

@@ -1,17 +1,25 @@
 import { CallError, messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
-import { type RequestMessage, type ResponseMessage, withHeaders, withoutTrailers } from "../../core/message.ts";
+import { hasNoTrailers, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
 import { answer } from "../http/answer.ts";
 import { splitRequestTarget } from "../http/api-request.ts";
-import type { HttpExchange } from "../http/http-exchange.ts";
+import type { HttpAnswer, HttpExchange } from "../http/http-exchange.ts";
 import { type HttpCodec, HttpListener } from "../http/http-listener.ts";
 import { requestBodyOf } from "../http/request-body.ts";
 import { speakGrpc } from "../http/speak-http2.ts";
 import type { GrpcPeerServer } from "./grpc-peer-server.ts";
 import { codeOf, PeerReception, type PeerReceptionParts } from "./peer-reception.ts";
-import { ASKS_FOR_PROOF, ERROR_HEADER, NOT_THIS_APP, PROOF_HEADER, TARGET_HEADER } from "./peer-wire.ts";
+import {
+  ASKS_FOR_PROOF,
+  ERROR_HEADER,
+  HAS_NO_VERB,
+  NOT_THIS_APP,
+  PROOF_HEADER,
+  TARGET_HEADER,
+  writeTrailers,
+} from "./peer-wire.ts";
 
 export interface PeerServerParts extends PeerReceptionParts {
   readonly codec: HttpCodec;
@@ -61,19 +69,25 @@ export class PeerServer {
   async #handleLean(exchange: HttpExchange): Promise<void> {
     const startedAt = this.#parts.clock.monotonic();
     try {
-      const target = headerValue(exchange.rawHeaders, TARGET_HEADER);
-      const request = await this.#decode(exchange, target);
+      const said = headerValue(exchange.rawHeaders, TARGET_HEADER);
+      const hasNoVerb = said?.endsWith(HAS_NO_VERB) === true;
+      const target = hasNoVerb ? said?.slice(0, -HAS_NO_VERB.length) : said;
+      const request = await this.#decode(exchange, target, hasNoVerb ? "NONE" : exchange.method);
       if (request === undefined) return;
       const answered = await this.#reception.receive(request, startedAt);
-      exchange.answer(withoutTrailers(this.#reception.isToProve(target) ? this.#proved(answered) : answered));
+      exchange.answer(withTrailersInHead(this.#reception.isToProve(target) ? this.#proved(answered) : answered));
     } catch (error) {
       // Where the body could not be read, the caller has gone.
       if (!exchange.signal.aborted) refuse(exchange, codeOf(error), textOf(error));
     }
   }
 
-  async #decode(exchange: HttpExchange, target: string | undefined): Promise<RequestMessage | undefined> {
-    const { method, rawHeaders, contentLength, signal, upgrade } = exchange;
+  async #decode(
+    exchange: HttpExchange,
+    target: string | undefined,
+    method: string,
+  ): Promise<RequestMessage | undefined> {
+    const { rawHeaders, contentLength, signal, upgrade } = exchange;
     const place = splitRequestTarget(exchange.target);
     if (!this.#reception.isMeant(target) || place === undefined) {
       const wanted = target?.replace(ASKS_FOR_PROOF, "") ?? "nobody";
@@ -89,6 +103,13 @@ export class PeerServer {
   #proved(answered: ResponseMessage): ResponseMessage {
     return withHeaders(answered, [...answered.headers, PROOF_HEADER, this.#reception.name]);
   }
+}
+
+/** HTTP/1.1 carries none behind a body; what a gRPC app answers here is all there. */
+function withTrailersInHead(answered: ResponseMessage): HttpAnswer {
+  if (hasNoTrailers(answered)) return answered;
+  const { status, statusText, headers, body, trailers } = answered;
+  return { status, statusText, headers: [...headers, ...writeTrailers(trailers?.() ?? [])], body };
 }
 
 function refuse(exchange: HttpExchange, error: string, message: string): void {

@@ -1,4 +1,5 @@
 import { STATUS_CODES, type StatusCode } from "../../core/grpc-code.ts";
+import { headerValues, type RawHeaders } from "../../core/raw-headers.ts";
 
 /**
  * The lean peer hop: an invocation between two Outriggers is an ordinary HTTP/1.1 request on the internal port, with
@@ -17,6 +18,12 @@ export const TARGET_HEADER = "outrigger-target";
  */
 export const ASKS_FOR_PROOF = "; prove";
 
+/** Behind the name, too: the call has no verb, and POST stands in its place. Only callers that speak gRPC have such calls. */
+export const HAS_NO_VERB = "; no-verb";
+
+/** In an answer of a gRPC app, once for each: `name: value` of a trailer. */
+export const TRAILER_HEADER = "outrigger-trailer";
+
 /** In an answer that was to be proved: the qualified name of the app it comes from. */
 export const PROOF_HEADER = "outrigger-from";
 
@@ -31,6 +38,20 @@ export const CALLER_NAMESPACE_HEADER = "outrigger-caller-namespace";
 
 /** In an answer: this is not the sidecar of that app. */
 export const NOT_THIS_APP = "not-this-app";
+
+export function writeTrailers(trailers: readonly string[]): RawHeaders {
+  const headers: RawHeaders = [];
+  for (let i = 0; i < trailers.length; i += 2)
+    headers.push(TRAILER_HEADER, `${trailers[i] ?? ""}: ${trailers[i + 1] ?? ""}`);
+  return headers;
+}
+
+export function readTrailers(headers: readonly string[]): RawHeaders {
+  return headerValues(headers, TRAILER_HEADER).flatMap((line) => {
+    const end = line.indexOf(": ");
+    return end === -1 ? [] : [line.slice(0, end), line.slice(end + 2)];
+  });
+}
 
 export function parseStatusCode(text: string): StatusCode {
   return STATUS_CODES.find((code) => code === text) ?? "Internal";

@@ -1,7 +1,9 @@
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, type OutgoingHttpHeaders } from "node:http2";
 import net, { type Socket } from "node:net";
+import tls from "node:tls";
 import { CONNECT_TIMEOUT_MS } from "../http1/client-connection.ts";
 import { ForeignAnswer } from "../http1/message-head.ts";
+import { connectOptions, tlsOptions } from "./tls-options.ts";
 import { originOf, type UpstreamOptions } from "./upstream.ts";
 
 /** What a pool lends to each of its sessions. */
@@ -28,7 +30,7 @@ const PROBE_AFTER_MS = 5000;
 const PROBE_AGAIN_FACTOR = 6;
 const PROBE_WRITTEN_MS = 100;
 
-/** One HTTP/2 connection to an origin, without TLS, with many streams. */
+/** One HTTP/2 connection to an origin, with many streams. */
 export class Http2Session {
   /** True once the origin has said what it takes, which also says that it speaks HTTP/2. */
   isReady = false;
@@ -48,10 +50,10 @@ export class Http2Session {
   #over = false;
 
   constructor(options: UpstreamOptions, owner: Http2SessionOwner, probeAfterMs = PROBE_AFTER_MS) {
-    const { host, port, maxHeaderBytes } = options;
+    const { maxHeaderBytes } = options;
     const maxHeaderListSize = maxHeaderBytes * HEADER_LIST_ROOM;
     this.#owner = owner;
-    this.#socket = net.connect({ host, port, noDelay: true });
+    this.#socket = connect(options);
     this.#session = http2.connect(originOf(options), {
       createConnection: () => this.#socket,
       maxHeaderListPairs: Math.ceil(maxHeaderListSize / HEADER_LIST_PAIR_BYTES),
@@ -115,6 +117,10 @@ export class Http2Session {
   #listen(probeAfterMs: number): void {
     const session = this.#session;
     session.once("connect", () => {
+      if (choseAnother(this.#socket)) {
+        session.destroy(new ForeignAnswer("its TLS is for another protocol (ALPN)"));
+        return;
+      }
       session.setLocalWindowSize(SESSION_WINDOW_BYTES);
     });
     session.on("remoteSettings", ({ maxConcurrentStreams = MAX_STREAMS }: http2.Settings) => {
@@ -187,4 +193,14 @@ export class Http2Session {
     if (this.#error === undefined) return Object.assign(new Error("closed"), { code: "ECONNRESET" });
     return this.#error.code === "ERR_HTTP2_ERROR" ? new ForeignAnswer("the answer is not in HTTP/2") : this.#error;
   }
+}
+
+function connect({ host, port, wire }: UpstreamOptions): Socket {
+  if (wire?.kind !== "h2") return net.connect({ host, port, noDelay: true });
+  return tls.connect({ host, port, ...connectOptions(tlsOptions(host, wire.trust, "h2")) }).setNoDelay(true);
+}
+
+/** A server that knows nothing of ALPN may speak HTTP/2 all the same, which its SETTINGS will tell. */
+function choseAnother(socket: Socket): boolean {
+  return socket instanceof tls.TLSSocket && typeof socket.alpnProtocol === "string" && socket.alpnProtocol !== "h2";
 }

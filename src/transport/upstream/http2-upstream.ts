@@ -11,6 +11,7 @@ import {
   IDLE_CONNECTION_MS,
   mayBeSentAgain,
   originOf,
+  schemeOf,
   type Upstream,
   type UpstreamOptions,
 } from "./upstream.ts";
@@ -19,7 +20,7 @@ import {
 const MAX_TRIES = 3;
 
 /**
- * An origin that speaks HTTP/2 without TLS (RFC 9113 3.3), behind Node's codec: few connections, many calls on each. A
+ * An origin that speaks HTTP/2, behind Node's codec: few connections, many calls on each. A
  * call waits for the origin's SETTINGS: they tell how many it takes, and that it speaks HTTP/2 at all.
  */
 export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
@@ -161,7 +162,7 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
   }: RequestMessage): OutgoingHttpHeaders {
     const fields = emptyHeaders();
     fields[":method"] = method;
-    fields[":scheme"] = "http";
+    fields[":scheme"] = schemeOf(this.#options);
     fields[":authority"] = authorityOf(this.#options);
     fields[":path"] = query === undefined ? path : `${path}?${query}`;
     for (let i = 0; i < headers.length; i += 2) {

@@ -23,7 +23,7 @@ export function upstreamFactory({ codec, clock, log }: UpstreamSurroundings): Up
     if (wire?.kind === "https") {
       return new LazyUpstream(origin, () => overTls(codec, options, malformed, wire.trust));
     }
-    if (wire?.kind === "h2c") return new LazyUpstream(origin, () => overHttp2(options, malformed));
+    if (wire !== undefined) return new LazyUpstream(origin, () => overHttp2(options, malformed));
     return codec === "lean"
       ? new LeanUpstream(options, malformed, new PlainDialer(options))
       : new NodeUpstream(options, malformed, plainWire(options));

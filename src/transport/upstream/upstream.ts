@@ -35,8 +35,13 @@ export interface UpstreamOptions {
   readonly wire?: UpstreamWire;
 }
 
-/** HTTP/1.1 over TLS, or HTTP/2 without TLS to an origin that is known to speak it (RFC 9113 3.3). */
-export type UpstreamWire = { readonly kind: "https"; readonly trust: TlsTrust | undefined } | { readonly kind: "h2c" };
+/**
+ * `https` is HTTP/1.1 over TLS, `h2` HTTP/2 over TLS (RFC 9113 3.2), `h2c` HTTP/2 without it, to an origin that is known to
+ * speak it (RFC 9113 3.3).
+ */
+export type UpstreamWire =
+  | { readonly kind: "https" | "h2"; readonly trust: TlsTrust | undefined }
+  | { readonly kind: "h2c" };
 
 /** Whose certificate an origin must show. Where nothing is said, any will do. */
 export interface TlsTrust {
@@ -81,7 +86,11 @@ export const IDLE_CONNECTION_MS = 1500;
 export const MAX_IDLE_CONNECTIONS = 256;
 
 export function originOf(options: UpstreamOptions): string {
-  return `${options.wire?.kind === "https" ? "https" : "http"}://${authorityOf(options)}`;
+  return `${schemeOf(options)}://${authorityOf(options)}`;
+}
+
+export function schemeOf({ wire }: UpstreamOptions): "http" | "https" {
+  return wire === undefined || wire.kind === "h2c" ? "http" : "https";
 }
 
 export function authorityOf({ host, port }: { readonly host: string; readonly port: number }): string {
@@ -138,6 +147,8 @@ const REASONS: Readonly<Record<string, string>> = {
 const BROKEN = new Set(["ECONNRESET", "EPIPE", "ETIMEDOUT", "ERR_HTTP2_ERROR", "ERR_HTTP2_SESSION_ERROR"]);
 // OpenSSL's words for what is no TLS at all.
 const NOT_TLS = new Set(["wrong version number", "packet length too long", "http request"]);
+// The alert of a server that has none of the protocols it was offered (RFC 7301 3.2).
+const NO_SUCH_PROTOCOL = /\bno application protocol$/;
 const TLS_CODE = /^(?:ERR_SSL_|EPROTO$)/;
 // Node's names for what can be wrong with a certificate (X509_V_ERR_*).
 const CERTIFICATE_CODE =
@@ -149,6 +160,7 @@ function diagnose(error: NodeJS.ErrnoException): { readonly kind: FailureKind; r
   if (TLS_CODE.test(code)) {
     const words = tlsWords(error);
     if (NOT_TLS.has(words)) return { kind: "foreign", reason: "the answer is not in TLS" };
+    if (NO_SUCH_PROTOCOL.test(words)) return { kind: "foreign", reason: "its TLS is for another protocol (ALPN)" };
     return { kind: "broken", reason: `TLS failed: ${words}` };
   }
   if (CERTIFICATE_CODE.test(code)) return { kind: "untrusted", reason: `its certificate is refused: ${message}` };

@@ -1,9 +1,9 @@
 import { OutriggerError } from "../../../core/errors.ts";
-import { withoutTrailers } from "../../../core/message.ts";
+import { hasNoTrailers, type ResponseMessage } from "../../../core/message.ts";
 import { headerValue, withoutHeaders } from "../../../core/raw-headers.ts";
 import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import type { ApiRequest } from "../api-request.ts";
-import { BrokenAnswer } from "../http-exchange.ts";
+import { BrokenAnswer, type HttpAnswer } from "../http-exchange.ts";
 import { requestBodyOf } from "../request-body.ts";
 
 /** Service invocation (seed 000), in all the forms in which a request can name its target (A2). */
@@ -46,12 +46,17 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
   const { headers } = response;
   for (const part of request.traceHeaders) headers.push(part);
   try {
-    exchange.answer(withoutTrailers(response));
+    exchange.answer(hasNoTrailers(response) ? response : await ofGrpcApp(response));
   } catch (cause) {
     if (!(cause instanceof BrokenAnswer)) throw cause;
     const what = `failed to invoke, id: ${named.target}, err: ${cause.message}`;
     throw new OutriggerError("invocationFailed", what, { cause });
   }
+}
+
+async function ofGrpcApp(response: ResponseMessage): Promise<HttpAnswer> {
+  const { answerOfGrpcApp } = await import("./grpc-answer.ts");
+  return answerOfGrpcApp(response);
 }
 
 interface NamedTarget {

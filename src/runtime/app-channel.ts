@@ -1,0 +1,61 @@
+import type { AppChannel } from "../invocation/ports.ts";
+import type { AppChannelOptions } from "../transport/app/app-channel-options.ts";
+import { isGrpcApp } from "../transport/app/app-protocol.ts";
+import { GrpcAppChannel, grpcUpstreamOptions } from "../transport/app/grpc-app-channel.ts";
+import { GrpcAppProbe } from "../transport/app/grpc-app-probe.ts";
+import { HttpAppChannel } from "../transport/app/http-app-channel.ts";
+import { HttpAppProbe } from "../transport/app/http-app-probe.ts";
+import { type UpstreamSurroundings, upstreamFactory } from "../transport/upstream/upstream-factory.ts";
+import type { ClosableProbe } from "./app-health-watch.ts";
+import type { AppHealthSettings, SidecarSettings } from "./sidecar-settings.ts";
+
+/** The ways to the sidecar's own app, by what that speaks. */
+
+export interface ClosableChannel extends AppChannel {
+  close(): void;
+}
+
+/** Undefined for a sidecar without an app. */
+export function appChannel(settings: SidecarSettings, lent: UpstreamSurroundings): ClosableChannel | undefined {
+  const { appPort, appProtocol: protocol, maxBodyBytes } = settings;
+  if (appPort === undefined) return undefined;
+  const options = optionsOf(settings, appPort);
+  const createUpstream = upstreamFactory(lent);
+  if (!isGrpcApp(protocol)) return new HttpAppChannel({ ...options, protocol }, createUpstream);
+  return new GrpcAppChannel({ ...options, protocol, maxBodyBytes, clock: lent.clock }, createUpstream);
+}
+
+/** Undefined for a sidecar without an app. */
+export function appProbe(
+  settings: SidecarSettings,
+  { path }: AppHealthSettings,
+  lent: UpstreamSurroundings,
+): ClosableProbe | undefined {
+  const { appPort, appProtocol: protocol, appToken } = settings;
+  if (appPort === undefined) return undefined;
+  const options = optionsOf(settings, appPort);
+  const createUpstream = upstreamFactory(lent);
+  if (isGrpcApp(protocol)) {
+    const upstream = createUpstream(grpcUpstreamOptions({ ...options, protocol }));
+    const probe = new GrpcAppProbe({ upstream, appToken, clock: lent.clock });
+    return {
+      ask: (signal) => probe.ask(signal),
+      close: () => {
+        upstream.destroy();
+      },
+    };
+  }
+  const channel = new HttpAppChannel({ ...options, protocol }, createUpstream);
+  const probe = new HttpAppProbe(channel, path);
+  return {
+    ask: (signal) => probe.ask(signal),
+    close: () => {
+      channel.close();
+    },
+  };
+}
+
+function optionsOf(settings: SidecarSettings, port: number): Omit<AppChannelOptions<never>, "protocol"> {
+  const { appChannelAddress: address, appTrust: trust, appToken } = settings;
+  return { address, port, trust, appToken };
+}
