@@ -71,7 +71,7 @@ export class PeerServer {
     try {
       const said = headerValue(exchange.rawHeaders, TARGET_HEADER);
       const hasNoVerb = said?.endsWith(HAS_NO_VERB) === true;
-      const target = hasNoVerb ? said?.slice(0, -HAS_NO_VERB.length) : said;
+      const target = hasNoVerb ? said.slice(0, -HAS_NO_VERB.length) : said;
       const request = await this.#decode(exchange, target, hasNoVerb ? "NONE" : exchange.method);
       if (request === undefined) return;
       const answered = await this.#reception.receive(request, startedAt);
