@@ -499,7 +499,10 @@ test("an app that speaks HTTP/1.1 is UNAVAILABLE", async (t) => {
   const caller = await startBeside(t, "caller", undefined, { home });
   const client = new EchoClient(t, caller.listed.grpcPort);
   const { code, details } = await client.unary("Unary", [["dapr-app-id", "http"]]).answered;
-  assert.deepEqual([code, /^connection error: .*--app-protocol http/.test(details)], [grpc.status.UNAVAILABLE, true]);
+  assert.deepEqual(
+    [code, /^error invoking app channel: .*--app-protocol http/.test(details)],
+    [grpc.status.UNAVAILABLE, true],
+  );
 });
 
 test("the callee's limit holds for each message, and tokens stay where they belong", async (t) => {

@@ -24,15 +24,14 @@ export interface AppFailure {
   readonly hasAnswered: boolean;
 }
 
-/** Internal as daprd has it; of a call that is gRPC itself, Unavailable, as its caller's library would say. */
+/** Internal, as daprd has it, and so not tried again. Who calls in gRPC is told by the cause: UNAVAILABLE. */
 export function appFailure(failure: AppFailure): CallError {
   const { request, error, origin } = failure;
   const what =
     request.grpc === true
       ? `error invoking app channel: ${origin}${request.path}: ${error.message}`
       : `error invoking app channel: ${verbOf(request)} "${origin}${request.path}": ${error.message}`;
-  const code = request.grpc === true ? "Unavailable" : "Internal";
-  return new CallError(code, what + adviceFor(failure), { cause: error });
+  return new CallError("Internal", what + adviceFor(failure), { cause: error });
 }
 
 function verbOf({ method }: RequestMessage): string {

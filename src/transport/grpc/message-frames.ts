@@ -2,7 +2,7 @@ import { grpcError } from "./status.ts";
 
 /** Length-prefixed messages: a flag byte, four bytes of length, the message (gRPC over HTTP/2, "Length-Prefixed-Message"). */
 
-export const FRAME_HEAD_BYTES = 5;
+const FRAME_HEAD_BYTES = 5;
 
 /** One message as it goes on the wire, uncompressed. */
 export function frameOf(message: Uint8Array): Buffer {
@@ -67,11 +67,11 @@ export class FrameReader {
   }
 }
 
-export function refuseFlag(flag: number): void {
+function refuseFlag(flag: number): void {
   if (flag > 1) throw grpcError("INTERNAL", `grpc: received unexpected payload format ${flag}`);
 }
 
 /** As grpc-go says it, whose users match on the text. */
-export function messageTooLarge(bytes: number, maxBytes: number): Error {
+function messageTooLarge(bytes: number, maxBytes: number): Error {
   return grpcError("RESOURCE_EXHAUSTED", `grpc: received message larger than max (${bytes} vs. ${maxBytes})`);
 }

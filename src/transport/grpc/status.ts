@@ -64,7 +64,7 @@ export function encodeMessage(message: string): string {
 }
 
 /** What is no escape stands for itself. */
-export function decodeMessage(text: string): string {
+function decodeMessage(text: string): string {
   if (!text.includes("%")) return text;
   const bytes = text.replaceAll(/%([0-9A-Fa-f]{2})/g, (_, hex: string) =>
     String.fromCharCode(Number.parseInt(hex, 16)),
