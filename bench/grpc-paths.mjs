@@ -6,9 +6,6 @@ import { answerMessage, askFor, METHODS } from "./grpc-messages.mjs";
 import { nodeScript, startHost, startListening, startNodeProxy, startSidecar, startWithConfig } from "./paths.mjs";
 import { freePorts } from "./processes.mjs";
 
-// Outrigger's own ways are measured once its gRPC port carries calls.
-const OUTRIGGER_CARRIES_GRPC = false;
-
 const TO_APP = [["dapr-app-id", "app"]];
 const CHECK_MS = 5000;
 
@@ -30,7 +27,7 @@ export const GRPC_PATHS = [
   { key: "nginx", title: "nginx grpc_pass, one hop", program: "nginx", start: startNginx },
   { key: "haproxy", title: "HAProxy, one hop", program: "haproxy", start: startHaproxy },
   { key: "http2", title: "node:http2, one hop", start: startNodeHttp2 },
-  ...(OUTRIGGER_CARRIES_GRPC ? OWN_PATHS : []),
+  ...OWN_PATHS,
   { key: "direct", title: "no proxy", start: startNothing },
 ];
 

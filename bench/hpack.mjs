@@ -41,8 +41,10 @@ export class HeaderWriter {
     }
     const known = this.#blocks.get(fields);
     if (known?.inserted === this.#inserted.size) return known.block;
+    const before = this.#inserted.size;
     const block = Buffer.concat(fields.map(([name, value]) => this.#field(name, value)));
-    this.#blocks.set(fields, { block, inserted: this.#inserted.size });
+    // One that inserts would insert again each time it is sent.
+    if (this.#inserted.size === before) this.#blocks.set(fields, { block, inserted: before });
     return block;
   }
 
