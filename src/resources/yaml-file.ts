@@ -116,8 +116,11 @@ export function checkDocument<Schema extends z.ZodType>(document: YamlDocument, 
 
 /** Without the fields of `node` that are null. What the schema knows no fields of stays as it is. */
 function withoutNulls(value: unknown, node: SchemaNode | undefined): unknown {
-  const { shape, element } = bare(node) ?? {};
+  const { shape, element, valueType } = bare(node) ?? {};
   if (Array.isArray(value)) return value.map((item) => withoutNulls(item, element));
+  if (valueType !== undefined && typeof value === "object" && value !== null) {
+    return Object.fromEntries(Object.entries(value).map(([name, field]) => [name, withoutNulls(field, valueType)]));
+  }
   if (shape === undefined || typeof value !== "object" || value === null) return value;
   const fields = Object.entries(value).filter(([name, field]) => field !== null || !Object.hasOwn(shape, name));
   return Object.fromEntries(fields.map(([name, field]) => [name, withoutNulls(field, shape[name])]));
@@ -135,18 +138,20 @@ function pathText({ path: start = [] }: YamlDocument, path: readonly PropertyKey
 interface SchemaNode {
   readonly shape?: Readonly<Record<string, SchemaNode>>;
   readonly element?: SchemaNode;
+  /** Of every value of a record. */
+  readonly valueType?: SchemaNode;
   unwrap?(): SchemaNode;
 }
 
 function knownKeysAt(schema: z.ZodType, path: readonly PropertyKey[]): string[] {
   let node = bare(schema as SchemaNode);
-  for (const step of path) node = bare(typeof step === "number" ? node?.element : node?.shape?.[String(step)]);
+  for (const step of path)
+    node = bare(typeof step === "number" ? node?.element : (node?.shape?.[String(step)] ?? node?.valueType));
   return Object.keys(node?.shape ?? {});
 }
 
 /** Without the wrappers that say "optional" or "has a default". */
 function bare(node: SchemaNode | undefined): SchemaNode | undefined {
-  return node?.shape === undefined && node?.element === undefined && node?.unwrap !== undefined
-    ? bare(node.unwrap())
-    : node;
+  const isWrapper = node?.shape === undefined && node?.element === undefined && node?.valueType === undefined;
+  return isWrapper && node?.unwrap !== undefined ? bare(node.unwrap()) : node;
 }

@@ -1,0 +1,134 @@
+import type { Clock } from "../core/clock.ts";
+import type { CircuitBreakerSpec, PolicyNames, ResiliencySpec, RetrySpec } from "../resources/resiliency-spec.ts";
+import { type BreakerCounts, type BreakerState, CircuitBreaker } from "./circuit-breaker.ts";
+
+/** What applies to one call. */
+export interface CallPolicy {
+  /** Of each try; undefined: none. */
+  readonly timeoutMs: number | undefined;
+  readonly retry: RetrySpec | undefined;
+  readonly breaker: CircuitBreaker | undefined;
+}
+
+/** What a call or an operation is for. */
+export type PolicyTarget =
+  | {
+      readonly kind: "app";
+      /** An app id, or the name of an HTTP endpoint. */
+      readonly name: string;
+      /** What has a circuit breaker of its own below it: a method, a base URL. */
+      readonly endpoint: string;
+    }
+  | {
+      readonly kind: "component";
+      readonly name: string;
+      readonly type: "pubsub";
+      readonly direction: "inbound" | "outbound";
+    };
+
+export interface ResiliencyPoliciesParts {
+  /** Those for this app; of two with one name, the later holds. */
+  readonly specs: readonly ResiliencySpec[];
+  /** @throws {Error} where it is no expression over the counts. */
+  readonly compileTrip: (expression: string) => (counts: BreakerCounts) => boolean;
+  readonly clock: Clock;
+  readonly onBreakerChange?: (target: PolicyTarget, to: BreakerState) => void;
+}
+
+/** The policy that replaces the built-in retries between sidecars, where it is defined (A3). */
+const BUILT_IN_SERVICE_RETRIES = "DaprBuiltInServiceRetries";
+// daprd's cache of circuit breakers has as many for each app.
+const MAX_BREAKERS = 100;
+
+/** Finds what policies are for a call: those its target is given by name, else the defaults, from the most specific on. */
+export class ResiliencyPolicies {
+  readonly #parts: ResiliencyPoliciesParts;
+  readonly #timeouts: ReadonlyMap<string, number>;
+  readonly #retries: ReadonlyMap<string, RetrySpec>;
+  readonly #breakers: ReadonlyMap<string, CircuitBreakerSpec>;
+  readonly #apps: ReadonlyMap<string, PolicyNames>;
+  /** By target, then by what is below it, the one used longest ago first. */
+  readonly #kept = new Map<string, Map<string, CircuitBreaker>>();
+
+  constructor(parts: ResiliencyPoliciesParts) {
+    this.#parts = parts;
+    this.#timeouts = merged(parts.specs, (spec) => spec.timeouts);
+    this.#retries = merged(parts.specs, (spec) => spec.retries);
+    this.#breakers = merged(parts.specs, (spec) => spec.circuitBreakers);
+    this.#apps = merged(parts.specs, (spec) => spec.apps);
+  }
+
+  /** Whether a document names the target: then the built-in retries are off (A3). */
+  names(target: PolicyTarget): boolean {
+    return this.#named(target) !== undefined;
+  }
+
+  /** Undefined where nothing changes them. */
+  get builtInServiceRetries(): RetrySpec | undefined {
+    return this.#retries.get(BUILT_IN_SERVICE_RETRIES);
+  }
+
+  /** Undefined where nothing applies. */
+  policyFor(target: PolicyTarget): CallPolicy | undefined {
+    const { timeout, retry, circuitBreaker } = this.#named(target) ?? this.#defaults(target);
+    const policy = {
+      timeoutMs: timeout === undefined ? undefined : this.#timeouts.get(timeout),
+      retry: retry === undefined ? undefined : this.#retries.get(retry),
+      breaker: circuitBreaker === undefined ? undefined : this.#breakerOf(target, circuitBreaker),
+    };
+    const isEmpty = policy.timeoutMs === undefined && policy.retry === undefined && policy.breaker === undefined;
+    return isEmpty ? undefined : policy;
+  }
+
+  #named(target: PolicyTarget): PolicyNames | undefined {
+    if (target.kind === "app") return this.#apps.get(target.name);
+    const found = this.#parts.specs.findLast(({ components }) => components.has(target.name));
+    return found?.components.get(target.name)?.[target.direction];
+  }
+
+  /** As in daprd, each of the three is looked for by itself. */
+  #defaults(target: PolicyTarget): PolicyNames {
+    const find = (kind: string, known: ReadonlyMap<string, unknown>): string | undefined =>
+      [...specificities(target), ""].map((of) => `Default${of}${kind}Policy`).find((name) => known.has(name));
+    return {
+      timeout: find("Timeout", this.#timeouts),
+      retry: find("Retry", this.#retries),
+      circuitBreaker: find("CircuitBreaker", this.#breakers),
+    };
+  }
+
+  #breakerOf(target: PolicyTarget, name: string): CircuitBreaker | undefined {
+    const spec = this.#breakers.get(name);
+    if (spec === undefined) return undefined;
+    const direction = target.kind === "app" ? "" : target.direction;
+    const group = `${target.kind} ${target.name} ${direction}`;
+    const kept = this.#kept.get(group) ?? new Map<string, CircuitBreaker>();
+    this.#kept.set(group, kept);
+    const key = target.kind === "app" ? target.endpoint : "";
+    const breaker = kept.get(key) ?? this.#newBreaker(target, spec);
+    // The one that is used is the last to be forgotten.
+    kept.delete(key);
+    kept.set(key, breaker);
+    const [oldest] = kept.keys();
+    if (kept.size > MAX_BREAKERS && oldest !== undefined) kept.delete(oldest);
+    return breaker;
+  }
+
+  #newBreaker(target: PolicyTarget, spec: CircuitBreakerSpec): CircuitBreaker {
+    const { clock, compileTrip, onBreakerChange } = this.#parts;
+    return new CircuitBreaker({ ...spec, trips: compileTrip(spec.trip) }, clock, (to) => onBreakerChange?.(target, to));
+  }
+}
+
+function specificities(target: PolicyTarget): string[] {
+  if (target.kind === "app") return ["App"];
+  const direction = target.direction === "inbound" ? "Inbound" : "Outbound";
+  return [`PubsubComponent${direction}`, `Component${direction}`, "Component"];
+}
+
+function merged<T>(
+  specs: readonly ResiliencySpec[],
+  part: (spec: ResiliencySpec) => ReadonlyMap<string, T>,
+): ReadonlyMap<string, T> {
+  return new Map(specs.flatMap((spec) => [...part(spec)]));
+}
