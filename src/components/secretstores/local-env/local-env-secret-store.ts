@@ -1,0 +1,29 @@
+import type { SecretStore, SecretStoreMetadata } from "../../contract/secret-store.ts";
+
+// Never given out, as in daprd: they open the sidecar and the app.
+const HIDDEN = new Set(["APP_API_TOKEN", "DAPR_API_TOKEN", "DAPR_API_TOKEN_PREVIOUS"]);
+
+/** `secretstores.local.env`: each environment variable of Outrigger is a secret of one value. */
+export class LocalEnvSecretStore implements SecretStore {
+  readonly #env: NodeJS.ProcessEnv;
+  #prefix = "";
+
+  constructor(env: NodeJS.ProcessEnv) {
+    this.#env = env;
+  }
+
+  init(metadata: SecretStoreMetadata): Promise<void> {
+    this.#prefix = metadata.get("prefix") ?? "";
+    return Promise.resolve();
+  }
+
+  secret(name: string): Promise<ReadonlyMap<string, string> | undefined> {
+    const variable = this.#prefix + name;
+    const value = HIDDEN.has(variable.toUpperCase()) ? undefined : this.#env[variable];
+    return Promise.resolve(value === undefined ? undefined : new Map([[name, value]]));
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
