@@ -1,0 +1,142 @@
+import { type AbortListener, abortReason, CallAbort, type CallSignal } from "../core/call-signal.ts";
+import type { Clock } from "../core/clock.ts";
+import type { CodeRange, RetrySpec } from "../resources/resiliency-spec.ts";
+import { pauseBefore } from "./backoff.ts";
+import type { CallPolicy } from "./resiliency-policies.ts";
+
+/** The code with which a try has failed, for `matching` of a retry policy; undefined where it has none. */
+export type FailureCode =
+  | { readonly protocol: "http"; readonly code: number }
+  | { readonly protocol: "grpc"; readonly code: number };
+
+export interface Failure {
+  readonly code: FailureCode | undefined;
+  /** How long whoever failed asks to be left alone, in milliseconds; undefined where it does not ask. */
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** Work that a policy is for. What makes a failure, and what may be done again, is known to who hands it in. */
+export interface PolicedWork<Result> {
+  readonly policy: CallPolicy;
+  readonly clock: Clock;
+  /** Fires when nobody waits for the result any more. */
+  readonly signal: CallSignal;
+  /** Between 0 and 1. */
+  readonly random: () => number;
+  /** @param signal fires as the work's does, and when the time for one try is over. */
+  attempt(signal: CallSignal): Promise<Result>;
+  /** What is wrong with a result that is one; undefined where nothing is. */
+  failureIn(result: Result): Failure | undefined;
+  failureOf(error: unknown): Failure;
+  /** Whether the work can be done once more. */
+  mayRepeat(failure: Failure): boolean;
+  /** A result that is not given out, because another try follows. */
+  discard(result: Result): void;
+  /** Calls `done` once a result has been used up: until then its time runs. */
+  whenUsed(result: Result, done: () => void): void;
+  /** Told of each retry, for people to read. */
+  onRetry?(retry: number, pauseMs: number): void;
+}
+
+/** A try took longer than its policy allows. */
+export class TimedOut extends Error {
+  override readonly name = "TimedOut";
+
+  constructor(readonly timeoutMs: number) {
+    super(`context deadline exceeded: no answer within the timeout of its resiliency policy, ${timeoutMs} ms`);
+  }
+}
+
+/**
+ * Does work under a policy: each try has its timeout and passes the circuit breaker; the retry policy is around both (A3).
+ * A result that is a failure is given out as it is where no try is left.
+ *
+ * @throws what the last try threw; {CircuitOpen}, which is never tried again; the signal's reason.
+ */
+export async function runWithPolicy<Result>(work: PolicedWork<Result>): Promise<Result> {
+  const { breaker, retry } = work.policy;
+  for (let retries = 0; ; retries++) {
+    const ticket = breaker?.enter();
+    const outcome = await tryOnce(work);
+    ticket?.(outcome.failure === undefined);
+    const { failure } = outcome;
+    const pauseMs = failure === undefined || retry === undefined ? undefined : pauseFor(work, retry, failure, retries);
+    if (pauseMs === undefined) {
+      if ("result" in outcome) return outcome.result;
+      throw outcome.error;
+    }
+    if ("result" in outcome) work.discard(outcome.result);
+    work.onRetry?.(retries + 1, pauseMs);
+    await work.clock.sleep(pauseMs, work.signal);
+  }
+}
+
+type Outcome<Result> =
+  | { readonly result: Result; readonly failure: Failure | undefined }
+  | { readonly error: unknown; readonly failure: Failure };
+
+async function tryOnce<Result>(work: PolicedWork<Result>): Promise<Outcome<Result>> {
+  const { timeoutMs } = work.policy;
+  const timed = timeoutMs === undefined ? undefined : new TimedSignal(work.signal, timeoutMs, work.clock);
+  try {
+    const result = await work.attempt(timed?.signal ?? work.signal);
+    if (timed !== undefined) work.whenUsed(result, timed.end);
+    return { result, failure: work.failureIn(result) };
+  } catch (error) {
+    timed?.end();
+    return { error, failure: work.failureOf(error) };
+  }
+}
+
+/** Undefined where the work is not done again. */
+function pauseFor<Result>(
+  work: PolicedWork<Result>,
+  retry: RetrySpec,
+  failure: Failure,
+  retries: number,
+): number | undefined {
+  if (retries >= retry.maxRetries || work.signal.aborted) return undefined;
+  if (!matches(retry, failure.code) || !work.mayRepeat(failure)) return undefined;
+  const pauseMs = pauseBefore(retries, retry, work.random);
+  const { retryAfterMs = 0 } = failure;
+  // Sooner would be against its word, later against the policy.
+  return retryAfterMs > Math.max(pauseMs, retry.maxIntervalMs) ? undefined : Math.max(pauseMs, retryAfterMs);
+}
+
+/** What has no code, or none of a protocol that the policy speaks of, is always tried again. */
+function matches({ matching }: RetrySpec, code: FailureCode | undefined): boolean {
+  const ranges = code === undefined ? undefined : matching?.[code.protocol];
+  return ranges === undefined || ranges.some((range) => isIn(range, code?.code ?? Number.NaN));
+}
+
+function isIn({ from, to }: CodeRange, code: number): boolean {
+  return code >= from && code <= to;
+}
+
+/** Fires as another does, and after a time. */
+class TimedSignal implements AbortListener {
+  readonly signal = new CallAbort();
+  readonly #outer: CallSignal;
+  readonly #ended = new CallAbort();
+
+  constructor(outer: CallSignal, timeoutMs: number, clock: Clock) {
+    this.#outer = outer;
+    outer.addEventListener("abort", this);
+    if (outer.aborted) this.handleEvent();
+    clock.sleep(timeoutMs, this.#ended).then(
+      () => {
+        this.signal.abort(new TimedOut(timeoutMs));
+      },
+      () => undefined,
+    );
+  }
+
+  handleEvent(): void {
+    this.signal.abort(abortReason(this.#outer));
+  }
+
+  readonly end = (): void => {
+    this.#outer.removeEventListener("abort", this);
+    this.#ended.abort(new Error("the try is over"));
+  };
+}
