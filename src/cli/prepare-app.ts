@@ -1,7 +1,8 @@
+import type { AppIdentity } from "../core/app-id.ts";
 import { LOG_LEVELS, type LogLevel } from "../observability/log.ts";
 import type { Configuration } from "../resources/configuration.ts";
 import { DEFAULT_CONFIGURATION } from "../resources/default-configuration.ts";
-import type { FoundResource } from "../resources/resource-folder.ts";
+import { NO_RESOURCES } from "../resources/no-resources.ts";
 import type { HostedAppSpec, HostedCommand } from "../runtime/hosted-app.ts";
 import { CliError } from "./cli-error.ts";
 import { FlagValues, judgeFlags, type TypedFlags } from "./flag-values.ts";
@@ -41,18 +42,17 @@ export async function prepareApp({ name, typed, env, command, fallback }: AppReq
   const warnings = judgeFlags(typed);
   const configuration = await configurationFrom(orElse(flags.list("config"), fallback.configs));
   const folders = [...flags.list("resources-path"), ...flags.list("components-path")];
-  const resources = await resourcesIn(orElse(folders, fallback.resourcePaths));
   const appCommand = (command?.argv ?? []).join(" ");
-  const settings = settingsFrom({ command: name, flags, env, configuration, appCommand });
+  const flagged = settingsFrom({ command: name, flags, env, configuration, appCommand });
+  const { warnings: aboutResources, ...resources } = await resourcesIn(
+    orElse(folders, fallback.resourcePaths),
+    flagged.app,
+  );
+  const settings = { ...flagged, resources };
   return {
     spec: { settings, command },
     logLevel: logLevelOf(flags),
-    warnings: [
-      ...warnings,
-      ...withoutApp(flags),
-      ...configuration.withoutEffect.map(withoutEffect),
-      ...resources.map(notSupported),
-    ],
+    warnings: [...warnings, ...withoutApp(flags), ...configuration.withoutEffect.map(withoutEffect), ...aboutResources],
   };
 }
 
@@ -64,10 +64,10 @@ async function configurationFrom(files: readonly string[]): Promise<Configuratio
   return readConfigurations(files);
 }
 
-async function resourcesIn(folders: readonly string[]): Promise<readonly FoundResource[]> {
-  if (folders.length === 0) return [];
-  const { readResourceFolders } = await import("../resources/resource-folder.ts");
-  return readResourceFolders(folders);
+async function resourcesIn(folders: readonly string[], app: AppIdentity) {
+  if (folders.length === 0) return { ...NO_RESOURCES, warnings: [] };
+  const { readAppResources } = await import("../resources/app-resources.ts");
+  return readAppResources(folders, app);
 }
 
 /** @throws {CliError} where `--log-level` is not one. */
@@ -87,11 +87,6 @@ function withoutApp(flags: FlagValues): string[] {
 
 function withoutEffect(name: string): string {
   return `${name} has no effect in this version of Outrigger`;
-}
-
-function notSupported({ kind, name, type, file }: FoundResource): string {
-  const what = [kind, name, type].filter((part) => part !== "").join(" ");
-  return `${what} in ${file} is not supported by this version of Outrigger and was skipped`;
 }
 
 function orElse(named: readonly string[], fallback: readonly string[]): readonly string[] {

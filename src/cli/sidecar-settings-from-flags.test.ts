@@ -6,7 +6,7 @@ import { FlagValues, type TypedFlags } from "./flag-values.ts";
 import type { CommandName } from "./flags.ts";
 import { settingsFrom } from "./sidecar-settings-from-flags.ts";
 
-function settings(typed: TypedFlags, command: CommandName = "run"): SidecarSettings {
+function settings(typed: TypedFlags, command: CommandName = "run"): Omit<SidecarSettings, "resources"> {
   const flags = new FlagValues({ "app-id": ["math"], ...typed });
   const configuration = {
     preservePath: false,

@@ -1,8 +1,21 @@
 import type { NameResolverEntry } from "./contract/name-resolver.ts";
+import type { SecretStoreEntry } from "./contract/secret-store.ts";
 
 /** Every component that comes with Outrigger. To add one: write its folder, add its name and the way to its manifest here. */
+
 export const standardNameResolvers: readonly NameResolverEntry[] = [
   { name: "registry", load: async () => (await import("./nameresolution/registry/manifest.ts")).registryManifest },
   { name: "mdns", load: async () => (await import("./nameresolution/mdns/manifest.ts")).mdnsManifest },
   { name: "static", load: async () => (await import("./nameresolution/static/manifest.ts")).staticManifest },
+];
+
+export const standardSecretStores: readonly SecretStoreEntry[] = [
+  {
+    type: "secretstores.local.file",
+    load: async () => (await import("./secretstores/local-file/manifest.ts")).localFileManifest,
+  },
+  {
+    type: "secretstores.local.env",
+    load: async () => (await import("./secretstores/local-env/manifest.ts")).localEnvManifest,
+  },
 ];

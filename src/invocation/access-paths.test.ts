@@ -65,6 +65,8 @@ function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boo
     observer: { callEnded: ignore },
     clock,
     preservePath,
+    endpoints: new Map(),
+    endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     grpcErrorStatus: "fixed",
   });
   return async (rawPath: string): Promise<string | undefined> => {

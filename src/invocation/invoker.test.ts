@@ -104,6 +104,8 @@ function world({
     observer: { callEnded: (call) => seen.records.push(call) },
     clock,
     preservePath,
+    endpoints: new Map(),
+    endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     grpcErrorStatus,
   });
   return { ...seen, invoke: (changes: Partial<Invocation> = {}) => invoker.invoke({ ...invocation, ...changes }) };

@@ -22,7 +22,7 @@ import { whenEnded } from "./grpc-ending.ts";
 import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
-import type { Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
+import type { Endpoint, EndpointCaller, Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
 import type { Receiver } from "./receiver.ts";
 import { parseTarget, type Target } from "./target.ts";
 
@@ -63,6 +63,9 @@ export interface InvokerParts {
   readonly receiver: Receiver;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
+  /** By their names. */
+  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  readonly endpointCaller: EndpointCaller;
   readonly resolver: NameResolver;
   readonly observer: CallObserver;
   readonly clock: Clock;
@@ -112,7 +115,7 @@ export class Invoker {
   }
 
   async #carry(invocation: Invocation): Promise<ResponseMessage> {
-    const target = parseTarget(invocation.target, this.#parts.self);
+    const target = parseTarget(invocation.target, this.#parts.self, this.#parts.endpoints);
     refuseMissingMethod(invocation, target);
     const request = this.#toRequest(invocation);
     const { repeatable } = invocation;
@@ -121,8 +124,9 @@ export class Invoker {
         return this.#parts.receiver.receiveOwn(opened(request, repeatable));
       case "app":
         return this.#callApp(target.app, this.#fromHere(request, target.app, invocation), repeatable);
+      case "endpoint":
       case "url":
-        throw new CallError(undefined, `calls to URLs (${target.url}) are not supported by this version of Outrigger`);
+        return this.#callEndpoint(target.endpoint, request);
     }
   }
 
@@ -139,6 +143,12 @@ export class Invoker {
     }
     addCallerHeaders(request.headers, { caller: self, callee, host });
     return request;
+  }
+
+  /** Whoever is there is not told who calls, and has no token of the app's. */
+  #callEndpoint(endpoint: Endpoint, request: RequestMessage): Promise<ResponseMessage> {
+    if (request.grpc !== true) return this.#parts.endpointCaller.call(endpoint, request);
+    throw new CallError("Unimplemented", `${endpoint.name} is an HTTP endpoint; calls of gRPC go to apps alone`);
   }
 
   async #callApp(callee: AppIdentity, request: RequestMessage, body?: RepeatableBody): Promise<ResponseMessage> {
@@ -293,7 +303,7 @@ function toDaprVerb(method: string): string {
 
 function refuseMissingMethod(invocation: Invocation, target: Target): void {
   // The root of a host is a place of its own (design.md).
-  if (!invocation.methodMissing || target.kind === "url") return;
+  if (!invocation.methodMissing || target.kind === "url" || target.kind === "endpoint") return;
   throw new OutriggerError(
     "methodNameNotGiven",
     `failed to invoke, id: ${invocation.target}, err: method name not given; put it after /method/, or call /method/. for the root`,

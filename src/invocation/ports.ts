@@ -2,6 +2,7 @@ import type { AppInstance } from "../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../core/app-id.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
+import type { RawHeaders } from "../core/raw-headers.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 
 /** What invocation needs from the outside. Implemented by transport/ and runtime/. */
@@ -41,6 +42,40 @@ export interface RepeatableBody {
   readonly canRepeat: boolean;
   /** The call is answered: nothing has to be kept any longer. */
   keepNoMore(): void;
+}
+
+/** A way to reach what no sidecar stands beside. */
+export interface EndpointCaller {
+  /**
+   * @throws {CallError} without a code, where there was no answer: what was asked for, and what happened.
+   */
+  call(endpoint: Endpoint, request: RequestMessage): Promise<ResponseMessage>;
+}
+
+/** An API that no sidecar stands beside (seeds 001 and 003): of an HTTPEndpoint resource, or of a URL. */
+export interface Endpoint {
+  /** As its callers name it. */
+  readonly name: string;
+  readonly scheme: "http" | "https";
+  /** IPv6 without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** What comes before the method's path; empty, or begins with `/` and does not end with one. */
+  readonly basePath: string;
+  /** Sent with every call, in the place of the caller's of the same names. */
+  readonly headers: RawHeaders;
+  /** Undefined: Node's authorities, and no certificate of our own. */
+  readonly tls: EndpointTls | undefined;
+  readonly followsRedirects: boolean;
+}
+
+export interface EndpointTls {
+  /** PEM; undefined: Node's. */
+  readonly ca: string | undefined;
+  /** PEM, for an endpoint that asks who calls. */
+  readonly own: { readonly certificate: string; readonly privateKey: string } | undefined;
+  /** Of TLS 1.2. */
+  readonly renegotiation: "never" | "once" | "freely";
 }
 
 /** The other Sidecars of this process. */

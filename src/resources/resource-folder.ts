@@ -9,6 +9,7 @@ export interface FoundResource {
   /** Of a Component; empty otherwise. */
   readonly type: string;
   readonly file: string;
+  readonly document: YamlDocument;
 }
 
 // The kinds Outrigger means to understand (design.md). Others in the same folder, such as a Deployment, are not ours.
@@ -33,14 +34,15 @@ function yamlFilesIn(folder: string): string[] {
   }
 }
 
-function toResource({ file, value }: YamlDocument): FoundResource[] {
+function toResource(document: YamlDocument): FoundResource[] {
+  const { file, value } = document;
   const { kind, metadata, spec } = (value ?? {}) as {
     kind?: unknown;
     metadata?: { name?: unknown };
     spec?: { type?: unknown };
   };
   if (typeof kind !== "string" || !KINDS.has(kind)) return [];
-  return [{ kind, name: textOr(metadata?.name, ""), type: textOr(spec?.type, ""), file }];
+  return [{ kind, name: textOr(metadata?.name, ""), type: textOr(spec?.type, ""), file, document }];
 }
 
 function textOr(value: unknown, fallback: string): string {

@@ -1,18 +1,18 @@
-import type { NameResolver } from "../components/contract/name-resolver.ts";
 import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import type { Neighbour, Neighbours } from "../invocation/ports.ts";
+import type { Endpoint, Neighbour, Neighbours } from "../invocation/ports.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
+import { EndpointClient } from "../transport/outbound/endpoint-client.ts";
 import { PeerClient } from "../transport/peer/peer-client.ts";
 import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { UnluckyPort } from "./bind-ports.ts";
 import { NameResolvers } from "./name-resolvers.ts";
 import { Registry } from "./registry/registry.ts";
-import { Sidecar } from "./sidecar.ts";
+import { Sidecar, type SidecarSurroundings } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
 export interface HostParts {
@@ -38,6 +38,7 @@ const MAX_PORT_TRIES = 20;
 export class Host implements Neighbours {
   readonly #parts: HostParts;
   readonly #peers: PeerClient;
+  readonly #endpoints: EndpointClient;
   readonly #sidecars = new Map<string, Sidecar>();
   readonly #registry: Registry;
   readonly #resolvers: NameResolvers;
@@ -48,6 +49,7 @@ export class Host implements Neighbours {
     const { home, clock, codec } = parts;
     const log = parts.logFor();
     this.#peers = new PeerClient(clock, upstreamFactory({ codec, clock, log }));
+    this.#endpoints = new EndpointClient(clock, upstreamFactory({ codec, clock, log }));
     this.#registry = new Registry({ home, clock, log });
     const hosts = (app: AppIdentity): boolean => this.find(app) !== undefined;
     this.#resolvers = new NameResolvers({ registry: this.#registry, hosts, clock, log });
@@ -71,8 +73,9 @@ export class Host implements Neighbours {
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
     const resolver = await this.#resolvers.get(settings.nameResolution);
+    const endpoints = await this.#endpointsOf(settings);
     for (let tries = 1; ; tries++) {
-      const sidecar = this.#create(settings, resolver, onShutdown);
+      const sidecar = this.#create(settings, { resolver, endpoints, onShutdown });
       try {
         await sidecar.start();
         this.#sidecars.set(name, sidecar);
@@ -84,11 +87,19 @@ export class Host implements Neighbours {
     }
   }
 
-  #create(settings: SidecarSettings, resolver: NameResolver, onShutdown: Shutdown): Sidecar {
+  /** @throws {SetupError} naming the resource that cannot be used. */
+  async #endpointsOf({ app, resources }: SidecarSettings): Promise<ReadonlyMap<string, Endpoint>> {
+    if (resources.endpoints.length === 0 && resources.secretStores.length === 0) return new Map();
+    const { loadEndpoints } = await import("./load-endpoints.ts");
+    return loadEndpoints(resources, process.env, this.#parts.logFor(app.id));
+  }
+
+  #create(settings: SidecarSettings, own: Pick<SidecarSurroundings, "resolver" | "endpoints" | "onShutdown">): Sidecar {
     const { appPorts, clock, codec, observer } = this.#parts;
     return new Sidecar(settings, {
+      ...own,
       registry: this.#registry,
-      resolver,
+      endpointCaller: this.#endpoints,
       neighbours: this,
       peers: this.#peers,
       observer,
@@ -96,7 +107,6 @@ export class Host implements Neighbours {
       clock,
       codec,
       log: this.#parts.logFor(settings.app.id),
-      onShutdown,
     });
   }
 
@@ -119,6 +129,7 @@ export class Host implements Neighbours {
   async close(): Promise<void> {
     await Promise.all([...this.#sidecars.values()].map((sidecar) => this.cut(sidecar)));
     this.#peers.close();
+    this.#endpoints.close();
     await this.#resolvers.close();
     await this.#registry.close();
   }

@@ -1,5 +1,6 @@
 import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
+import type { AppResources } from "../resources/app-resources.ts";
 import type { GrpcErrorStatus, NameResolution } from "../resources/configuration.ts";
 import type { AppProtocol } from "../transport/app/app-protocol.ts";
 import type { TlsTrust } from "../transport/upstream/upstream.ts";
@@ -52,6 +53,8 @@ export interface SidecarSettings {
   readonly grpcErrorStatus: GrpcErrorStatus;
   /** `spec.accessControl`. */
   readonly accessControl: AccessControlSpec | undefined;
+  /** HTTP endpoints, resiliency policies and where their secrets are. */
+  readonly resources: AppResources;
   /** `spec.nameResolution`; undefined for the registry. */
   readonly nameResolution: NameResolution | undefined;
   /** `DAPR_HOST_IP`, else found out: the address of this host that callees are told, and that mDNS announces. */

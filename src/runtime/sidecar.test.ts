@@ -3,6 +3,7 @@ import net from "node:net";
 import { test } from "node:test";
 import { ManualClock } from "../../test/support/manual-clock.ts";
 import { anApp } from "../../test/support/name-resolver-contract.ts";
+import { NO_RESOURCES } from "../resources/no-resources.ts";
 import { Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
@@ -36,6 +37,7 @@ const settings: SidecarSettings = {
   accessControl: undefined,
   nameResolution: undefined,
   hostAddress: "127.0.0.1",
+  resources: NO_RESOURCES,
   command: "",
 };
 
@@ -65,6 +67,8 @@ test("a registry that cannot be written keeps neither the announcement nor a por
           withdraw: () => Promise.reject(new Error("the disk is full")),
         }),
     },
+    endpoints: new Map(),
+    endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     resolver: {
       description: "",
       staleMs: 0,

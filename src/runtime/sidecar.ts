@@ -8,7 +8,7 @@ import type { Logger } from "../core/logger.ts";
 import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
 import { Invoker } from "../invocation/invoker.ts";
-import type { Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
+import type { Endpoint, EndpointCaller, Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
 import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
 import { AccessControl } from "../security/access-control.ts";
@@ -39,6 +39,9 @@ export interface SidecarSurroundings {
   readonly registry: Pick<Registry, "register">;
   /** The one that this Sidecar's Configuration asks for. */
   readonly resolver: NameResolver;
+  /** By their names. */
+  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  readonly endpointCaller: EndpointCaller;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
   readonly observer: CallObserver;
@@ -295,7 +298,7 @@ export class Sidecar {
 
   #buildInvoker(): Invoker {
     const { accessControl, app, grpcErrorStatus, hostAddress, preservePath } = this.settings;
-    const { neighbours, peers, resolver, observer, clock } = this.#surroundings;
+    const { neighbours, peers, endpoints, endpointCaller, resolver, observer, clock } = this.#surroundings;
     const host = { address: hostAddress, hostname: hostname() };
     return new Invoker({
       self: app,
@@ -304,6 +307,8 @@ export class Sidecar {
       receiver: this.#receiver,
       neighbours,
       peers,
+      endpoints,
+      endpointCaller,
       resolver,
       observer,
       clock,

@@ -5,6 +5,8 @@ import type { TlsTrust } from "./upstream.ts";
 /** Who has to be at the other end of TLS, and what is spoken there. */
 export interface TlsOptions {
   readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
   readonly rejectUnauthorized: boolean;
   /** Empty for none. */
   readonly servername: string;
@@ -18,6 +20,8 @@ export function tlsOptions(host: string, trust: TlsTrust | undefined, protocol: 
   const name = trust?.serverName ?? host;
   return {
     ca: trust?.ca,
+    cert: trust?.own?.certificate,
+    key: trust?.own?.privateKey,
     // As daprd: an app on loopback seldom has a certificate that anybody vouches for (A4).
     rejectUnauthorized: trust !== undefined,
     // RFC 6066 3: an address is no server name.

@@ -19,9 +19,9 @@ export class TlsDialer implements Dialer {
   constructor(options: UpstreamOptions, trust: TlsTrust | undefined) {
     const { host, port } = options;
     this.nodeWire = () => tlsWire(options, trust);
-    const { ca, minVersion, ...judging } = connectOptions(tlsOptions(host, trust, "http/1.1"));
+    const { ca, cert, key, minVersion, ...judging } = connectOptions(tlsOptions(host, trust, "http/1.1"));
     // Read once, not with every connection.
-    const secureContext = tls.createSecureContext({ ca, minVersion });
+    const secureContext = tls.createSecureContext({ ca, cert, key, minVersion });
     this.#options = { host, port, ...judging, secureContext };
   }
 

@@ -45,10 +45,14 @@ export type UpstreamWire =
 
 /** Whose certificate an origin must show. Where nothing is said, any will do. */
 export interface TlsTrust {
-  /** PEM, one or several: the certificates of authorities, or the origin's own. */
-  readonly ca: string;
+  /** PEM, one or several: the certificates of authorities, or the origin's own; undefined: those that Node comes with. */
+  readonly ca: string | undefined;
   /** The name or address that the certificate is for; undefined means the host that is connected to. */
   readonly serverName: string | undefined;
+  /** What to show where the origin asks who calls; PEM. */
+  readonly own?: { readonly certificate: string; readonly privateKey: string };
+  /** Of TLS 1.2: how often the origin may ask for a new handshake on a connection; as often as it likes where nothing is said. */
+  readonly renegotiation?: "never" | "once" | "freely";
 }
 
 /** Where the codec is chosen: {@link upstreamFactory}. */

@@ -1,0 +1,33 @@
+import { CallError } from "../core/errors.ts";
+import type { Endpoint } from "./ports.ts";
+
+/** Routers on the way may have made one slash of two, which daprd takes for two (A2). */
+export const HAS_HTTP_SCHEME = /^https?:\/+/i;
+
+const DEFAULT_PORT = { http: 80, https: 443 } as const;
+
+/**
+ * The API at a URL that stands in the place of a name. It is sent nothing but the call: no app's token, unlike by daprd, and
+ * no redirect is followed, as by daprd (A4).
+ *
+ * @throws {CallError} without a code, for what is no URL of a host, or has a user, a query or a fragment in it.
+ */
+export function endpointAt(text: string): Endpoint {
+  const written = text.replace(HAS_HTTP_SCHEME, (scheme) => `${scheme.slice(0, scheme.indexOf(":")).toLowerCase()}://`);
+  const url = URL.canParse(written) ? new URL(written) : undefined;
+  if (url === undefined || url.search !== "" || url.hash !== "" || url.username !== "" || url.password !== "") {
+    throw new CallError(undefined, `invalid URL ${text}: write http://host[:port][/path] or https://…, then /method/`);
+  }
+  return { name: text, ...placeOf(url), headers: [], tls: undefined, followsRedirects: false };
+}
+
+/** Where a URL leads. */
+export function placeOf(url: URL): Pick<Endpoint, "scheme" | "host" | "port" | "basePath"> {
+  const scheme = url.protocol === "https:" ? "https" : "http";
+  return {
+    scheme,
+    host: url.hostname.replace(/^\[(.*)\]$/, "$1"),
+    port: url.port === "" ? DEFAULT_PORT[scheme] : Number(url.port),
+    basePath: url.pathname.replace(/\/+$/, ""),
+  };
+}

@@ -1,0 +1,120 @@
+import type { Clock } from "../../core/clock.ts";
+import { CallError } from "../../core/errors.ts";
+import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
+import { withoutHeaders } from "../../core/raw-headers.ts";
+import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
+import type { Endpoint, EndpointCaller } from "../../invocation/ports.ts";
+import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import { discardBody, redirected } from "./redirect.ts";
+
+// Go's client, and so daprd's, gives up here.
+const MAX_REDIRECTS = 10;
+const MAX_HEADER_BYTES = 256 * 1024;
+const MAX_CONNECTIONS = 1024;
+// Callers choose the URLs, so there may be any number of them.
+const UNUSED_MS = 3 * 60_000;
+
+interface Origin {
+  readonly upstream: Upstream;
+  lastUsed: number;
+}
+
+/** Calls APIs that no sidecar stands beside, keeping connections to each. */
+export class EndpointClient implements EndpointCaller {
+  /** Connections are shared only by endpoints that show and trust the same certificates. */
+  readonly #origins = new Map<Endpoint["tls"], Map<string, Origin>>();
+  readonly #clock: Clock;
+  readonly #createUpstream: UpstreamFactory;
+  readonly #sweep: NodeJS.Timeout;
+
+  constructor(clock: Clock, createUpstream: UpstreamFactory) {
+    this.#clock = clock;
+    this.#createUpstream = createUpstream;
+    this.#sweep = setInterval(() => {
+      this.#dropUnused();
+    }, UNUSED_MS / 3).unref();
+  }
+
+  async call(endpoint: Endpoint, request: RequestMessage): Promise<ResponseMessage> {
+    let at = endpoint;
+    let asked = prepared(endpoint, request);
+    for (let redirects = 0; ; redirects++) {
+      const response = await this.#send(at, asked);
+      const next = endpoint.followsRedirects ? redirected(at, asked, response) : undefined;
+      if (next === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
+      discardBody(response.body);
+      if (redirects === MAX_REDIRECTS) {
+        throw new CallError(undefined, `${whatWasAsked(at, asked)}: stopped after ${MAX_REDIRECTS} redirects`);
+      }
+      ({ at, asked } = next);
+    }
+  }
+
+  close(): void {
+    clearInterval(this.#sweep);
+    for (const origins of this.#origins.values()) for (const { upstream } of origins.values()) upstream.destroy();
+    this.#origins.clear();
+  }
+
+  async #send(endpoint: Endpoint, request: RequestMessage): Promise<ResponseMessage> {
+    try {
+      return await this.#upstreamTo(endpoint).send(request);
+    } catch (error) {
+      if (!(error instanceof UpstreamError)) throw error;
+      throw new CallError(undefined, `${whatWasAsked(endpoint, request)}: ${error.message}${advice(endpoint, error)}`, {
+        cause: error,
+      });
+    }
+  }
+
+  #upstreamTo({ scheme, host, port, tls }: Endpoint): Upstream {
+    const origins = this.#origins.get(tls) ?? new Map<string, Origin>();
+    this.#origins.set(tls, origins);
+    const key = `${scheme}://${host}:${port}`;
+    let origin = origins.get(key);
+    if (origin === undefined) {
+      const place = { host, port, maxConnections: MAX_CONNECTIONS, maxHeaderBytes: MAX_HEADER_BYTES };
+      const upstream = this.#createUpstream(scheme === "http" ? place : { ...place, wire: wireTo(tls) });
+      origin = { upstream, lastUsed: 0 };
+      origins.set(key, origin);
+    }
+    origin.lastUsed = this.#clock.monotonic();
+    return origin.upstream;
+  }
+
+  /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
+  #dropUnused(): void {
+    for (const origins of this.#origins.values()) {
+      for (const [key, { lastUsed }] of origins) {
+        if (this.#clock.monotonic() - lastUsed >= UNUSED_MS) origins.delete(key);
+      }
+    }
+  }
+}
+
+function wireTo(tls: Endpoint["tls"]) {
+  const { ca, own, renegotiation } = tls ?? {};
+  const trust = { ca, serverName: undefined, ...(own && { own }), ...(renegotiation && { renegotiation }) };
+  return { kind: "https", trust } as const;
+}
+
+/** With the endpoint's path and headers, and without what is only between Outrigger and apps. */
+function prepared({ basePath, headers: fixed }: Endpoint, request: RequestMessage): RequestMessage {
+  const names = new Set(fixed.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
+  const headers = withoutHeaders(request.headers, (name) => names.has(name) || name.endsWith("-bin"));
+  headers.push(...fixed);
+  return { ...request, path: basePath + request.path, headers };
+}
+
+function whatWasAsked({ scheme, host, port }: Endpoint, { method, path }: RequestMessage): string {
+  const verb = method.charAt(0) + method.slice(1).toLowerCase();
+  const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return `${verb} "${scheme}://${authority}${path}"`;
+}
+
+function advice({ name, tls }: Endpoint, { kind }: UpstreamError): string {
+  if (kind !== "untrusted") return "";
+  return tls?.ca === undefined
+    ? `; an HTTPEndpoint with clientTLS.rootCA says which authority to trust for ${name}`
+    : `; clientTLS.rootCA of ${name} says which authority is trusted`;
+}
