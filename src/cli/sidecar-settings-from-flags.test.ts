@@ -10,6 +10,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): Omit<Sidecar
   const flags = new FlagValues({ "app-id": ["math"], ...typed });
   const configuration = {
     preservePath: false,
+    safeRetries: false,
     grpcErrorStatus: "fixed" as const,
     accessControl: undefined,
     appTls: undefined,

@@ -61,6 +61,7 @@ export function settingsFrom(source: SettingsSource): Omit<SidecarSettings, "res
     apiTokens: [env["DAPR_API_TOKEN"], env["DAPR_API_TOKEN_PREVIOUS"]],
     appToken: env["APP_API_TOKEN"] === "" ? undefined : env["APP_API_TOKEN"],
     preservePath: configuration.preservePath,
+    safeRetries: configuration.safeRetries,
     grpcErrorStatus: configuration.grpcErrorStatus,
     accessControl: configuration.accessControl,
     nameResolution: configuration.nameResolution,

@@ -67,6 +67,8 @@ function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boo
     preservePath,
     endpoints: new Map(),
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
+    policies: undefined,
+    safeRetries: false,
     grpcErrorStatus: "fixed",
   });
   return async (rawPath: string): Promise<string | undefined> => {

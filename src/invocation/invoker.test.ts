@@ -106,6 +106,8 @@ function world({
     preservePath,
     endpoints: new Map(),
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
+    policies: undefined,
+    safeRetries: false,
     grpcErrorStatus,
   });
   return { ...seen, invoke: (changes: Partial<Invocation> = {}) => invoker.invoke({ ...invocation, ...changes }) };

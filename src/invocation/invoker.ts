@@ -8,7 +8,13 @@ import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
-import { BUILT_IN_SERVICE_RETRIES, RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
+import type { PolicyTarget, ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
+import {
+  BUILT_IN_SERVICE_RETRIES,
+  RetriesExhausted,
+  type RetryPolicy,
+  runWithRetries,
+} from "../resiliency/retry-runner.ts";
 import type { GrpcErrorStatus } from "../resources/configuration.ts";
 import {
   addCallerHeaders,
@@ -22,6 +28,7 @@ import { whenEnded } from "./grpc-ending.ts";
 import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
+import { callUnderPolicy } from "./policed-call.ts";
 import type { Endpoint, EndpointCaller, Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
 import type { Receiver } from "./receiver.ts";
 import { parseTarget, type Target } from "./target.ts";
@@ -69,6 +76,10 @@ export interface InvokerParts {
   readonly resolver: NameResolver;
   readonly observer: CallObserver;
   readonly clock: Clock;
+  /** Undefined where no Resiliency resource is for the app. */
+  readonly policies: ResiliencyPolicies | undefined;
+  /** `spec.invocation.safeRetries`. */
+  readonly safeRetries: boolean;
   /** `spec.invocation.preservePath`. */
   readonly preservePath: boolean;
   /** `spec.invocation.grpcErrorStatus`. */
@@ -117,13 +128,27 @@ export class Invoker {
   async #carry(invocation: Invocation): Promise<ResponseMessage> {
     const target = parseTarget(invocation.target, this.#parts.self, this.#parts.endpoints);
     refuseMissingMethod(invocation, target);
-    const request = this.#toRequest(invocation);
+    const request = this.#fromHere(this.#toRequest(invocation), target, invocation);
     const { repeatable } = invocation;
+    const policy = this.#parts.policies?.policyFor(policyTarget(target, invocation, request));
+    if (policy === undefined) return this.#dispatch(target, request, repeatable);
+    return callUnderPolicy({
+      policy,
+      request,
+      clock: this.#parts.clock,
+      safeRetries: this.#parts.safeRetries,
+      attempt: (signal) =>
+        this.#dispatch(target, signal === request.signal ? request : { ...request, signal }, repeatable),
+      isReplayable: () => isReplayable(request, repeatable),
+    });
+  }
+
+  #dispatch(target: Target, request: RequestMessage, repeatable?: RepeatableBody): Promise<ResponseMessage> {
     switch (target.kind) {
       case "self":
         return this.#parts.receiver.receiveOwn(opened(request, repeatable));
       case "app":
-        return this.#callApp(target.app, this.#fromHere(request, target.app, invocation), repeatable);
+        return this.#callApp(target.app, request, repeatable);
       case "endpoint":
       case "url":
         return this.#callEndpoint(target.endpoint, request);
@@ -135,8 +160,10 @@ export class Invoker {
     return toRequest(invocation, normaliseMethodPath(invocation.rawPath, { preserve: this.#parts.preservePath }));
   }
 
-  /** The request, with who sends it to another app. */
-  #fromHere(request: RequestMessage, callee: AppIdentity, { trace }: Invocation): RequestMessage {
+  /** The request, with who sends it where it goes to another app. */
+  #fromHere(request: RequestMessage, target: Target, { trace }: Invocation): RequestMessage {
+    if (target.kind !== "app") return request;
+    const callee = target.app;
     const { self, host } = this.#parts;
     if (request.grpc === true) {
       return { ...request, headers: addCallerMetadata(request.headers, { caller: self, callee, trace }) };
@@ -152,9 +179,14 @@ export class Invoker {
   }
 
   async #callApp(callee: AppIdentity, request: RequestMessage, body?: RepeatableBody): Promise<ResponseMessage> {
+    const { policies } = this.#parts;
+    // Whoever has policies of its own for an app has thought of retries, too (A3).
+    if (policies?.names({ kind: "app", name: callee.id, endpoint: "" }) === true) {
+      return this.#callAnyInstance(callee, request, body);
+    }
     try {
       return await runWithRetries({
-        policy: BUILT_IN_SERVICE_RETRIES,
+        policy: builtInRetries(policies),
         clock: this.#parts.clock,
         signal: request.signal,
         attempt: () => this.#callAnyInstance(callee, request, body),
@@ -268,6 +300,26 @@ function toGrpcRequest({ rawPath, headers, body, signal, deadline }: Invocation)
     grpc: true,
   };
   return deadline === undefined ? request : { ...request, deadline };
+}
+
+/** What `targets.apps` names it, and what has a circuit breaker of its own below that (A3). */
+function policyTarget(target: Target, { target: written }: Invocation, { path }: RequestMessage): PolicyTarget {
+  switch (target.kind) {
+    case "self":
+      return { kind: "app", name: written.split(".")[0] ?? written, endpoint: path };
+    case "app":
+      return { kind: "app", name: target.app.id, endpoint: path };
+    case "endpoint":
+      return { kind: "app", name: target.endpoint.name, endpoint: "" };
+    case "url":
+      return { kind: "app", name: written, endpoint: path };
+  }
+}
+
+function builtInRetries(policies: ResiliencyPolicies | undefined): RetryPolicy {
+  const replaced = policies?.builtInServiceRetries;
+  if (replaced === undefined) return BUILT_IN_SERVICE_RETRIES;
+  return { maxRetries: replaced.maxRetries, intervalMs: replaced.durationMs };
 }
 
 function opened(request: RequestMessage, body: RepeatableBody | undefined): RequestMessage {

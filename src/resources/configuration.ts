@@ -17,6 +17,8 @@ export interface Configuration {
   readonly preservePath: boolean;
   /** `spec.invocation.grpcErrorStatus`: over HTTP, every error of a gRPC app is 500 (`fixed`), or what its code says. */
   readonly grpcErrorStatus: GrpcErrorStatus;
+  /** `spec.invocation.safeRetries`: what may not be done twice is not sent a second time by a Resiliency policy. */
+  readonly safeRetries: boolean;
   /** `spec.accessControl` of the last Configuration that has one; undefined lets everybody call everything. */
   readonly accessControl: AccessControlSpec | undefined;
   /** `spec.invocation.appTLS`: whose certificate an app that is spoken to over TLS must show; undefined: anybody's. */
@@ -61,6 +63,7 @@ const schema = z.strictObject({
       invocation: z
         .strictObject({
           preservePath: z.boolean().optional(),
+          safeRetries: z.boolean().optional(),
           grpcErrorStatus: z.enum(GRPC_ERROR_STATUSES).optional(),
           appTLS: z.strictObject({ caFile: z.string().min(1), serverName: z.string().min(1).optional() }).optional(),
         })
@@ -114,6 +117,7 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
   const accessControl = spec.accessControl === undefined ? undefined : readAccessControl(document, spec.accessControl);
   return Object.freeze({
     preservePath: spec.invocation?.preservePath ?? before.preservePath,
+    safeRetries: spec.invocation?.safeRetries ?? before.safeRetries,
     grpcErrorStatus: spec.invocation?.grpcErrorStatus ?? before.grpcErrorStatus,
     // A whole list, never two of them mixed: what each forbids depends on its own default.
     accessControl: accessControl ?? before.accessControl,

@@ -3,6 +3,7 @@ import type { Configuration } from "./configuration.ts";
 /** What holds where no Configuration was given. Apart from those who read one, because they load zod and yaml for it. */
 export const DEFAULT_CONFIGURATION: Configuration = {
   preservePath: false,
+  safeRetries: false,
   grpcErrorStatus: "fixed",
   accessControl: undefined,
   appTls: undefined,

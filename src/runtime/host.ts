@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Endpoint, Neighbour, Neighbours } from "../invocation/ports.ts";
+import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { EndpointClient } from "../transport/outbound/endpoint-client.ts";
@@ -74,8 +75,9 @@ export class Host implements Neighbours {
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
     const resolver = await this.#resolvers.get(settings.nameResolution);
     const endpoints = await this.#endpointsOf(settings);
+    const policies = await this.#policiesOf(settings);
     for (let tries = 1; ; tries++) {
-      const sidecar = this.#create(settings, { resolver, endpoints, onShutdown });
+      const sidecar = this.#create(settings, { resolver, endpoints, policies, onShutdown });
       try {
         await sidecar.start();
         this.#sidecars.set(name, sidecar);
@@ -94,7 +96,16 @@ export class Host implements Neighbours {
     return loadEndpoints(resources, process.env, this.#parts.logFor(app.id));
   }
 
-  #create(settings: SidecarSettings, own: Pick<SidecarSurroundings, "resolver" | "endpoints" | "onShutdown">): Sidecar {
+  async #policiesOf({ app, resources }: SidecarSettings): Promise<ResiliencyPolicies | undefined> {
+    if (resources.resiliency.length === 0) return undefined;
+    const { loadPolicies } = await import("./load-policies.ts");
+    return loadPolicies(resources.resiliency, this.#parts.clock, this.#parts.logFor(app.id));
+  }
+
+  #create(
+    settings: SidecarSettings,
+    own: Pick<SidecarSurroundings, "resolver" | "endpoints" | "policies" | "onShutdown">,
+  ): Sidecar {
     const { appPorts, clock, codec, observer } = this.#parts;
     return new Sidecar(settings, {
       ...own,

@@ -51,6 +51,8 @@ export interface SidecarSettings {
   readonly preservePath: boolean;
   /** `spec.invocation.grpcErrorStatus`. */
   readonly grpcErrorStatus: GrpcErrorStatus;
+  /** `spec.invocation.safeRetries`. */
+  readonly safeRetries: boolean;
   /** `spec.accessControl`. */
   readonly accessControl: AccessControlSpec | undefined;
   /** HTTP endpoints, resiliency policies and where their secrets are. */

@@ -33,6 +33,7 @@ const settings: SidecarSettings = {
   apiTokens: [],
   appToken: undefined,
   preservePath: false,
+  safeRetries: false,
   grpcErrorStatus: "fixed",
   accessControl: undefined,
   nameResolution: undefined,
@@ -68,6 +69,7 @@ test("a registry that cannot be written keeps neither the announcement nor a por
         }),
     },
     endpoints: new Map(),
+    policies: undefined,
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     resolver: {
       description: "",

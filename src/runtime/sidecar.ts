@@ -11,6 +11,7 @@ import { Invoker } from "../invocation/invoker.ts";
 import type { Endpoint, EndpointCaller, Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
 import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
+import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
 import { bodyLimit } from "../transport/body-limit.ts";
@@ -42,6 +43,8 @@ export interface SidecarSurroundings {
   /** By their names. */
   readonly endpoints: ReadonlyMap<string, Endpoint>;
   readonly endpointCaller: EndpointCaller;
+  /** Undefined where no Resiliency resource is for the app. */
+  readonly policies: ResiliencyPolicies | undefined;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
   readonly observer: CallObserver;
@@ -297,8 +300,8 @@ export class Sidecar {
   }
 
   #buildInvoker(): Invoker {
-    const { accessControl, app, grpcErrorStatus, hostAddress, preservePath } = this.settings;
-    const { neighbours, peers, endpoints, endpointCaller, resolver, observer, clock } = this.#surroundings;
+    const { accessControl, app, grpcErrorStatus, hostAddress, preservePath, safeRetries } = this.settings;
+    const { neighbours, peers, endpoints, endpointCaller, policies, resolver, observer, clock } = this.#surroundings;
     const host = { address: hostAddress, hostname: hostname() };
     return new Invoker({
       self: app,
@@ -309,6 +312,8 @@ export class Sidecar {
       peers,
       endpoints,
       endpointCaller,
+      policies,
+      safeRetries,
       resolver,
       observer,
       clock,
