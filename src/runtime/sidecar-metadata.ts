@@ -24,11 +24,13 @@ export class SidecarMetadata implements MetadataSource {
 
   describe(): SidecarDescription {
     const { app, appPort, appProtocol, appChannelAddress, appHealth, appMaxConcurrency } = this.#settings;
+    const { endpoints } = this.#settings.resources;
     return {
       id: app.id,
       runtimeVersion: DAPR_WIRE_VERSION,
       // Go writes maps with their keys sorted.
       extended: Object.fromEntries([...this.#extended].sort(([a], [b]) => (a < b ? -1 : 1))),
+      httpEndpoints: endpoints.length === 0 ? undefined : endpoints.map(({ name }) => ({ name })),
       appConnectionProperties: {
         port: appPort,
         protocol: appProtocol,

@@ -20,12 +20,13 @@ export function metadataMethods(source: MetadataSource, log: Logger): readonly M
 }
 
 function metadataOf(described: SidecarDescription): MessageInitShape<typeof GetMetadataResponseSchema> {
-  const { id, runtimeVersion, extended, appConnectionProperties: app, actorRuntime } = described;
+  const { id, runtimeVersion, extended, httpEndpoints = [], appConnectionProperties: app, actorRuntime } = described;
   const { port = 0, protocol, channelAddress, maxConcurrency = 0, health } = app;
   return {
     id,
     runtimeVersion,
     extendedMetadata: extended,
+    httpEndpoints: [...httpEndpoints],
     appConnectionProperties: {
       port,
       protocol,

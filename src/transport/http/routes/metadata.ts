@@ -17,6 +17,8 @@ export interface SidecarDescription {
   readonly id: string;
   readonly runtimeVersion: string;
   readonly extended: Readonly<Record<string, string>>;
+  /** Undefined where there are none. */
+  readonly httpEndpoints: readonly { readonly name: string }[] | undefined;
   readonly appConnectionProperties: {
     readonly port: number | undefined;
     readonly protocol: string;
