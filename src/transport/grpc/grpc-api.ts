@@ -9,7 +9,7 @@ import type { HttpExchange } from "../http/http-exchange.ts";
 import { statusOfFailed, statusOfHttp } from "./error-status.ts";
 import { GrpcCall } from "./grpc-call.ts";
 import { isGrpc } from "./is-grpc.ts";
-import { GrpcProxy } from "./proxy.ts";
+import { appNamedIn, GrpcProxy } from "./proxy.ts";
 import type { GrpcService } from "./service.ts";
 import { type ServicesParts, servicesOf } from "./services/services.ts";
 import { GrpcError } from "./status.ts";
@@ -52,7 +52,7 @@ export class GrpcApi {
 
   async #route(call: GrpcCall): Promise<void> {
     const [, serviceName = "", methodName = ""] = call.path.split("/");
-    const service = this.#services.get(serviceName);
+    const service = this.#ownService(serviceName, call.metadata);
     if (service?.isOpen !== true) this.#refuseStranger(call);
     const request = { call, metadata: this.#withoutToken(call.metadata), trace: traceOf(call.metadata) };
     if (service === undefined) {
@@ -62,6 +62,12 @@ export class GrpcApi {
     const handler = service.methods.get(methodName);
     if (handler !== undefined) await handler(request);
     else call.fail({ code: GRPC_CODE.UNIMPLEMENTED, message: unknownMethod(service, methodName) });
+  }
+
+  /** Undefined for what is proxied. */
+  #ownService(name: string, metadata: readonly string[]): GrpcService | undefined {
+    const service = this.#services.get(name);
+    return service?.appsHaveIt === true && appNamedIn(metadata) !== undefined ? undefined : service;
   }
 
   #refuseStranger(call: GrpcCall): void {

@@ -54,9 +54,15 @@ export class GrpcProxy {
   }
 }
 
-function targetOf({ metadata }: GrpcCall): string {
+/** The app that a call is for. Undefined where it names none. */
+export function appNamedIn(metadata: readonly string[]): string | undefined {
   const named = headerValue(metadata, "dapr-callee-app-id") ?? headerValue(metadata, "dapr-app-id");
-  if (named === undefined || named === "") {
+  return named === "" ? undefined : named;
+}
+
+function targetOf({ metadata }: GrpcCall): string {
+  const named = appNamedIn(metadata);
+  if (named === undefined) {
     throw grpcError("UNKNOWN", "cannot proxy request: missing dapr-callee-app-id or dapr-app-id metadata");
   }
   return named;
