@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
 import http from "node:http";
 import http2 from "node:http2";
 import https from "node:https";
@@ -521,57 +520,6 @@ async function startHttp2(t: TestContext): Promise<number> {
     response.writeHead(404, { "Content-Type": "text/plain" }).end("no such thing");
   });
   return listening(t, server);
-}
-
-test("what daprd was seen to do for an HTTP caller, but for what is wanted otherwise", async (t) => {
-  const cases = recorded("HTTP caller, gRPC app");
-  assert.equal(cases.length, 5);
-  const { app, home } = await besideApp(t, []);
-  const config = configuration(t, "grpcErrorStatus: mapped");
-  const { api } = await startBeside(t, "caller", undefined, { home, flags: ["--config", config] });
-  for (const { name, request, app: seen, response } of cases) {
-    const path = request.path.replace("/grpcapp/", "/callee/");
-    const headers = { "Content-Type": "application/json", Connection: "keep-alive" };
-    const answer = await fetch(api + path, { method: request.method, body: '{"a":1}', headers });
-    const invoked = app.received.at(-1) ?? assert.fail(name);
-    assert.deepEqual([answer.status, await answer.json()], [response.status, JSON.parse(response.body)], name);
-    assert.equal(invoked.request.method, seen[0]?.request.method);
-    assert.equal(invoked.request.httpExtension?.querystring, seen[0]?.request.http_extension.querystring);
-    // Connection is about the caller's own (docs/compatibility.md); fetch adds headers of its own.
-    const wanted = (seen[0]?.metadata ?? []).map(([key]) => key).filter((key) => key !== "dapr-connection");
-    const got = Object.keys(invoked.metadata.getMap());
-    assert.deepEqual(
-      wanted.filter((key) => !got.includes(key)),
-      [],
-      name,
-    );
-    const ofFetch = ["accept-encoding", "accept-language", "dapr-accept", "dapr-accept-language", "sec-fetch-mode"];
-    assert.deepEqual(
-      got.filter((key) => !wanted.includes(key) && !ofFetch.includes(key)),
-      [],
-      name,
-    );
-    const trace = invoked.metadata.get("grpc-trace-bin")[0] as Buffer;
-    const recordedTrace = seen[0]?.metadata.find(([key]) => key === "grpc-trace-bin")?.[1];
-    assert.equal(`<bin ${trace.toString("base64")}>`, recordedTrace);
-  }
-});
-
-interface RecordedCall {
-  readonly group: string;
-  readonly name: string;
-  readonly request: { readonly method: string; readonly path: string };
-  readonly app: readonly {
-    readonly metadata: readonly (readonly [name: string, value: string])[];
-    readonly request: { readonly method: string; readonly http_extension: { readonly querystring: string } };
-  }[];
-  readonly response: { readonly status: number; readonly body: string };
-}
-
-function recorded(group: string): RecordedCall[] {
-  const file = new URL("../fixtures/observed/daprd-1.18.1-grpc.jsonl", import.meta.url);
-  const lines = readFileSync(file, "utf8").trimEnd().split("\n");
-  return lines.map((line) => JSON.parse(line) as RecordedCall).filter((found) => found.group === group);
 }
 
 async function listening(t: TestContext, server: net.Server): Promise<number> {
