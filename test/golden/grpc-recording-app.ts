@@ -30,7 +30,8 @@ export async function startGrpcRecordingApp(t: TestScope): Promise<GrpcRecording
       note("AppCallback/OnInvoke", call);
       const code = /^err\/(\d+)$/.exec(String(call.request["method"]))?.[1];
       if (code !== undefined) {
-        answer({ code: Number(code) as grpc.status, details: "app says no", metadata: metadataOf("x-trailer", "t1") });
+        const metadata = metadataOf("x-trailer", "t1");
+        answer(Object.assign(new Error("app says no"), { code: Number(code), details: "app says no", metadata }));
         return;
       }
       call.sendMetadata(metadataOf("x-app-header", "h1"));
