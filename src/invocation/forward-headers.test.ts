@@ -87,6 +87,44 @@ test("binary metadata goes on, for the callee may be a gRPC app, where it can be
   assert.deepEqual(requestHeadersFromApp([...good, ...bad]), good);
 });
 
+test("of several content types the app gets the first that says something: they are the message's, and it has one", () => {
+  const sent = [
+    "X",
+    "1",
+    "content-type",
+    "",
+    "Content-Type",
+    "a/b",
+    "Y",
+    "2",
+    "content-type",
+    "c/d",
+    "CONTENT-TYPE",
+    "",
+  ];
+  assert.deepEqual(requestHeadersFromApp(sent), ["X", "1", "Content-Type", "a/b", "Y", "2"]);
+});
+
+test("an app gets one content type at most, whatever else is sent", () => {
+  const type = fc.tuple(
+    fc.constantFrom("Content-Type", "content-type", "CONTENT-TYPE"),
+    fc.constantFrom("", "a/b", "c"),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.oneof(type, fc.tuple(name, value)), { maxLength: 12 }), (sent) => {
+      const isType = ([name]: Pair): boolean => name.toLowerCase() === "content-type";
+      const kept = pairsOf(requestHeadersFromApp(sent.flat()));
+      assert.deepEqual(kept.filter(isType), sent.filter((pair) => isType(pair) && pair[1] !== "").slice(0, 1));
+      const others = pairsOf(requestHeadersFromApp(sent.filter((pair) => !isType(pair)).flat()));
+      assert.deepEqual(
+        kept.filter((pair) => !isType(pair)),
+        others,
+      );
+    }),
+    RUNS,
+  );
+});
+
 test("trace headers are taken out of what an app sends, in either direction", () => {
   const sent = ["Traceparent", "zz", "tracestate", "a=b", "BAGGAGE", "k=v", "X", "1"];
   assert.deepEqual(requestHeadersFromApp(sent), ["X", "1"]);

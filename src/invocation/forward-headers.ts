@@ -82,10 +82,14 @@ export function responseHeadersFromApp(received: readonly string[]): RawHeaders 
   return endToEnd(received, TRACE, false);
 }
 
-/** @param fromCaller an empty Content-Type says nothing, and daprd takes it away (A4); what is to be bytes has to be some. */
+/**
+ * @param fromCaller an empty Content-Type says nothing, and daprd takes it away; of several the first is the message's (A4).
+ *   What is to be bytes has to be some.
+ */
 function endToEnd(received: readonly string[], staysBehind: number, fromCaller: boolean): RawHeaders {
   const listed = namesListedInConnection(received);
   const kept: RawHeaders = [];
+  let isTyped = false;
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] ?? "";
     const value = received[i + 1] ?? "";
@@ -93,7 +97,10 @@ function endToEnd(received: readonly string[], staysBehind: number, fromCaller: 
     if ((traits & (HOP_BY_HOP | staysBehind)) !== 0) continue;
     if (listed?.has(name.toLowerCase()) === true) continue;
     if (fromCaller && (traits & BINARY) !== 0 && !BASE64_LIST.test(value)) continue;
-    if (fromCaller && value === "" && (traits & CONTENT_TYPE) !== 0) continue;
+    if (fromCaller && (traits & CONTENT_TYPE) !== 0) {
+      if (isTyped || value === "") continue;
+      isTyped = true;
+    }
     kept.push((traits & RENAMED) === 0 ? name : `Dapr-${name}`, value);
   }
   return kept;

@@ -50,6 +50,8 @@ export interface Invocation {
    */
   readonly grpc?: true;
   readonly deadline?: number;
+  /** As of the message. */
+  readonly dataType?: string;
   /** Instead of `body`. */
   readonly repeatable?: RepeatableBody;
 }
@@ -276,9 +278,11 @@ function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
     contentLength: invocation.contentLength,
     signal: invocation.signal,
   };
-  const { upgrade, deadline } = invocation;
-  if (deadline !== undefined) return { ...request, deadline };
-  return upgrade === undefined ? request : { ...request, upgrade };
+  const { upgrade, deadline, dataType } = invocation;
+  if (upgrade !== undefined) return { ...request, upgrade };
+  if (deadline === undefined && dataType === undefined) return request;
+  const timed = deadline === undefined ? request : { ...request, deadline };
+  return dataType === undefined ? timed : { ...timed, dataType };
 }
 
 // common.v1.HTTPExtension.Verb without CONNECT, which daprd refuses. NONE is the app's to take or to refuse: it comes from

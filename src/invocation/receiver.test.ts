@@ -536,3 +536,32 @@ test("of gRPC, access rules judge the method without a verb, and a denied call i
   }
   assert.equal(app.received.length, 1);
 });
+
+test("without a verb, no rule that names verbs is evaded: a deny of any verb is one of the call, in any case", async () => {
+  const app = new FakeApp([undefined, undefined]);
+  const rules = new AccessControl({
+    trustDomain: "public",
+    defaultAction: "deny",
+    policies: [
+      {
+        caller: fromShop.identity,
+        defaultAction: "allow",
+        operations: [
+          { name: "/orders/*", verbs: ["DELETE"], action: "deny" },
+          { name: "/orders/*", verbs: ["GET"], action: "allow" },
+          { name: "/admin", verbs: ["POST", "PUT"], action: "deny" },
+        ],
+      },
+    ],
+  });
+  const receiver = receiverOf({ channel: app, access: rules });
+  const call = (path: string, method = "NONE") =>
+    receiver.receive({ ...fromShop, request: { ...request, method, path } });
+  for (const path of ["/orders/7", "/Orders/7", "/admin", "/ADMIN", "/x/../admin", "/%61dmin", "/admin/users"]) {
+    await assert.rejects(call(path), { code: "PermissionDenied", message: /verb: NONE$/ }, path);
+  }
+  assert.deepEqual(app.received, []);
+  await call("/stock");
+  await call("/orders/7", "GET");
+  assert.equal(app.received.length, 2);
+});

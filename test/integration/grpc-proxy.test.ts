@@ -28,6 +28,15 @@ import { waitFor } from "../support/wait.ts";
 const TOPOLOGIES = ["between apps of one process", "through two processes", "of an app by itself"] as const;
 const MiB = 2 ** 20;
 
+/** Whoever could call these in the sidecar's place would get past the access rules of every method. */
+const FOR_THE_SIDECAR_ALONE = [
+  "/dapr.proto.runtime.v1.AppCallback/OnInvoke",
+  "/DAPR.Proto.Runtime.V1.appcallback/oninvoke",
+  "/dapr.proto.runtime.v1.AppCallback/OnTopicEvent",
+  "/dapr.proto.runtime.v1.AppCallbackAlpha/OnBulkTopicEventAlpha1",
+  "/dapr.proto.runtime.v1.AppCallbackHealthCheck/HealthCheck",
+];
+
 interface Place {
   /** The gRPC port that calls go to. */
   readonly port: number;
@@ -252,6 +261,17 @@ for (const topology of TOPOLOGIES) {
         const stream = beginRaw(session, path, { "dapr-app-id": place.appId });
         stream.end(frame("x"));
         assert.equal((await rawAnswer(stream)).status, "12", path);
+      }
+    });
+
+    test("what only its own sidecar may say to an app, nobody says through the proxy", async (t) => {
+      const session = connectRaw(t, place.port);
+      for (const path of FOR_THE_SIDECAR_ALONE) {
+        const stream = beginRaw(session, path, { "dapr-app-id": place.appId });
+        stream.end(frame("x"));
+        const { status, message } = await rawAnswer(stream);
+        assert.equal(status, "7", path);
+        assert.match(message, /is for the app's own sidecar alone; use InvokeService/);
       }
     });
   });
@@ -490,6 +510,12 @@ test("a call in the form in which a daprd proxies is taken, where it is for this
   const recycled = await call({ "outrigger-target": "math.default" });
   assert.deepEqual([recycled.status, recycled.headers["outrigger-error"]], ["14", "not-this-app"]);
   await outrigger.waitForOutput(/echo ← somebody {2}gRPC \/demo/);
+  for (const path of FOR_THE_SIDECAR_ALONE) {
+    for (const target of ["dapr-callee-app-id", "outrigger-target"]) {
+      const { status, message } = await call({ [target]: target.startsWith("dapr") ? "echo" : "echo.default" }, path);
+      assert.equal(status, "7", `${path} by ${target}: ${message}`);
+    }
+  }
 });
 
 test("an app that speaks HTTP/1.1 is UNAVAILABLE", async (t) => {

@@ -33,11 +33,11 @@ export class OnInvoke {
    * @throws what the request's body fails with; the signal's reason.
    */
   async call(request: RequestMessage): Promise<ResponseMessage> {
-    const { headers, contentLength, signal, deadline } = request;
+    const { headers, contentLength, signal, deadline, dataType = "" } = request;
     const value = await wholeBody(request.body, this.#maxBodyBytes);
     const message = {
       method: decodedMethod(request.path),
-      data: create(AnySchema, { value }),
+      data: create(AnySchema, { typeUrl: dataType, value }),
       contentType: headerValue(headers, "content-type") ?? "",
       ...extensionOf(request),
     };
@@ -82,8 +82,9 @@ function extensionOf({ method, query }: RequestMessage): { readonly httpExtensio
 
 function answerOf({ message, headers, trailers }: UnaryAnswer<InvokeResponse>): ResponseMessage {
   const all = [...statusTrailers(OK), ...trailers];
-  const body = message.data?.value ?? new Uint8Array();
-  return { status: 200, statusText: "", headers: withType(headers, message), body, trailers: () => all };
+  const { typeUrl: dataType, value: body } = message.data ?? { typeUrl: "", value: new Uint8Array() };
+  const answer = { status: 200, statusText: "", headers: withType(headers, message), body, trailers: () => all };
+  return dataType === "" ? answer : { ...answer, dataType };
 }
 
 function refusalOf(error: GrpcError): ResponseMessage {

@@ -215,6 +215,18 @@ test("no HTTP extension is no verb, no method is a missing one, and a packed mes
   assert.equal(invocation?.method, "NONE");
   assert.equal(invocation.methodMissing, true);
   assert.equal(headerValue(invocation.headers, "content-type"), "application/x-protobuf");
+  assert.equal(invocation.dataType, "type.googleapis.com/demo.Thing");
+});
+
+test("what a gRPC app has packed comes back as it is, and what it has not is not", async (t) => {
+  const answers = [{ dataType: "type.googleapis.com/demo.Thing" }, {}];
+  const server = await served(t, {
+    answer: () => ({ ...response(200, [], "x"), ...answers.shift(), trailers: () => ["grpc-status", "0"] }),
+  });
+  for (const typeUrl of ["type.googleapis.com/demo.Thing", ""]) {
+    const { value } = await call(server, Dapr.method.invokeService, { id: "back", message: { method: "x" } });
+    assert.deepEqual([value?.data?.typeUrl, value?.data?.value.length], [typeUrl, 1]);
+  }
 });
 
 test("a request without a message, or with a verb that there is not, is told so", async (t) => {

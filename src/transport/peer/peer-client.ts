@@ -12,11 +12,15 @@ import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/up
 import { type Peer, PeerConnections } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,
+  DATA_TYPE_HEADER,
   ERROR_HEADER,
+  escapeDataType,
+  HAS_DATA_TYPE,
   HAS_NO_VERB,
   NOT_THIS_APP,
   PROOF_HEADER,
   parseStatusCode,
+  readDataType,
   readTrailers,
   TARGET_HEADER,
   TRAILER_HEADER,
@@ -57,12 +61,15 @@ export class PeerClient implements PeerCaller {
   }
 
   async #callLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const { path, query, body, contentLength, signal, upgrade } = request;
+    const { path, query, body, contentLength, signal, upgrade, dataType } = request;
     const name = qualifiedName(instance.app);
     const toProve = instance.wire === "unproven";
     const hasNoVerb = request.method === "NONE";
-    const asked = toProve ? name + ASKS_FOR_PROOF : name;
-    const headers = [...request.headers, TARGET_HEADER, hasNoVerb ? asked + HAS_NO_VERB : asked];
+    let target = toProve ? name + ASKS_FOR_PROOF : name;
+    if (hasNoVerb) target += HAS_NO_VERB;
+    if (dataType !== undefined) target += HAS_DATA_TYPE;
+    const headers = [...request.headers, TARGET_HEADER, target];
+    if (dataType !== undefined) headers.push(DATA_TYPE_HEADER, escapeDataType(dataType));
     const method = hasNoVerb ? "POST" : request.method;
     const sent = { method, path, query, headers, body, contentLength, signal };
     const response = await this.#sendLean(peer, instance, upgrade === undefined ? sent : { ...sent, upgrade });
@@ -187,7 +194,9 @@ function fromApp(response: ResponseMessage): ResponseMessage {
   const answer = withHeaders(response, responseHeadersFromApp(headers));
   if (headerValue(headers, TRAILER_HEADER) === undefined) return answer;
   const trailers = readTrailers(headers);
-  return { ...answer, trailers: () => trailers };
+  const dataType = readDataType(headers);
+  const complete = { ...answer, trailers: () => trailers };
+  return dataType === undefined ? complete : { ...complete, dataType };
 }
 
 function discard(body: Body): void {

@@ -13,10 +13,14 @@ import type { GrpcPeerServer } from "./grpc-peer-server.ts";
 import { codeOf, PeerReception, type PeerReceptionParts } from "./peer-reception.ts";
 import {
   ASKS_FOR_PROOF,
+  DATA_TYPE_HEADER,
   ERROR_HEADER,
+  escapeDataType,
+  HAS_DATA_TYPE,
   HAS_NO_VERB,
   NOT_THIS_APP,
   PROOF_HEADER,
+  readDataType,
   TARGET_HEADER,
   writeTrailers,
 } from "./peer-wire.ts";
@@ -70,9 +74,12 @@ export class PeerServer {
     const startedAt = this.#parts.clock.monotonic();
     try {
       const said = headerValue(exchange.rawHeaders, TARGET_HEADER);
-      const hasNoVerb = said?.endsWith(HAS_NO_VERB) === true;
-      const target = hasNoVerb ? said.slice(0, -HAS_NO_VERB.length) : said;
-      const request = await this.#decode(exchange, target, hasNoVerb ? "NONE" : exchange.method);
+      const hasDataType = said?.endsWith(HAS_DATA_TYPE) === true;
+      const asked = hasDataType ? said.slice(0, -HAS_DATA_TYPE.length) : said;
+      const hasNoVerb = asked?.endsWith(HAS_NO_VERB) === true;
+      const target = hasNoVerb ? asked.slice(0, -HAS_NO_VERB.length) : asked;
+      const dataType = hasDataType ? readDataType(exchange.rawHeaders) : undefined;
+      const request = await this.#decode(exchange, target, hasNoVerb ? "NONE" : exchange.method, dataType);
       if (request === undefined) return;
       const answered = await this.#reception.receive(request, startedAt);
       exchange.answer(withTrailersInHead(this.#reception.isToProve(target) ? this.#proved(answered) : answered));
@@ -86,6 +93,7 @@ export class PeerServer {
     exchange: HttpExchange,
     target: string | undefined,
     method: string,
+    dataType: string | undefined,
   ): Promise<RequestMessage | undefined> {
     const { rawHeaders, contentLength, signal, upgrade } = exchange;
     const place = splitRequestTarget(exchange.target);
@@ -97,7 +105,8 @@ export class PeerServer {
     const body = await requestBodyOf(exchange, NO_LIMIT);
     const headers = requestHeadersFromPeer(rawHeaders);
     const request = { method, path: place.path, query: place.query, headers, body, contentLength, signal };
-    return upgrade === undefined ? request : { ...request, upgrade };
+    if (upgrade !== undefined) return { ...request, upgrade };
+    return dataType === undefined ? request : { ...request, dataType };
   }
 
   #proved(answered: ResponseMessage): ResponseMessage {
@@ -108,8 +117,10 @@ export class PeerServer {
 /** HTTP/1.1 carries none behind a body; what a gRPC app answers here is all there. */
 function withTrailersInHead(answered: ResponseMessage): HttpAnswer {
   if (hasNoTrailers(answered)) return answered;
-  const { status, statusText, headers, body, trailers } = answered;
-  return { status, statusText, headers: [...headers, ...writeTrailers(trailers?.() ?? [])], body };
+  const { status, statusText, headers, body, trailers, dataType } = answered;
+  const said = [...headers, ...writeTrailers(trailers?.() ?? [])];
+  if (dataType !== undefined) said.push(DATA_TYPE_HEADER, escapeDataType(dataType));
+  return { status, statusText, headers: said, body };
 }
 
 function refuse(exchange: HttpExchange, error: string, message: string): void {

@@ -1,5 +1,5 @@
 import { STATUS_CODES, type StatusCode } from "../../core/grpc-code.ts";
-import { headerValues, type RawHeaders } from "../../core/raw-headers.ts";
+import { headerValue, headerValues, type RawHeaders } from "../../core/raw-headers.ts";
 
 /**
  * The lean peer hop: an invocation between two Outriggers is an ordinary HTTP/1.1 request on the internal port, with
@@ -21,6 +21,15 @@ export const ASKS_FOR_PROOF = "; prove";
 /** Behind the name, too: the call has no verb, and POST stands in its place. Only callers that speak gRPC have such calls. */
 export const HAS_NO_VERB = "; no-verb";
 
+/** Behind that: there is a {@link DATA_TYPE_HEADER}, which is not looked for in any other call. */
+export const HAS_DATA_TYPE = "; typed";
+
+/**
+ * The `type_url` of the Any that the body was packed into, where a caller or an app that speaks gRPC has said one; escaped as
+ * a URI is. An answer that has it has {@link TRAILER_HEADER} too.
+ */
+export const DATA_TYPE_HEADER = "outrigger-data-type";
+
 /** In an answer of a gRPC app, once for each: `name: value` of a trailer. */
 export const TRAILER_HEADER = "outrigger-trailer";
 
@@ -38,6 +47,21 @@ export const CALLER_NAMESPACE_HEADER = "outrigger-caller-namespace";
 
 /** In an answer: this is not the sidecar of that app. */
 export const NOT_THIS_APP = "not-this-app";
+
+/** As it stands in {@link DATA_TYPE_HEADER}. */
+export function escapeDataType(dataType: string): string {
+  return encodeURI(dataType);
+}
+
+export function readDataType(headers: readonly string[]): string | undefined {
+  const written = headerValue(headers, DATA_TYPE_HEADER);
+  try {
+    return written === undefined ? undefined : decodeURI(written);
+  } catch {
+    // No Outrigger has written that.
+    return written;
+  }
+}
 
 export function writeTrailers(trailers: readonly string[]): RawHeaders {
   const headers: RawHeaders = [];

@@ -129,6 +129,25 @@ test("a gRPC app's status, details and trailers cross as such", () => {
   assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } })).status, 200);
 });
 
+test("the type of an Any crosses, with the body or without it, and makes the message protobuf", () => {
+  const dataType = "type.googleapis.com/test.v1.Thing";
+  const plain = internalRequestOf(request({ headers: ["Content-Type", "a/b"] }), callee);
+  assert.equal(plain.message?.data, undefined);
+  assert.equal("dataType" in requestIn(plain, []), false);
+  for (const body of [undefined, Buffer.from("x")]) {
+    const sent = request({ headers: ["Content-Type", "a/b"], dataType });
+    const { message } = internalRequestOf(sent, callee, body);
+    assert.deepEqual([message?.data?.typeUrl, message?.data?.value.length], [dataType, body?.length ?? 0]);
+    const read = requestIn(internalRequestOf(sent, callee, body), []);
+    assert.equal(read.dataType, dataType);
+    assert.deepEqual(headerValues(read.headers, "content-type"), ["application/x-protobuf"]);
+    const answer = { status: 200, statusText: "", headers: [], body: undefined, dataType };
+    const back = responseIn(internalResponseOf({ ...answer, trailers: () => ["grpc-status", "0"] }, body));
+    assert.equal(back.dataType, dataType);
+    assert.deepEqual(headerValues(back.headers, "content-type"), ["application/x-protobuf"]);
+  }
+});
+
 for (const code of [101, 199, 1000, 100_000]) {
   test(`an answer with the status ${code} is none`, () => {
     assert.throws(() => responseIn(create(InternalInvokeResponseSchema, { status: { code } })), { code: "Internal" });

@@ -1,5 +1,6 @@
 import { isUtf8 } from "node:buffer";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { AppIdentity } from "../../core/app-id.ts";
 import { CallError } from "../../core/errors.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
@@ -7,7 +8,11 @@ import { traceBinOf, traceparentOfBin } from "../../core/grpc-trace-bin.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
 import { type TraceContext, traceContextOf } from "../../core/trace-context.ts";
-import { HTTPExtension_Verb } from "../../gen/dapr/proto/common/v1/common_pb.ts";
+import {
+  HTTPExtension_Verb,
+  type InvokeRequest,
+  type InvokeResponse,
+} from "../../gen/dapr/proto/common/v1/common_pb.ts";
 import { APIVersion } from "../../gen/dapr/proto/internals/v1/apiversion_pb.ts";
 import {
   type InternalInvokeRequest,
@@ -32,7 +37,7 @@ import { PATH_HEADER } from "./peer-wire.ts";
 type Values = Readonly<Record<string, ListStringValue>>;
 
 /** A request without its body and who waits for it. */
-export type RequestHead = Pick<RequestMessage, "method" | "path" | "query" | "headers" | "contentLength">;
+export type RequestHead = Pick<RequestMessage, "method" | "path" | "query" | "headers" | "contentLength" | "dataType">;
 
 /**
  * @param metadata of the gRPC call.
@@ -44,19 +49,21 @@ export function requestIn(
   metadata: readonly string[],
   contentLength?: number,
 ): RequestHead {
-  const { method = "", contentType = "", httpExtension } = message ?? {};
+  const { method = "", httpExtension, data } = message ?? {};
+  const contentType = contentTypeIn(message);
   const sent = headersIn(values);
   const headers = requestHeadersFromPeer(withoutHeaders(sent, isSaidElsewhere));
   if (contentType !== "") headers.unshift("Content-Type", toLatin1(contentType));
   addTraceHeaders(headers, traceIn(sent, metadata));
   const query = httpExtension?.querystring ?? "";
-  return {
+  const head = {
     method: verbIn(httpExtension?.verb),
     path: headerValue(metadata, PATH_HEADER) ?? pathOf(method),
     query: query === "" ? undefined : toLatin1(query),
     headers,
     contentLength: contentLength ?? lengthIn(sent),
   };
+  return withDataType(head, data);
 }
 
 /** The id of the app that the call is for, where its caller says so. */
@@ -66,7 +73,7 @@ export function destinationIn({ metadata }: InternalInvokeRequest): string | und
 
 /** @param data the body, where it goes in the same message. */
 export function internalRequestOf(
-  { path, query, method, headers, body, contentLength }: RequestMessage,
+  { path, query, method, headers, body, contentLength, dataType }: RequestMessage,
   callee: AppIdentity,
   data?: Uint8Array,
 ): InternalInvokeRequest {
@@ -81,7 +88,7 @@ export function internalRequestOf(
       method: methodOf(path),
       contentType: toUtf8(headerValue(headers, "content-type") ?? ""),
       ...(verb === undefined ? {} : { httpExtension: { verb, querystring: toUtf8(query ?? "") } }),
-      ...(data === undefined ? {} : { data: { value: data } }),
+      ...anyOf(dataType, data),
     },
   });
 }
@@ -101,14 +108,14 @@ export function callMetadataOf({ headers, path }: RequestMessage): RawHeaders {
 
 /** @param data the body, where it goes in the same message. */
 export function internalResponseOf(response: ResponseMessage, data?: Uint8Array): InternalInvokeResponse {
-  const { status, headers } = response;
+  const { status, headers, dataType } = response;
   const trailers = response.trailers?.();
   const contentType = toUtf8(headerValue(headers, "content-type") ?? "");
   return create(InternalInvokeResponseSchema, {
     status: trailers === undefined ? { code: status } : appStatusIn(trailers),
     headers: valuesOf(withoutHeaders(headers, (name) => name === "content-length")),
     trailers: trailers === undefined ? {} : valuesOf(withoutHeaders(trailers, (name) => STATUS_TRAILERS.has(name))),
-    message: data === undefined ? { contentType } : { contentType, data: { value: data } },
+    message: { contentType, ...anyOf(dataType, data) },
   });
 }
 
@@ -118,18 +125,37 @@ export function responseIn({ status, headers, trailers, message }: InternalInvok
   const isFromGrpcApp = status.code < MIN_HTTP_STATUS;
   const sent = headersIn(headers);
   const isType = (name: string): boolean => name === "content-type";
-  const contentType = toLatin1(message?.contentType ?? "");
+  const contentType = toLatin1(contentTypeIn(message));
   const kept = contentType === "" && !isFromGrpcApp ? sent : withoutHeaders(sent, isType);
   if (contentType !== "") kept.unshift("Content-Type", contentType);
   if (isFromGrpcApp) {
     const all = [...appTrailersOf(status), ...headersIn(trailers)];
     const httpStatus = status.code === GRPC_CODE.OK ? 200 : 500;
-    return { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
+    const answer = { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
+    return withDataType(answer, message?.data);
   }
   if (status.code < MIN_FINAL_STATUS || status.code > MAX_STATUS) {
     throw new CallError("Internal", `the app's status is ${status.code}, which is none of HTTP`);
   }
   return { status: status.code, statusText: "", headers: kept, body: undefined };
+}
+
+/** Where the body goes in pieces, the type of the Any stays behind without it, as in daprd. */
+function anyOf(
+  typeUrl: string | undefined,
+  value: Uint8Array | undefined,
+): { data?: MessageInitShape<typeof AnySchema> } {
+  if (typeUrl === undefined && value === undefined) return {};
+  return { data: { ...(typeUrl === undefined ? {} : { typeUrl }), ...(value === undefined ? {} : { value }) } };
+}
+
+function withDataType<T extends object>(head: T, data: Any | undefined): T & { readonly dataType?: string } {
+  return data === undefined || data.typeUrl === "" ? head : { ...head, dataType: data.typeUrl };
+}
+
+/** A message within the message is protobuf, whatever else was said of it (pkg/messaging/v1/invoke_method_request.go). */
+function contentTypeIn(message: InvokeRequest | InvokeResponse | undefined): string {
+  return (message?.data?.typeUrl ?? "") === "" ? (message?.contentType ?? "") : "application/x-protobuf";
 }
 
 // Smaller ones are gRPC's (A5).

@@ -55,7 +55,8 @@ function invocationOf(target: string, message: InvokeRequest, { call, metadata, 
     contentLength: data?.value.length ?? 0,
     signal: call.signal,
   };
-  return call.deadline === undefined ? invocation : { ...invocation, deadline: call.deadline };
+  const timed = call.deadline === undefined ? invocation : { ...invocation, deadline: call.deadline };
+  return data === undefined || data.typeUrl === "" ? timed : { ...timed, dataType: data.typeUrl };
 }
 
 /** daprd reads a method as a path in a URL: what is an escape stays one, and what cannot stand in a path becomes one. */
@@ -103,7 +104,7 @@ function answerOfHttp({ call, trace }: GrpcRequest, { status, headers }: Respons
 /** A gRPC app's answer is its own: message, status and metadata. daprd says the trace behind it once more. */
 function answerOfGrpc(
   { call, trace }: GrpcRequest,
-  { headers }: ResponseMessage,
+  { headers, dataType }: ResponseMessage,
   body: Uint8Array,
   appTrailers: RawHeaders,
 ): void {
@@ -111,10 +112,12 @@ function answerOfGrpc(
   const metadata = [...metadataFromGrpcAnswer(headers), ...traced];
   const trailers = [...metadataFromGrpcAnswer(customMetadata(appTrailers)), ...traced];
   const status = statusIn(appTrailers);
-  if (status === undefined || status.code === 0) call.reply(invokeResponse(headers, body), metadata, trailers);
+  if (status === undefined || status.code === 0)
+    call.reply(invokeResponse(headers, body, dataType), metadata, trailers);
   else call.fail(status, metadata, trailers);
 }
 
-function invokeResponse(headers: RawHeaders, value: Uint8Array): Uint8Array {
-  return encode(InvokeResponseSchema, { data: { value }, contentType: headerValue(headers, "content-type") ?? "" });
+function invokeResponse(headers: RawHeaders, value: Uint8Array, typeUrl = ""): Uint8Array {
+  const contentType = headerValue(headers, "content-type") ?? "";
+  return encode(InvokeResponseSchema, { data: { typeUrl, value }, contentType });
 }
