@@ -356,6 +356,18 @@ test("a path that no method may have is refused before anybody is called", async
   assert.deepEqual(resolved, []);
 });
 
+test("a query that no request line can have is refused before anybody is called, and one that must be is escaped", async () => {
+  const { invoke, resolved, peerCalls } = world({});
+  await rejects(
+    invoke({ query: "a HTTP/1.1\r\nHost: x\r\n\r\nDELETE /admin" }),
+    "invocationFailed",
+    "failed to invoke, id: math, err: rpc error: code = InvalidArgument desc = invalid query: it contains a control character at position 10",
+  );
+  assert.deepEqual(resolved, []);
+  await invoke({ query: "a b" });
+  assert.equal(peerCalls[0]?.request.query, "a%20b");
+});
+
 test("the path is cleaned, unless the Configuration preserves it", async () => {
   const [cleaned, preserved] = [world({}), world({ preservePath: true })];
   await cleaned.invoke({ rawPath: "/a//b%2Fc/" });

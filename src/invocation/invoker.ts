@@ -23,6 +23,7 @@ import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
 import type { Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
+import { normaliseQuery } from "./query.ts";
 import type { Receiver } from "./receiver.ts";
 import { parseTarget, type Target } from "./target.ts";
 
@@ -35,6 +36,7 @@ export interface Invocation {
   /** True where a method had to be named and was not, which is a mistake (seed 000) and not the root. */
   readonly methodMissing: boolean;
   readonly method: string;
+  /** Bytes as latin1 code units, without the `?`. */
   readonly query: string | undefined;
   /** As received, hop-by-hop headers and all. */
   readonly headers: readonly string[];
@@ -272,7 +274,7 @@ function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
   const request: RequestMessage = {
     method: toDaprVerb(invocation.method),
     path: path.wire,
-    query: invocation.query,
+    query: invocation.query === undefined ? undefined : normaliseQuery(invocation.query),
     headers,
     body: invocation.body,
     contentLength: invocation.contentLength,

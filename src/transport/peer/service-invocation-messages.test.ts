@@ -59,6 +59,13 @@ for (const method of ["a?b", "a#b", "a\nb", "a%00b"]) {
   });
 }
 
+test("a query of a peer that could end the request line is none, and one in any language is escaped", () => {
+  const asking = (querystring: string) =>
+    create(InternalInvokeRequestSchema, { message: { method: "x", httpExtension: { querystring } } });
+  assert.throws(() => requestIn(asking("a HTTP/1.1\r\n\r\nDELETE /admin"), []), { code: "InvalidArgument" });
+  assert.equal(requestIn(asking("q=ö c"), []).query, "q=%C3%B6%20c");
+});
+
 for (const path of ["/a/b", "/a%20b", "/100%25", "/stra%C3%9Fe", "/%FF", "/a%2Fb", "/%61", "//a//", "/"]) {
   test(`the path ${path} reaches another Outrigger as it is`, () => {
     const sent = request({ path });

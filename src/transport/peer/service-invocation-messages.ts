@@ -25,6 +25,7 @@ import type { Status } from "../../gen/dapr/proto/internals/v1/status_pb.ts";
 import { StatusSchema as RpcStatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import { addTraceHeaders, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
 import { normaliseMethodPath } from "../../invocation/method-path.ts";
+import { normaliseQuery } from "../../invocation/query.ts";
 import { statusIn, statusTrailers } from "../grpc/status.ts";
 import { PATH_HEADER } from "./peer-wire.ts";
 
@@ -42,7 +43,7 @@ export type RequestHead = Pick<RequestMessage, "method" | "path" | "query" | "he
 /**
  * @param metadata of the gRPC call.
  * @param contentLength where the body is in the message, and so known; else the caller's own header says it.
- * @throws {CallError} InvalidArgument, for a path or a verb that no call can have.
+ * @throws {CallError} InvalidArgument, for a path, a query or a verb that no call can have.
  */
 export function requestIn(
   { metadata: values, message }: InternalInvokeRequest,
@@ -59,7 +60,7 @@ export function requestIn(
   const head = {
     method: verbIn(httpExtension?.verb),
     path: headerValue(metadata, PATH_HEADER) ?? pathOf(method),
-    query: query === "" ? undefined : toLatin1(query),
+    query: query === "" ? undefined : normaliseQuery(toLatin1(query)),
     headers,
     contentLength: contentLength ?? lengthIn(sent),
   };

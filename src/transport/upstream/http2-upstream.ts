@@ -11,6 +11,7 @@ import {
   IDLE_CONNECTION_MS,
   mayBeSentAgain,
   originOf,
+  requestTargetOf,
   schemeOf,
   type Upstream,
   type UpstreamOptions,
@@ -149,22 +150,14 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
     this.#sweep = undefined;
   }
 
-  /** @throws {Error} where a header cannot be written. */
-  #headersOf({
-    method,
-    path,
-    query,
-    headers,
-    body,
-    contentLength,
-    grpc,
-    deadline,
-  }: RequestMessage): OutgoingHttpHeaders {
+  /** @throws {Error} where the path, the query or a header cannot be written. */
+  #headersOf(request: RequestMessage): OutgoingHttpHeaders {
+    const { method, headers, body, contentLength, grpc, deadline } = request;
     const fields = emptyHeaders();
     fields[":method"] = method;
     fields[":scheme"] = schemeOf(this.#options);
     fields[":authority"] = authorityOf(this.#options);
-    fields[":path"] = query === undefined ? path : `${path}?${query}`;
+    fields[":path"] = requestTargetOf(request);
     for (let i = 0; i < headers.length; i += 2) {
       const name = (headers[i] ?? "").toLowerCase();
       if (!NOT_IN_HTTP2.has(name)) addHeader(fields, name, headers[i + 1] ?? "");

@@ -14,6 +14,7 @@ import {
   MAX_IDLE_CONNECTIONS,
   mayBeSentAgain,
   originOf,
+  requestTargetOf,
   type Upstream,
   UpstreamError,
   type UpstreamOptions,
@@ -164,8 +165,8 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   }
 
   #headOf(request: RequestMessage): string {
-    const { method, path, query, headers } = request;
-    let head = `${method} ${path}${query === undefined ? "" : `?${query}`} HTTP/1.1\r\n${this.#hostLine}`;
+    const { method, headers } = request;
+    let head = `${method} ${requestTargetOf(request)} HTTP/1.1\r\n${this.#hostLine}`;
     for (let i = 0; i < headers.length; i += 2) head += headerLine(headers[i] ?? "", headers[i + 1] ?? "");
     const [framing, length] = framingOf(request);
     return framing === undefined ? `${head}\r\n` : `${head}${framing}: ${length ?? ""}\r\n\r\n`;

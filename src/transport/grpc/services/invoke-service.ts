@@ -48,7 +48,7 @@ function invocationOf(target: string, message: InvokeRequest, { call, metadata, 
     rawPath: pathOf(method),
     methodMissing: method === "",
     method: verbOf(httpExtension),
-    query: httpExtension === undefined || httpExtension.querystring === "" ? undefined : httpExtension.querystring,
+    query: queryOf(httpExtension),
     headers: headersFromMetadata(metadata, contentTypeOf(message)),
     trace,
     body: data === undefined || data.value.length === 0 ? undefined : data.value,
@@ -65,6 +65,10 @@ function pathOf(method: string): string {
     .replace(/%(?![0-9A-Fa-f]{2})/g, "%25")
     .replace(/[^\x21-\x7e]|[?#"<>\\^`{|}]/gu, (character) => encodeURIComponent(character));
   return path.startsWith("/") ? path : `/${path}`;
+}
+
+function queryOf({ querystring = "" }: Partial<HTTPExtension> = {}): string | undefined {
+  return querystring === "" ? undefined : Buffer.from(querystring).toString("latin1");
 }
 
 function verbOf(extension: HTTPExtension | undefined): string {
