@@ -7,6 +7,7 @@ import {
   addCallerMetadata,
   addTraceHeaders,
   preparedMetadata,
+  preparedTrailers,
   requestHeadersFromApp,
   requestHeadersFromPeer,
   requestMetadataFromApp,
@@ -307,6 +308,12 @@ test("gRPC: metadata goes on whole, but for its connection, its target, and what
   const only = ["Host", "x", "dapr-app-id", "math", "dapr-callee-app-id", "math", "dapr_caller_app-id", "liar"];
   assert.deepEqual(requestMetadataFromApp([...METADATA, ...only, "outrigger-target", "x"]), KEPT_METADATA);
   assert.deepEqual(preparedMetadata([...METADATA, "Host", "x", "outrigger-target", "x"]), KEPT_METADATA);
+});
+
+test("gRPC: no trailer is about a connection, and none Outrigger's own", () => {
+  const trailers = ["grpc-status", "5", "x-own", "1", "x-own-bin", "AAE"];
+  const dropped = [...HOP_BY_HOP, ...OF_ONE_CONNECTION, "outrigger-error", "Outrigger-From"];
+  assert.deepEqual(preparedTrailers([...dropped.flatMap((name) => [name, "x"]), ...trailers]), trailers);
 });
 
 test("gRPC: who calls whom is said once, and the trace in both forms", () => {

@@ -195,11 +195,23 @@ export function preparedMetadata(received: readonly string[]): RawHeaders {
   return withoutHeaders(received, isOfOneHop);
 }
 
+/**
+ * What goes on of what stood behind an answer, whichever wire has brought it: nothing about a connection, which no
+ * trailer may say (RFC 9110 6.5.1), and nothing of Outrigger's own.
+ */
+export function preparedTrailers(received: readonly string[]): RawHeaders {
+  return withoutHeaders(received, isOfOneHop);
+}
+
+/** The same where the trailers are not here yet. */
+export function withPreparedTrailers(response: ResponseMessage): ResponseMessage {
+  const { trailers } = response;
+  return trailers === undefined ? response : { ...response, trailers: () => preparedTrailers(trailers()) };
+}
+
 /** What goes back of what an app has answered to a gRPC call, before its messages and behind them. */
 export function withPreparedMetadata(response: ResponseMessage): ResponseMessage {
-  const { headers, trailers } = response;
-  const answer = { ...response, headers: preparedMetadata(headers) };
-  return trailers === undefined ? answer : { ...answer, trailers: () => preparedMetadata(trailers()) };
+  return withPreparedTrailers({ ...response, headers: preparedMetadata(response.headers) });
 }
 
 function isOfOneHop(name: string): boolean {

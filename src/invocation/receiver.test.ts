@@ -565,3 +565,19 @@ test("without a verb, no rule that names verbs is evaded: a deny of any verb is 
   await call("/orders/7", "GET");
   assert.equal(app.received.length, 2);
 });
+
+for (const grpc of [true, undefined]) {
+  test(`what a gRPC app says behind its answer is its own, and not of a connection (${grpc === true ? "proxied" : "OnInvoke"})`, async () => {
+    const trailers = ["grpc-status", "0", "http2-settings", "x", "outrigger-error", "not-this-app", "x-own", "1"];
+    const channel: AppChannel = {
+      call: () =>
+        Promise.resolve({ status: 200, statusText: "", headers: [], body: undefined, trailers: () => trailers }),
+    };
+    const called = grpc === true ? { ...request, grpc } : request;
+    const answers = [
+      await receiverOf({ channel }).receive({ ...fromNobody, request: called }),
+      await receiverOf({ channel }).receiveOwn(called),
+    ];
+    for (const answer of answers) assert.deepEqual(answer.trailers?.(), ["grpc-status", "0", "x-own", "1"]);
+  });
+}

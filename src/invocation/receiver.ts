@@ -5,7 +5,7 @@ import { type Body, type RequestMessage, type ResponseMessage, withHeaders } fro
 import type { AccessControl } from "../security/access-control.ts";
 import { type AppHealth, appUnhealthy } from "./app-health.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
-import { responseHeadersFromApp, withPreparedMetadata } from "./forward-headers.ts";
+import { responseHeadersFromApp, withPreparedMetadata, withPreparedTrailers } from "./forward-headers.ts";
 import { pathReadings } from "./path-readings.ts";
 import type { AppChannel, BodyLimit, ReceivedCall } from "./ports.ts";
 import type { StartGate } from "./start-gate.ts";
@@ -122,7 +122,7 @@ export class Receiver {
 }
 
 function httpAnswer(response: ResponseMessage): ResponseMessage {
-  return withHeaders(response, responseHeadersFromApp(response.headers));
+  return withPreparedTrailers(withHeaders(response, responseHeadersFromApp(response.headers)));
 }
 
 /** The slot is held, and the call under way, until the answer has been read to its end (A4). @param end called once. */

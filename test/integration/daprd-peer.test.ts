@@ -9,6 +9,7 @@ import { create, toBinary } from "@bufbuild/protobuf";
 import { status as GRPC, Metadata, type StatusObject } from "@grpc/grpc-js";
 import { HTTPExtension_Verb } from "../../src/gen/dapr/proto/common/v1/common_pb.ts";
 import { InternalInvokeRequestStreamSchema } from "../../src/gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { callUnary, daprClient } from "../golden/grpc-client.ts";
 import type { TestScope } from "../support/cleanup.ts";
 import {
   answerOk,
@@ -165,6 +166,27 @@ describe("Outrigger calls a daprd", { concurrency: 2, timeout: 240_000 }, () => 
     const response = await fetch(url);
     assert.deepEqual([response.status, await response.text()], [404, "not here"]);
     assert.deepEqual([response.headers.get("x-app"), response.headers.get("content-type")], ["1, 2", "text/plain"]);
+  });
+
+  test("whose trailers no HTTP/2 could carry: the caller gets the answer, and the sidecar goes on", async (t) => {
+    const trailers = { "http2-settings": { values: ["x"] }, "proxy-connection": { values: ["x"] } };
+    const peer = await startDaprdPeer(t, {
+      stream: (call) => {
+        send(call, { response: { status: { code: 0 }, trailers, message: {} } });
+        call.end();
+      },
+    });
+    const { listed } = await startCaller(t, peer.address);
+    const client = daprClient(t, `127.0.0.1:${listed.grpcPort}`);
+    for (let calls = 0; calls < 2; calls++) {
+      const { err } = await callUnary(
+        client,
+        "InvokeService",
+        { id: "math", message: { method: "x" } },
+        new Metadata(),
+      );
+      assert.equal(err, null);
+    }
   });
 
   test("with 5 MB each way, streamed", async () => {

@@ -657,3 +657,24 @@ test("a reflection request that asks for nothing ends the stream", async (t) => 
   const { error } = await reflect(await served(t), [{}]);
   assert.equal(error?.code, grpc.status.INVALID_ARGUMENT);
 });
+
+for (const [what, trailers, code] of [
+  ["that Node writes for nobody", () => ["grpc-status", "5", "grpc-message", "no", "http2-settings", "x"], 5],
+  ["that cannot even be read", () => assert.fail("no trailers"), grpc.status.INTERNAL],
+] as const) {
+  test(`trailers ${what} end their call, and nothing else`, async (t) => {
+    const head = ["content-type", "application/grpc"];
+    const { client } = await served(t, {
+      answer: () => ({ ...response(200, head), body: Readable.from([]), trailers: () => [...trailers()] }),
+    });
+    const same = (bytes: Buffer): Buffer => bytes;
+    const metadata = new grpc.Metadata();
+    metadata.set("dapr-app-id", "back");
+    for (let calls = 0; calls < 2; calls++) {
+      const ended = new Promise<grpc.ServiceError | null>((resolve) => {
+        client.makeUnaryRequest("/demo.Echo/Do", same, same, Buffer.alloc(0), metadata, resolve);
+      });
+      assert.equal((await ended)?.code, code);
+    }
+  });
+}

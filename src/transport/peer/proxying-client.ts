@@ -19,7 +19,7 @@ export async function proxied(
   caller: AppIdentity | undefined,
   send: (request: RequestMessage) => Promise<ResponseMessage>,
 ): Promise<ResponseMessage> {
-  if (instance.wire === "daprd") return send(request);
+  if (instance.wire === "daprd") return withPreparedMetadata(await send(request));
   const name = qualifiedName(instance.app);
   // An address that nobody vouches for may be a daprd's, which has the same form and can prove nothing.
   const headers = [...request.headers, TARGET_HEADER, name];

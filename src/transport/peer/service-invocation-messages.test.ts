@@ -160,3 +160,10 @@ for (const code of [101, 199, 1000, 100_000]) {
     assert.throws(() => responseIn(create(InternalInvokeResponseSchema, { status: { code } })), { code: "Internal" });
   });
 }
+
+test("of a peer's trailers, what is about its connection stays behind, and the status is said once", () => {
+  const values = { values: ["1"] };
+  const trailers = { "http2-settings": values, "Proxy-Connection": values, "grpc-status": values, "x-t": values };
+  const { trailers: read } = responseIn(create(InternalInvokeResponseSchema, { status: { code: 5 }, trailers }));
+  assert.deepEqual(read?.(), ["grpc-status", "5", "x-t", "1"]);
+});

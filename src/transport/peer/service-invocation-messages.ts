@@ -23,7 +23,7 @@ import {
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import type { Status } from "../../gen/dapr/proto/internals/v1/status_pb.ts";
 import { StatusSchema as RpcStatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import { addTraceHeaders, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
+import { addTraceHeaders, preparedTrailers, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
 import { normaliseMethodPath } from "../../invocation/method-path.ts";
 import { normaliseQuery } from "../../invocation/query.ts";
 import { statusIn, statusTrailers } from "../grpc/status.ts";
@@ -115,7 +115,7 @@ export function internalResponseOf(response: ResponseMessage, data?: Uint8Array)
   return create(InternalInvokeResponseSchema, {
     status: trailers === undefined ? { code: status } : appStatusIn(trailers),
     headers: valuesOf(withoutHeaders(headers, (name) => name === "content-length")),
-    trailers: trailers === undefined ? {} : valuesOf(withoutHeaders(trailers, (name) => STATUS_TRAILERS.has(name))),
+    trailers: trailers === undefined ? {} : valuesOf(withoutHeaders(trailers, isStatusTrailer)),
     message: { contentType, ...anyOf(dataType, data) },
   });
 }
@@ -130,7 +130,8 @@ export function responseIn({ status, headers, trailers, message }: InternalInvok
   const kept = contentType === "" && !isFromGrpcApp ? sent : withoutHeaders(sent, isType);
   if (contentType !== "") kept.unshift("Content-Type", contentType);
   if (isFromGrpcApp) {
-    const all = [...appTrailersOf(status), ...headersIn(trailers)];
+    const ownTrailers = withoutHeaders(preparedTrailers(headersIn(trailers)), isStatusTrailer);
+    const all = [...appTrailersOf(status), ...ownTrailers];
     const httpStatus = status.code === GRPC_CODE.OK ? 200 : 500;
     const answer = { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
     return withDataType(answer, message?.data);
@@ -230,6 +231,11 @@ function valuesOf(headers: readonly string[]): Record<string, { values: string[]
     byName.set(lower, entry);
   }
   return Object.fromEntries([...byName.values()].map(({ name, values }) => [toUtf8(name), { values }]));
+}
+
+/** They are said by the message's own fields. */
+function isStatusTrailer(name: string): boolean {
+  return STATUS_TRAILERS.has(name);
 }
 
 const STATUS_TRAILERS = new Set(["grpc-status", "grpc-message", "grpc-status-details-bin"]);
