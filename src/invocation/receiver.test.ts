@@ -581,3 +581,22 @@ for (const grpc of [true, undefined]) {
     for (const answer of answers) assert.deepEqual(answer.trailers?.(), ["grpc-status", "0", "x-own", "1"]);
   });
 }
+
+test("what a sidecar says to its own app, nobody else does, not even the app", async () => {
+  const app = new FakeApp([undefined]);
+  const path = "/dapr.proto.runtime.v1.AppCallback/OnInvoke";
+  const refusal = {
+    code: "PermissionDenied",
+    message: `${path} is for the app's own sidecar alone; use InvokeService to call a method`,
+  };
+  for (const called of [
+    { ...request, path },
+    { ...request, path, grpc: true },
+  ] as const) {
+    const receiver = receiverOf({ channel: app });
+    await assert.rejects(receiver.receive({ ...fromNobody, request: called }), refusal);
+    await assert.rejects(receiver.receiveOwn(called), refusal);
+    await receiver.whenIdle();
+  }
+  assert.deepEqual(app.received, []);
+});

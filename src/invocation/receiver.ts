@@ -3,6 +3,7 @@ import { InFlight } from "../core/in-flight.ts";
 import type { Logger } from "../core/logger.ts";
 import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
 import type { AccessControl } from "../security/access-control.ts";
+import { refuseAppCallback } from "./app-callback.ts";
 import { type AppHealth, appUnhealthy } from "./app-health.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { responseHeadersFromApp, withPreparedMetadata, withPreparedTrailers } from "./forward-headers.ts";
@@ -47,11 +48,12 @@ export class Receiver {
    * A call from another app.
    *
    * @throws {CallError} Internal, where there is no app, it is not healthy or did not answer; PermissionDenied, where access
-   *   rules forbid the call; ResourceExhausted, where the body is over the limit, or too many calls wait for the app.
+   *   rules forbid the call, or it is for the app's own sidecar alone; ResourceExhausted, where the body is over the limit, or too many calls wait for the app.
    */
   async receive(call: ReceivedCall): Promise<ResponseMessage> {
     const { access, channel, limitBody } = this.#parts;
     if (channel === undefined) throw new CallError("Internal", "app channel is not initialized");
+    refuseAppCallback(call.request.path);
     if (access !== undefined) this.#refuseForbidden(access, call);
     return this.#deliver(channel, limitBody(call.request));
   }
@@ -60,13 +62,14 @@ export class Receiver {
    * A call of the app to itself: no access rules, as in daprd (A12).
    *
    * @throws {CallError} without a code where there is no app; Internal where it is not healthy or did not answer;
-   *   ResourceExhausted where too many calls wait for it.
+   *   PermissionDenied where the call is for the sidecar alone; ResourceExhausted where too many calls wait for it.
    */
   async receiveOwn(request: RequestMessage): Promise<ResponseMessage> {
     const { channel } = this.#parts;
     if (channel === undefined) {
       throw new CallError(undefined, "cannot invoke local endpoint: app channel not initialized");
     }
+    refuseAppCallback(request.path);
     return this.#deliver(channel, request);
   }
 

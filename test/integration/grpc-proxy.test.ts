@@ -41,6 +41,8 @@ interface Place {
   /** The gRPC port that calls go to. */
   readonly port: number;
   readonly appId: string;
+  /** Of the same sidecar, its HTTP API. */
+  readonly api: string;
 }
 
 /** Apps behind sidecars, and where to call them. */
@@ -54,14 +56,14 @@ async function startTopology(t: TestScope, topology: (typeof TOPOLOGIES)[number]
       { appId: "caller", serves: false },
     ]);
     await host.outrigger.waitForOutput(/^echo +● answers/m);
-    await host.api("caller");
-    return { port: await grpcPort("caller"), appId: "echo" };
+    const api = await host.api("caller");
+    return { port: await grpcPort("caller"), appId: "echo", api };
   }
   const flags = ["--app-protocol", "h2c", "--story=false"];
   const callee = await startBeside(t, "echo", appPort, { home, flags });
-  if (topology === "of an app by itself") return { port: callee.listed.grpcPort, appId: "echo" };
+  if (topology === "of an app by itself") return { port: callee.listed.grpcPort, appId: "echo", api: callee.api };
   const caller = await startBeside(t, "caller", undefined, { home, flags: ["--story=false"] });
-  return { port: caller.listed.grpcPort, appId: "echo" };
+  return { port: caller.listed.grpcPort, appId: "echo", api: caller.api };
 }
 
 for (const topology of TOPOLOGIES) {
@@ -240,6 +242,23 @@ for (const topology of TOPOLOGIES) {
       bidi.write(Buffer.alloc(4 * MiB + 1));
       assert.deepEqual([(await ended).code, (await ended).messages.length], [grpc.status.RESOURCE_EXHAUSTED, 1]);
       assert.equal((await client.unary("Unary", to(), Buffer.alloc(4 * MiB)).answered).code, grpc.status.OK);
+    });
+
+    test("what only the app's own sidecar may say reaches it through no door", async (t) => {
+      const path = "dapr.proto.runtime.v1.AppCallback/OnInvoke";
+      const stream = beginRaw(connectRaw(t, place.port), `/${path}`, { "dapr-app-id": place.appId });
+      stream.end(frame("x"));
+      const { status, message } = await rawAnswer(stream);
+      const words = "is for the app's own sidecar alone; use InvokeService to call a method";
+      assert.deepEqual([status, message], ["7", `/${path} ${words}`]);
+      for (const written of [path, `x/%2e%2e/${path}`, path.replace("A", "%2541")]) {
+        const answer = await fetch(`${place.api}/v1.0/invoke/${place.appId}/method/${written}`, {
+          method: "POST",
+          body: frame("x"),
+          headers: { "content-type": "application/grpc", te: "trailers" },
+        });
+        assert.deepEqual([answer.status, (await answer.text()).includes(words)], [403, true], written);
+      }
     });
 
     test("a call that names nobody, or somebody unknown, is refused in daprd's words", async (t) => {

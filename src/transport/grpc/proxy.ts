@@ -72,18 +72,8 @@ function targetOf({ metadata }: GrpcCall): string {
 const PATH = /^\/[^/?#%\\;]+\/[^/?#%\\;]+$/;
 const DOTS = /\/\.{1,2}(?:\/|$)/;
 
-// What a sidecar says to its own app. Whoever could say it in its place would call any method there is, past the access
-// rules of each, and deliver events that nobody has published. Without case, for some frameworks route so.
-const APP_CALLBACK = /^\/dapr\.proto\.runtime\.v1\.appcallback/i;
-
 /** As grpc-go answers what is no `/service/method`. */
 export function refuseOtherPaths(path: string): void {
-  if (APP_CALLBACK.test(path)) {
-    throw grpcError(
-      "PERMISSION_DENIED",
-      `${path} is for the app's own sidecar alone; use InvokeService to call a method`,
-    );
-  }
   if (PATH.test(path) && !DOTS.test(path)) return;
   throw grpcError(
     "UNIMPLEMENTED",
