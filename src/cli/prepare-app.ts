@@ -3,6 +3,7 @@ import type { Configuration } from "../resources/configuration.ts";
 import { DEFAULT_CONFIGURATION } from "../resources/default-configuration.ts";
 import type { FoundResource } from "../resources/resource-folder.ts";
 import type { HostedAppSpec, HostedCommand } from "../runtime/hosted-app.ts";
+import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
 import { CliError } from "./cli-error.ts";
 import { FlagValues, judgeFlags, type TypedFlags } from "./flag-values.ts";
 import type { CommandName } from "./flags.ts";
@@ -51,6 +52,7 @@ export async function prepareApp({ name, typed, env, command, fallback }: AppReq
       ...warnings,
       ...withoutApp(flags),
       ...configuration.withoutEffect.map(withoutEffect),
+      ...(speaksHttpAlone(settings) ? configuration.forGrpcAlone.map(withoutEffectOverHttp) : []),
       ...resources.map(notSupported),
     ],
   };
@@ -87,6 +89,15 @@ function withoutApp(flags: FlagValues): string[] {
 
 function withoutEffect(name: string): string {
   return `${name} has no effect in this version of Outrigger`;
+}
+
+/** An app behind h2c may be called over gRPC, too. */
+function speaksHttpAlone({ appProtocol }: SidecarSettings): boolean {
+  return appProtocol === "http" || appProtocol === "https";
+}
+
+function withoutEffectOverHttp(name: string): string {
+  return `${name} has no effect on an app that speaks HTTP; give it the verbs that it is for, or "*" for all`;
 }
 
 function notSupported({ kind, name, type, file }: FoundResource): string {

@@ -15,6 +15,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): SidecarSetti
     appTls: undefined,
     nameResolution: undefined,
     withoutEffect: [],
+    forGrpcAlone: [],
   };
   return settingsFrom({ command, flags, env: {}, configuration, appCommand: "" });
 }

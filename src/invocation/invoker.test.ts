@@ -85,6 +85,7 @@ function world({
     host: { address: "10.0.0.7", hostname: "vm" },
     receiver: new Receiver({
       channel: ownApp,
+      speaksGrpc: false,
       limit: new ConcurrencyLimit(0, 10),
       gate: new StartGate(clock, 0),
       health: undefined,

@@ -87,6 +87,7 @@ class FakeLog implements Logger {
 function receiverOf(parts: Partial<ReceiverParts>): Receiver {
   return new Receiver({
     channel: undefined,
+    speaksGrpc: false,
     limit: new ConcurrencyLimit(0, 1),
     gate: openGate,
     health: undefined,
@@ -599,4 +600,23 @@ test("what a sidecar says to its own app, nobody else does, not even the app", a
     await receiver.whenIdle();
   }
   assert.deepEqual(app.received, []);
+});
+
+test("of an app that speaks gRPC, access rules judge every call without its verb and with its case, whatever door it came by", async () => {
+  const operations = [{ name: "/GetOrder", verbs: ["GET"], action: "allow" }] as const;
+  const policies = [{ caller: fromShop.identity, defaultAction: "deny", operations }] as const;
+  const rules = new AccessControl({ trustDomain: "public", defaultAction: "deny", policies });
+  const isAllowed = async (speaksGrpc: boolean, method: string, path: string): Promise<boolean> => {
+    const receiver = receiverOf({ channel: new FakeApp([undefined]), speaksGrpc, access: rules });
+    return receiver.receive({ ...fromShop, request: { ...request, method, path } }).then(
+      () => true,
+      () => false,
+    );
+  };
+  for (const method of ["GET", "POST", "NONE"]) {
+    assert.equal(await isAllowed(true, method, "/GetOrder"), true, method);
+    assert.equal(await isAllowed(true, method, "/getorder"), false, method);
+  }
+  assert.equal(await isAllowed(false, "POST", "/GetOrder"), false);
+  assert.equal(await isAllowed(false, "GET", "/getorder"), true);
 });

@@ -14,6 +14,8 @@ import type { StartGate } from "./start-gate.ts";
 export interface ReceiverParts {
   /** Undefined for a sidecar without an app. */
   readonly channel: AppChannel | undefined;
+  /** The app speaks gRPC, whatever a call comes in: its methods have no verb, and their case counts (A12). */
+  readonly speaksGrpc: boolean;
   readonly limit: ConcurrencyLimit;
   readonly gate: StartGate;
   /** Undefined where the app is not probed, and counts as healthy. */
@@ -82,8 +84,8 @@ export class Receiver {
   #refuseForbidden(access: AccessControl, { caller, identity, request }: ReceivedCall): void {
     const { grpc, method, path } = request;
     const readings = pathReadings(path);
-    // Without a verb a rule for one could be evaded.
-    const isVerbless = grpc === true || method === "NONE";
+    // As daprd compares; and without a verb, a rule for one could be evaded.
+    const isVerbless = this.#parts.speaksGrpc || grpc === true || method === "NONE";
     const allows = (reading: string): boolean =>
       isVerbless ? access.allowsGrpc(identity, reading) : access.allows(identity, reading, method);
     if (readings?.every(allows) === true) return;
