@@ -11,6 +11,7 @@ import {
   requestHeadersFromApp,
   requestHeadersFromPeer,
   requestMetadataFromApp,
+  requestMetadataFromPeer,
   responseHeadersFromApp,
 } from "./forward-headers.ts";
 
@@ -75,6 +76,14 @@ test("nor does anybody with underscores, which CGI and WSGI apps read as dashes"
 test("what the caller's sidecar says of the caller passes the callee's sidecar", () => {
   const said = ["Dapr-Caller-App-Id", "front", "Dapr-Callee-App-Id", "math", "Traceparent", "zz"];
   assert.deepEqual(requestHeadersFromPeer(said), said);
+});
+
+test("of who calls whom, only what was said last is believed: an app behind a daprd may have said the rest", () => {
+  const forged = ["Dapr-Caller-App-Id", "liar", "dapr_caller_app_id", "liar", "dapr-callee-app-id", "liar"];
+  const said = ["dapr-caller-app-id", "front", "dapr-caller-namespace", "prod", "Dapr-Callee-App-Id", "math"];
+  const own = ["x-own", "1", "x-own", "2"];
+  assert.deepEqual(requestHeadersFromPeer([...forged, ...own, ...said]), [...own, ...said]);
+  assert.deepEqual(requestMetadataFromPeer([...forged, ...own, ...said]), [...own, ...said]);
 });
 
 test("gRPC's own names go on under another one, and its binary ones end here", () => {
@@ -224,6 +233,12 @@ function saysWhoCallsWhom(lower: string): boolean {
   return first === "destination" && second === "app" && third === "id" && more.length === 0;
 }
 
+/** Of who calls whom, only the last counts. */
+function isSaidAgain(name: string, behind: readonly Pair[]): boolean {
+  const comparable = (text: string): string => text.toLowerCase().replaceAll("_", "-");
+  return saysWhoCallsWhom(name.toLowerCase()) && behind.some(([other]) => comparable(other) === comparable(name));
+}
+
 /** Metadata that is bytes and cannot be, or that is gRPC's own. */
 function isNoMetadata(lower: string, value: string): boolean {
   return lower.endsWith("-bin") && (lower.startsWith("grpc-") || /[^A-Za-z0-9+/=, ]/.test(value));
@@ -267,6 +282,7 @@ for (const [what, forward, ends] of DIRECTIONS) {
             const lower = original.toLowerCase();
             return !endsAtAnyHop(lower, sent) && !ends(lower, text);
           })
+          .filter(([original], at, all) => what !== "a peer's request" || !isSaidAgain(original, all.slice(at + 1)))
           .map(([original, text]): Pair => [/^grpc-/i.test(original) ? `Dapr-${original}` : original, text]);
         survivors += expected.length;
         assert.deepEqual(pairsOf(forward(sent.flat)), expected);

@@ -24,6 +24,9 @@ const RENAMED = 32;
 /** Bytes for a gRPC app, in base64: metadata, which an HTTP app is not given (its channel leaves it out). */
 const BINARY = 64;
 
+/** Who calls whom, in the words of a sidecar. */
+const SAID_BY_A_SIDECAR = 128;
+
 const TRAITS: ReadonlyMap<string, number> = new Map([
   // RFC 9110 7.6.1 and what daprd adds to it.
   ...["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer"].map(
@@ -59,8 +62,7 @@ function findTraits(lower: string): number {
   // Those of gRPC itself are about one call, the trace among them, which the callee's sidecar writes.
   if (lower.startsWith("grpc-")) traits |= isBinary ? NOT_FOR_AN_APP : RENAMED;
   else if (isBinary) traits |= BINARY;
-  // CGI and WSGI apps read `_` and `-` as the same.
-  if (SAID_BY_OUTRIGGER.test(lower.replaceAll("_", "-"))) traits |= NOT_FOR_AN_APP;
+  if (SAID_BY_OUTRIGGER.test(comparable(lower))) traits |= NOT_FOR_AN_APP | SAID_BY_A_SIDECAR;
   return traits;
 }
 
@@ -72,9 +74,37 @@ export function requestHeadersFromApp(received: readonly string[]): RawHeaders {
   return endToEnd(received, PER_CONNECTION | TRACE | NOT_FOR_AN_APP, true);
 }
 
-/** The same for a request that another Outrigger's caller side has already prepared. */
+/**
+ * The same for a request that another sidecar's caller side has already prepared. A daprd lets pass what its app says of
+ * who calls, and puts its own behind it: of several, only the last is a sidecar's.
+ */
 export function requestHeadersFromPeer(received: readonly string[]): RawHeaders {
-  return endToEnd(received, PER_CONNECTION, false);
+  return saidLast(endToEnd(received, PER_CONNECTION, false));
+}
+
+/** Without who calls whom, but for what was said last of each, however its name is written. */
+function saidLast(headers: RawHeaders): RawHeaders {
+  let last: Map<string, number> | undefined;
+  let isRepeated = false;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if ((traitsOf(name) & SAID_BY_A_SIDECAR) === 0) continue;
+    const said = comparable(name);
+    last ??= new Map();
+    isRepeated ||= last.has(said);
+    last.set(said, i);
+  }
+  if (!isRepeated) return headers;
+  return headers.filter((_, at) => {
+    const place = at - (at % 2);
+    const name = headers[place] ?? "";
+    return (traitsOf(name) & SAID_BY_A_SIDECAR) === 0 || last?.get(comparable(name)) === place;
+  });
+}
+
+/** CGI and WSGI apps read `_` and `-` as the same. */
+function comparable(name: string): string {
+  return name.toLowerCase().replaceAll("_", "-");
 }
 
 /** What goes back of what an app answered: its trace headers do not, the sidecar's own answer for the call. */
@@ -186,11 +216,16 @@ export function addCallerHeaders(
  */
 export function requestMetadataFromApp(received: readonly string[]): RawHeaders {
   return withoutHeaders(received, (name) => {
-    return isOfOneHop(name) || name === "dapr-app-id" || SAID_BY_OUTRIGGER.test(name.replaceAll("_", "-"));
+    return isOfOneHop(name) || name === "dapr-app-id" || SAID_BY_OUTRIGGER.test(comparable(name));
   });
 }
 
-/** The same for a call that another sidecar's caller side has already prepared. */
+/** The same for a call that another sidecar's caller side has already prepared; see {@link requestHeadersFromPeer}. */
+export function requestMetadataFromPeer(received: readonly string[]): RawHeaders {
+  return saidLast(preparedMetadata(received));
+}
+
+/** Metadata that a side has already prepared, without what is about one connection. */
 export function preparedMetadata(received: readonly string[]): RawHeaders {
   return withoutHeaders(received, isOfOneHop);
 }

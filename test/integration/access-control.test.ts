@@ -291,7 +291,9 @@ describe("access control", { concurrency: 3, timeout: 240_000 }, () => {
       const echo = new EchoClient(t, Number(address.split(":")[1]));
       // The app has no such service: whoever hears that has got through.
       const codes = await Promise.all(
-        (["Unary", "Fail"] as const).map(async (method) => (await echo.unary(method, [["dapr-app-id", "vault"]]).answered).code),
+        (["Unary", "Fail"] as const).map(
+          async (method) => (await echo.unary(method, [["dapr-app-id", "vault"]]).answered).code,
+        ),
       );
       const denied = status.PERMISSION_DENIED;
       assert.deepEqual(codes, isKnown ? [status.UNIMPLEMENTED, denied] : [denied, denied]);

@@ -4,7 +4,7 @@ import { messageOf } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn } from "../../core/grpc-code.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceIdOf } from "../../core/trace-context.ts";
-import { preparedMetadata } from "../../invocation/forward-headers.ts";
+import { requestMetadataFromPeer } from "../../invocation/forward-headers.ts";
 import { whenEnded } from "../../invocation/grpc-ending.ts";
 import type { ReceivedCall } from "../../invocation/ports.ts";
 import { statusOfProxied } from "../grpc/error-status.ts";
@@ -76,14 +76,14 @@ export class ProxiedCalls {
       method: "POST",
       path,
       query: undefined,
-      headers: preparedMetadata(metadata),
+      headers: requestMetadataFromPeer(metadata),
       body,
       contentLength: undefined,
       signal,
       grpc: true,
     } as const;
     return {
-      caller: callerOf(metadata),
+      caller: callerOf(request.headers, headerValue(metadata, CALLER_NAMESPACE_HEADER)),
       // Only the certificate of mTLS could prove it.
       identity: undefined,
       request: deadline === undefined ? request : { ...request, deadline },
@@ -124,9 +124,9 @@ export class ProxiedCalls {
 }
 
 /** A daprd does not say its namespace here. Proved by nothing until there is mTLS. */
-function callerOf(metadata: readonly string[]): AppIdentity | undefined {
+function callerOf(metadata: readonly string[], saidNamespace: string | undefined): AppIdentity | undefined {
   const id = headerValue(metadata, "dapr-caller-app-id");
-  const namespace = headerValue(metadata, CALLER_NAMESPACE_HEADER) ?? headerValue(metadata, "dapr-caller-namespace");
+  const namespace = saidNamespace ?? headerValue(metadata, "dapr-caller-namespace");
   if (id === undefined || namespace === undefined) return undefined;
   return { id: id as AppId, namespace: namespace as Namespace };
 }

@@ -167,3 +167,14 @@ test("of a peer's trailers, what is about its connection stays behind, and the s
   const { trailers: read } = responseIn(create(InternalInvokeResponseSchema, { status: { code: 5 }, trailers }));
   assert.deepEqual(read?.(), ["grpc-status", "5", "x-t", "1"]);
 });
+
+test("what an app behind a daprd says of who calls counts for nothing beside what the daprd says", () => {
+  const metadata = {
+    "dapr-caller-app-id": { values: ["liar", "caller"] },
+    "Dapr-Caller-App-Id": { values: ["liar"] },
+    Dapr_Caller_App_Id: { values: ["liar"] },
+  };
+  const { headers } = requestIn(create(InternalInvokeRequestSchema, { metadata, message: {} }), []);
+  assert.deepEqual(headers.slice(0, 2), ["dapr-caller-app-id", "caller"]);
+  assert.ok(!headers.includes("liar"));
+});

@@ -213,11 +213,23 @@ function lengthIn(headers: readonly string[]): number | undefined {
 /** gRPC keeps names with a colon to itself; an app gets them under another one (A4). */
 function headersIn(values: Values): RawHeaders {
   const headers: RawHeaders = [];
-  for (const [name, list] of Object.entries(values)) {
+  for (const [name, list] of inOrder(values)) {
     const known = name.startsWith(":") ? `dapr-${name.slice(1)}` : name;
     for (const value of list.values) headers.push(toLatin1(known), toLatin1(value));
   }
   return headers;
+}
+
+// What a daprd says itself of who calls whom, as it writes it.
+const SAID_BY_DAPRD = /^dapr-calle[re]-/;
+
+/** A map has no order, and what a daprd says holds before what its app has said in other letters: it goes last. */
+function inOrder(values: Values): [name: string, list: ListStringValue][] {
+  const entries = Object.entries(values);
+  return [
+    ...entries.filter(([name]) => !SAID_BY_DAPRD.test(name)),
+    ...entries.filter(([name]) => SAID_BY_DAPRD.test(name)),
+  ];
 }
 
 function valuesOf(headers: readonly string[]): Record<string, { values: string[] }> {
