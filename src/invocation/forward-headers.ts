@@ -27,6 +27,11 @@ const BINARY = 64;
 /** Who calls whom, in the words of a sidecar. */
 const SAID_BY_A_SIDECAR = 128;
 
+/** From where a call comes: added by a sidecar, too, behind what an app may have said. */
+const FROM_WHERE = 256;
+/** What a peer has added itself. The list of a Connection header can only be its app's idea of it. */
+const ADDED_BY_A_PEER = SAID_BY_A_SIDECAR | FROM_WHERE | TRACE;
+
 const TRAITS: ReadonlyMap<string, number> = new Map([
   // RFC 9110 7.6.1 and what daprd adds to it.
   ...["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer"].map(
@@ -35,6 +40,7 @@ const TRAITS: ReadonlyMap<string, number> = new Map([
   ...["transfer-encoding", "upgrade", "http2-settings"].map((name) => [name, HOP_BY_HOP] as const),
   ...["host", "content-length", "expect"].map((name) => [name, PER_CONNECTION] as const),
   ...["traceparent", "tracestate", "baggage"].map((name) => [name, TRACE] as const),
+  ...["x-forwarded-for", "x-forwarded-host", "forwarded"].map((name) => [name, FROM_WHERE] as const),
   ["content-type", CONTENT_TYPE],
 ]);
 
@@ -71,7 +77,7 @@ const BASE64_LIST = /^[A-Za-z0-9+/=, ]*$/;
 
 /** What goes on of what an app's request carried: end-to-end headers, without anything only Outrigger may say. */
 export function requestHeadersFromApp(received: readonly string[]): RawHeaders {
-  return endToEnd(received, PER_CONNECTION | TRACE | NOT_FOR_AN_APP, true);
+  return endToEnd(received, PER_CONNECTION | TRACE | NOT_FOR_AN_APP, 0, true);
 }
 
 /**
@@ -79,7 +85,7 @@ export function requestHeadersFromApp(received: readonly string[]): RawHeaders {
  * who calls, and puts its own behind it: of several, only the last is a sidecar's.
  */
 export function requestHeadersFromPeer(received: readonly string[]): RawHeaders {
-  return saidLast(endToEnd(received, PER_CONNECTION, false));
+  return saidLast(endToEnd(received, PER_CONNECTION, ADDED_BY_A_PEER, false));
 }
 
 /** Without who calls whom, but for what was said last of each, however its name is written. */
@@ -109,14 +115,15 @@ function comparable(name: string): string {
 
 /** What goes back of what an app answered: its trace headers do not, the sidecar's own answer for the call. */
 export function responseHeadersFromApp(received: readonly string[]): RawHeaders {
-  return endToEnd(received, TRACE, false);
+  return endToEnd(received, TRACE, 0, false);
 }
 
 /**
+ * @param unlisted traits of what no Connection header takes away.
  * @param fromCaller an empty Content-Type says nothing, and daprd takes it away; of several the first is the message's (A4).
  *   What is to be bytes has to be some.
  */
-function endToEnd(received: readonly string[], staysBehind: number, fromCaller: boolean): RawHeaders {
+function endToEnd(received: readonly string[], staysBehind: number, unlisted: number, fromCaller: boolean): RawHeaders {
   const listed = namesListedInConnection(received);
   const kept: RawHeaders = [];
   let isTyped = false;
@@ -125,7 +132,7 @@ function endToEnd(received: readonly string[], staysBehind: number, fromCaller: 
     const value = received[i + 1] ?? "";
     const traits = traitsOf(name);
     if ((traits & (HOP_BY_HOP | staysBehind)) !== 0) continue;
-    if (listed?.has(name.toLowerCase()) === true) continue;
+    if ((traits & unlisted) === 0 && listed?.has(name.toLowerCase()) === true) continue;
     if (fromCaller && (traits & BINARY) !== 0 && !BASE64_LIST.test(value)) continue;
     if (fromCaller && (traits & CONTENT_TYPE) !== 0) {
       if (isTyped || value === "") continue;

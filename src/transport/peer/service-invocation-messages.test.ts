@@ -178,3 +178,15 @@ test("what an app behind a daprd says of who calls counts for nothing beside wha
   assert.deepEqual(headers.slice(0, 2), ["dapr-caller-app-id", "caller"]);
   assert.ok(!headers.includes("liar"));
 });
+
+test("no Connection header in a peer's message takes anything out of it", () => {
+  const metadata = {
+    Connection: { values: ["dapr-caller-app-id, x-forwarded-for, x-own"] },
+    "dapr-caller-app-id": { values: ["caller"] },
+    "x-forwarded-for": { values: ["10.0.0.7"] },
+    "x-own": { values: ["1"] },
+  };
+  const { headers } = requestIn(create(InternalInvokeRequestSchema, { metadata, message: {} }), []);
+  for (const name of ["dapr-caller-app-id", "x-forwarded-for", "x-own"]) assert.ok(headers.includes(name), name);
+  assert.ok(!headers.includes("Connection"));
+});

@@ -192,6 +192,8 @@ function isSaidElsewhere(name: string): boolean {
 }
 
 const SAID_ELSEWHERE = new Set([
+  // The message came over a connection of its own: this one's list is about another.
+  "connection",
   ...["content-type", "destination-app-id", "traceparent", "tracestate", "baggage", "grpc-trace-bin"],
 ]);
 
