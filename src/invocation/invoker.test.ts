@@ -406,6 +406,13 @@ test("a target with three parts is refused in daprd's words", async () => {
   );
 });
 
+test("an id that would break the text about it is shown, and does not", async () => {
+  const { invoke } = world({});
+  const shown = "math\\r\\nHTTP";
+  const text = `failed to invoke, id: ${shown}, err: invalid app id ${shown}`;
+  await rejects(invoke({ target: "math\r\nHTTP" }), "invocationFailed", text);
+});
+
 test("every call that was answered is told to the observer, with its time and its trace", async () => {
   const { invoke, records } = world({ peerErrors: [unreachable] });
   await invoke();

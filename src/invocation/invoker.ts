@@ -4,6 +4,7 @@ import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
+import { visible } from "../core/go-json.ts";
 import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
@@ -46,10 +47,7 @@ export interface Invocation {
   readonly signal: CallSignal;
   /** As of the message. */
   readonly upgrade?: string;
-  /**
-   * As of the message: then `rawPath` goes on byte for byte. With `dapr-stream: true` in its metadata, whatever of
-   * resiliency has to do with time covers the call until its answer begins; what there is now, retries, never covers more.
-   */
+  /** As of the message: then `rawPath` goes on byte for byte. Retries cover the call until its answer begins. */
   readonly grpc?: true;
   readonly deadline?: number;
   /** As of the message. */
@@ -302,7 +300,7 @@ function refuseMissingMethod(invocation: Invocation, target: Target): void {
   if (!invocation.methodMissing || target.kind === "url") return;
   throw new OutriggerError(
     "methodNameNotGiven",
-    `failed to invoke, id: ${invocation.target}, err: method name not given; put it after /method/, or call /method/. for the root`,
+    `failed to invoke, id: ${visible(invocation.target)}, err: method name not given; put it after /method/, or call /method/. for the root`,
   );
 }
 
@@ -321,5 +319,7 @@ function explain(invocation: Invocation, cause: unknown): OutriggerError {
   if (cause instanceof OutriggerError) return cause;
   const kind =
     cause instanceof CallError && cause.code === "PermissionDenied" ? "invocationForbidden" : "invocationFailed";
-  return new OutriggerError(kind, `failed to invoke, id: ${invocation.target}, err: ${messageOf(cause)}`, { cause });
+  return new OutriggerError(kind, `failed to invoke, id: ${visible(invocation.target)}, err: ${messageOf(cause)}`, {
+    cause,
+  });
 }

@@ -1,5 +1,6 @@
 import { type AppId, type AppIdentity, isPossibleName, type Namespace, sameApp } from "../core/app-id.ts";
 import { CallError } from "../core/errors.ts";
+import { visible } from "../core/go-json.ts";
 
 /** Where a call goes. The switch over `kind` has no default, so that a further kind shows every place to think. */
 export type Target =
@@ -19,7 +20,7 @@ export function parseTarget(text: string, self: AppIdentity): Target {
   if (/^https?:\/\//i.test(text)) return { kind: "url", url: text };
   const [id = "", namespace = self.namespace, ...more] = text.split(".");
   const isPossible = isPossibleName(id) && isPossibleName(namespace) && more.length === 0;
-  if (!isPossible) throw new CallError(undefined, `invalid app id ${text}`);
+  if (!isPossible) throw new CallError(undefined, `invalid app id ${visible(text)}`);
   const app = { id: id as AppId, namespace: namespace as Namespace };
   return sameApp(app, self) ? { kind: "self" } : { kind: "app", app };
 }

@@ -2,6 +2,7 @@ import { type AppId, type AppIdentity, type Namespace, qualifiedName } from "../
 import type { CallObserver } from "../../core/call-observer.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError, ERRORS, messageOf } from "../../core/errors.ts";
+import { visible } from "../../core/go-json.ts";
 import type { StatusCode } from "../../core/grpc-code.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
@@ -41,7 +42,7 @@ export class PeerReception {
 
   /** What to answer a call that {@link isMeant} for another. */
   notThisApp(wanted: string): string {
-    return `this is the sidecar of ${this.name}, the call is for ${wanted}`;
+    return `this is the sidecar of ${this.name}, the call is for ${visible(wanted)}`;
   }
 
   /**

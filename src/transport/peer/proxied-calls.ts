@@ -1,6 +1,7 @@
 import { type AppId, type AppIdentity, type Namespace, qualifiedName } from "../../core/app-id.ts";
 import type { CallRecord } from "../../core/call-observer.ts";
 import { messageOf } from "../../core/errors.ts";
+import { visible } from "../../core/go-json.ts";
 import { GRPC_CODE, grpcCodeIn } from "../../core/grpc-code.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceIdOf } from "../../core/trace-context.ts";
@@ -40,7 +41,7 @@ export class ProxiedCalls {
     const target = headerValue(call.metadata, TARGET_HEADER);
     if (target === undefined) this.#refuseMisdirected(call);
     else if (target !== this.#name && target !== this.#name + ASKS_FOR_PROOF) {
-      const message = `this is the sidecar of ${this.#name}, the call is for ${target.replace(ASKS_FOR_PROOF, "")}`;
+      const message = `this is the sidecar of ${this.#name}, the call is for ${visible(target.replace(ASKS_FOR_PROOF, ""))}`;
       call.fail({ code: GRPC_CODE.UNAVAILABLE, message }, [], [ERROR_HEADER, NOT_THIS_APP]);
       return;
     }
@@ -97,7 +98,7 @@ export class ProxiedCalls {
       throw grpcError("UNKNOWN", "cannot proxy request: missing dapr-callee-app-id or dapr-app-id metadata");
     }
     if (callee === this.#parts.self.id || callee === this.#name) return;
-    throw grpcError("UNAVAILABLE", `this is the sidecar of ${this.#name}, the call is for ${callee}`);
+    throw grpcError("UNAVAILABLE", `this is the sidecar of ${this.#name}, the call is for ${visible(callee)}`);
   }
 
   #report(

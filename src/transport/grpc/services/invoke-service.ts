@@ -1,4 +1,5 @@
 import { CallError, messageOf, OutriggerError } from "../../../core/errors.ts";
+import { visible } from "../../../core/go-json.ts";
 import type { ResponseMessage } from "../../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../../core/raw-headers.ts";
 import {
@@ -31,7 +32,10 @@ export function invokeService(invoker: Pick<Invoker, "invoke">): Method {
     async (request) => {
       const { id, message } = decode(input, await request.call.message());
       if (message === undefined) {
-        throw new OutriggerError("malformedRequest", `failed to invoke, id: ${id}, err: the request has no message`);
+        throw new OutriggerError(
+          "malformedRequest",
+          `failed to invoke, id: ${visible(id)}, err: the request has no message`,
+        );
       }
       const response = await invoker.invoke(invocationOf(id, message, request));
       const body = await bodyOf(response, id, request.call);
@@ -93,7 +97,7 @@ async function bodyOf({ body }: ResponseMessage, id: string, { signal }: GrpcCal
     return await wholeBody(body, MAX_MESSAGE_BYTES - FIELDS_BYTES, signal);
   } catch (cause) {
     const kind = cause instanceof CallError && cause.code === "ResourceExhausted" ? "bodyTooLarge" : "invocationFailed";
-    throw new OutriggerError(kind, `failed to invoke, id: ${id}, err: ${messageOf(cause)}`, { cause });
+    throw new OutriggerError(kind, `failed to invoke, id: ${visible(id)}, err: ${messageOf(cause)}`, { cause });
   }
 }
 
