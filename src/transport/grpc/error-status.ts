@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { CallError, messageOf, OutriggerError } from "../../core/errors.ts";
-import { GRPC_CODE, type GrpcCodeName, grpcCodeIn, numberOfStatus } from "../../core/grpc-code.ts";
+import { GRPC_CODE, type GrpcCodeName, grpcCodeIn } from "../../core/grpc-code.ts";
 import type { Logger } from "../../core/logger.ts";
 import { ErrorInfoSchema, ResourceInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
@@ -17,7 +17,7 @@ const DOMAIN = "dapr.io";
 export function statusOf(error: unknown, log: Logger): GrpcStatus {
   if (error instanceof GrpcError) return error.status;
   if (error instanceof OutriggerError) return describedStatus(error);
-  if (error instanceof CallError) return { code: numberOfStatus(error.code), message: error.message };
+  if (error instanceof CallError) return { code: error.grpcCode, message: error.message };
   log.error("a gRPC call failed inside Outrigger", {
     error: messageOf(error),
     stack: error instanceof Error ? error.stack : undefined,
