@@ -6,6 +6,7 @@ import { after, before, suite, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import grpc from "@grpc/grpc-js";
 import { startHost } from "../support/apps.ts";
+import { makeAuthority } from "../support/certificates.ts";
 import type { TestScope } from "../support/cleanup.ts";
 import { EchoClient, type EchoService, endOf, type Pairs, startEchoService } from "../support/echo-service.ts";
 import { Inspector } from "../support/inspector.ts";
@@ -26,6 +27,7 @@ import { waitFor } from "../support/wait.ts";
 /** Any gRPC service through the sidecar, undecoded: `demo.v1.Echo`, which knows nothing of sidecars, and its clients. */
 
 const TOPOLOGIES = ["between apps of one process", "through two processes", "of an app by itself"] as const;
+const PROTOCOLS = ["h2c", "grpc"] as const;
 const MiB = 2 ** 20;
 
 /** Whoever could call these in the sidecar's place would get past the access rules of every method. */
@@ -46,28 +48,33 @@ interface Place {
 }
 
 /** Apps behind sidecars, and where to call them. */
-async function startTopology(t: TestScope, topology: (typeof TOPOLOGIES)[number], appPort: number): Promise<Place> {
+async function startTopology(
+  t: TestScope,
+  topology: (typeof TOPOLOGIES)[number],
+  appProtocol: (typeof PROTOCOLS)[number],
+  appPort: number,
+): Promise<Place> {
   const home = ownHome(t);
   const grpcPort = async (appId: string): Promise<number> =>
     (await listApps(home)).find((app) => app.appId === appId)?.grpcPort ?? assert.fail(`${appId} is not listed`);
   if (topology === "between apps of one process") {
     const host = await startHost(t, home, [
-      { appId: "echo", serves: false, keys: { appPort, appProtocol: "h2c" } },
+      { appId: "echo", serves: false, keys: { appPort, appProtocol } },
       { appId: "caller", serves: false },
     ]);
     await host.outrigger.waitForOutput(/^echo +● answers/m);
     const api = await host.api("caller");
     return { port: await grpcPort("caller"), appId: "echo", api };
   }
-  const flags = ["--app-protocol", "h2c", "--story=false"];
+  const flags = ["--app-protocol", appProtocol, "--story=false"];
   const callee = await startBeside(t, "echo", appPort, { home, flags });
   if (topology === "of an app by itself") return { port: callee.listed.grpcPort, appId: "echo", api: callee.api };
   const caller = await startBeside(t, "caller", undefined, { home, flags: ["--story=false"] });
   return { port: caller.listed.grpcPort, appId: "echo", api: caller.api };
 }
 
-for (const topology of TOPOLOGIES) {
-  suite(`gRPC calls ${topology}`, () => {
+for (const [topology, protocol] of TOPOLOGIES.flatMap((place) => PROTOCOLS.map((spoken) => [place, spoken] as const))) {
+  suite(`gRPC calls ${topology}, to an app behind ${protocol}`, () => {
     const cleanups: (() => unknown)[] = [];
     let echo: EchoService;
     let place: Place;
@@ -78,7 +85,7 @@ for (const topology of TOPOLOGIES) {
     before(async () => {
       const scope: TestScope = { after: (fn) => cleanups.unshift(fn) };
       echo = await startEchoService(scope);
-      place = await startTopology(scope, topology, echo.port);
+      place = await startTopology(scope, topology, protocol, echo.port);
       client = new EchoClient(scope, place.port);
     });
     after(async () => {
@@ -194,6 +201,17 @@ for (const topology of TOPOLOGIES) {
       }
     });
 
+    test("a deadline that is none is the app's to judge, and holds nobody up", async (t) => {
+      // As the library of this app says it.
+      for (const timeout of ["abc", "-1S", "5", "123456789S"]) {
+        const metadata = { "dapr-app-id": place.appId, "grpc-timeout": timeout };
+        const stream = beginRaw(connectRaw(t, place.port), "/demo.v1.Echo/Unary", metadata);
+        stream.end(frame("x"));
+        const { status, message } = await rawAnswer(stream);
+        assert.deepEqual([timeout, status], [timeout, "13"], message);
+      }
+    });
+
     test("the app hears at once of a call that is given up", async (t) => {
       const key = randomUUID();
       const call = client.unary("Hang", to(["x-key", key]));
@@ -295,7 +313,7 @@ for (const topology of TOPOLOGIES) {
     });
   });
 
-  suite(`gRPC answers ${topology} that go wrong`, () => {
+  suite(`gRPC answers ${topology}, of an app behind ${protocol}, that go wrong`, () => {
     const cleanups: (() => unknown)[] = [];
     let app: RawGrpcApp;
     let place: Place;
@@ -330,7 +348,7 @@ for (const topology of TOPOLOGIES) {
           });
         });
       });
-      place = await startTopology(scope, topology, app.port);
+      place = await startTopology(scope, topology, protocol, app.port);
     });
     after(async () => {
       for (const cleanup of cleanups) await cleanup();
@@ -535,6 +553,38 @@ test("a call in the form in which a daprd proxies is taken, where it is for this
       assert.equal(status, "7", `${path} by ${target}: ${message}`);
     }
   }
+});
+
+test("an app behind grpcs is called over TLS", async (t) => {
+  const { key, cert } = makeAuthority(t).issue("localhost", "DNS:localhost");
+  const credentials = grpc.ServerCredentials.createSsl(null, [
+    { private_key: Buffer.from(key), cert_chain: Buffer.from(cert) },
+  ]);
+  const echo = await startEchoService(t, {}, credentials);
+  const home = ownHome(t);
+  await startBeside(t, "echo", echo.port, { home, flags: ["--app-protocol", "grpcs"] });
+  const caller = await startBeside(t, "caller", undefined, { home });
+  const client = new EchoClient(t, caller.listed.grpcPort);
+  const { code, message } = await client.unary("Unary", [["dapr-app-id", "echo"]]).answered;
+  assert.deepEqual([code, message?.toString()], [grpc.status.OK, "hi"]);
+});
+
+test("today's token and yesterday's open the gRPC API, and the app sees neither", async (t) => {
+  const echo = await startEchoService(t);
+  const env = { DAPR_API_TOKEN: "today", DAPR_API_TOKEN_PREVIOUS: "yesterday" };
+  const flags = ["--app-protocol", "h2c"];
+  const { listed } = await startBeside(t, "echo", echo.port, { home: ownHome(t), env, flags });
+  const client = new EchoClient(t, listed.grpcPort);
+  const codes: (grpc.status | undefined)[] = [];
+  for (const token of ["today", "yesterday", "tomorrow"]) {
+    const metadata: Pairs = [
+      ["dapr-app-id", "echo"],
+      ["dapr-api-token", token],
+    ];
+    codes.push((await client.unary("Unary", metadata).answered).code);
+  }
+  assert.deepEqual(codes, [grpc.status.OK, grpc.status.OK, grpc.status.UNAUTHENTICATED]);
+  for (const { metadata } of echo.calls) assert.deepEqual(metadata.get("dapr-api-token"), []);
 });
 
 test("an app that speaks HTTP/1.1 is UNAVAILABLE", async (t) => {
