@@ -66,6 +66,15 @@ for (const path of ["/a/b", "/a%20b", "/100%25", "/stra%C3%9Fe", "/%FF", "/a%2Fb
   });
 }
 
+for (const preserved of [
+  ...["adm", "nolead", "http://evil/x", "*", "/a b", "/x?y", "/x#z", "/x HTTP/1.1\r\nx:", "/x%00", "/x%3Fy", "/%zz", ""],
+  ...["/adm", "/x/../adm", "/x%2Fadm", "/X", "/stra\xc3\x9fe"],
+]) {
+  test(`the preserved path ${JSON.stringify(preserved)} is not that of the method x`, () => {
+    assert.throws(() => requestIn(named("x"), ["outrigger-path", preserved]), { code: "InvalidArgument" });
+  });
+}
+
 test("a daprd gets the path decoded, but for what it would take for something else", () => {
   const methodOf = (path: string) => internalRequestOf(request({ path }), callee).message?.method;
   assert.equal(methodOf("/a%20b/stra%C3%9Fe/%61"), "a b/straße/a");

@@ -3,6 +3,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import type { Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { AppIdentity } from "../../core/app-id.ts";
 import { CallError } from "../../core/errors.ts";
+import { goQuote } from "../../core/go-json.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import { traceBinOf, traceparentOfBin } from "../../core/grpc-trace-bin.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
@@ -58,7 +59,7 @@ export function requestIn(
   const query = httpExtension?.querystring ?? "";
   const head = {
     method: verbIn(httpExtension?.verb),
-    path: headerValue(metadata, PATH_HEADER) ?? pathOf(method),
+    path: pathIn(method, headerValue(metadata, PATH_HEADER)),
     query: query === "" ? undefined : toLatin1(query),
     headers,
     contentLength: contentLength ?? lengthIn(sent),
@@ -275,6 +276,28 @@ function pathOf(method: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are left for what refuses them.
   const raw = bytes.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/%?#\x00-\x1f\x7f]/g, escaped);
   return normaliseMethodPath(`/${raw}`, { preserve: true }).wire;
+}
+
+/**
+ * @param preserved the path as an Outrigger's app has written it, which the method says too, if less exactly. Whoever looks
+ *   at the call on its way sees the method.
+ * @throws {CallError} InvalidArgument, where they are two paths, or there is none that could be sent.
+ */
+function pathIn(method: string, preserved: string | undefined): string {
+  const path = pathOf(method);
+  if (preserved === undefined) return path;
+  if (WRITTEN_PATH.test(preserved) && cleaned(preserved) === cleaned(path)) return preserved;
+  throw new CallError(
+    "InvalidArgument",
+    `invalid method: ${PATH_HEADER} is ${goQuote(preserved)}, which is not the path of ${goQuote(method)}`,
+  );
+}
+
+// In origin-form (RFC 9112 3.2.1): what would end it does not stand in a request line.
+const WRITTEN_PATH = /^\/[\x21\x22\x24-\x3e\x40-\x7e]*$/;
+
+function cleaned(path: string): string {
+  return normaliseMethodPath(path, { preserve: false }).wire;
 }
 
 function escaped(byte: string): string {
