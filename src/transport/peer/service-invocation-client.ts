@@ -2,7 +2,7 @@ import { constants } from "node:http2";
 import { Readable } from "node:stream";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
-import { qualifiedName } from "../../core/app-id.ts";
+import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import { abortReason } from "../../core/call-signal.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
@@ -91,7 +91,7 @@ export class ServiceInvocationClient {
     const answer = await this.#send("CallLocalStream", upstream, instance, request, messages);
     return {
       provedAs: headerValue(answer.headers, PROOF_HEADER),
-      outcome: await outcomeOf(request, answer, readStreamed),
+      outcome: await outcomeOf(request, instance.app, answer, readStreamed),
     };
   }
 
@@ -106,7 +106,7 @@ export class ServiceInvocationClient {
     const answer = await this.#send("CallLocal", upstream, instance, request, message);
     return {
       provedAs: headerValue(answer.headers, PROOF_HEADER),
-      outcome: await outcomeOf(request, answer, readWhole),
+      outcome: await outcomeOf(request, instance.app, answer, readWhole),
     };
   }
 
@@ -145,17 +145,19 @@ type ReadAnswer = (
   messages: AsyncGenerator<Uint8Array>,
   answer: ResponseMessage,
   source: Readable,
+  callee: AppIdentity,
 ) => Promise<ResponseMessage | undefined>;
 
 async function outcomeOf(
   { signal }: RequestMessage,
+  callee: AppIdentity,
   answer: ResponseMessage,
   read: ReadAnswer,
 ): Promise<PeerAnswer["outcome"]> {
   const source = answer.body instanceof Readable ? answer.body : Readable.from([]);
   const messages = readMessages(source, headerValue(answer.headers, "grpc-encoding"), MAX_MESSAGE_BYTES);
   try {
-    return (await read(messages, answer, source)) ?? errorIn(answer) ?? missingHead();
+    return (await read(messages, answer, source, callee)) ?? errorIn(answer) ?? missingHead();
   } catch (error) {
     source.destroy();
     if (signal.aborted) throw abortReason(signal);
@@ -163,13 +165,13 @@ async function outcomeOf(
   }
 }
 
-const readStreamed: ReadAnswer = async (messages, answer, source) => {
+const readStreamed: ReadAnswer = async (messages, answer, source, callee) => {
   const decoded = decodedIn(messages);
   const first = await decoded.next();
   if (first.done === true) return undefined;
   const { response, payload } = first.value;
   if (response?.status === undefined) throw missingHead();
-  const head = responseIn(response);
+  const head = responseIn(response, callee);
   const body = new PulledBody(untilEnd(piecesOf(payload, payloadsIn(decoded)), answer), source);
   try {
     const gathered = await gatheredBody(body, PAYLOAD_BYTES);
@@ -180,14 +182,14 @@ const readStreamed: ReadAnswer = async (messages, answer, source) => {
   }
 };
 
-const readWhole: ReadAnswer = async (messages, answer) => {
+const readWhole: ReadAnswer = async (messages, answer, _source, callee) => {
   const first = await messages.next();
   if (first.done === true) return undefined;
   const response = decoding(() => fromBinary(InternalInvokeResponseSchema, first.value));
   const further = await messages.next();
   const error = further.done === true ? errorIn(answer) : missingHead();
   if (error !== undefined) throw error;
-  return { ...responseIn(response), body: response.message?.data?.value };
+  return { ...responseIn(response, callee), body: response.message?.data?.value };
 };
 
 async function* decodedIn(messages: AsyncIterable<Uint8Array>): AsyncGenerator<InternalInvokeResponseStream> {

@@ -67,7 +67,20 @@ for (const path of ["/a/b", "/a%20b", "/100%25", "/stra%C3%9Fe", "/%FF", "/a%2Fb
 }
 
 for (const preserved of [
-  ...["adm", "nolead", "http://evil/x", "*", "/a b", "/x?y", "/x#z", "/x HTTP/1.1\r\nx:", "/x%00", "/x%3Fy", "/%zz", ""],
+  ...[
+    "adm",
+    "nolead",
+    "http://evil/x",
+    "*",
+    "/a b",
+    "/x?y",
+    "/x#z",
+    "/x HTTP/1.1\r\nx:",
+    "/x%00",
+    "/x%3Fy",
+    "/%zz",
+    "",
+  ],
   ...["/adm", "/x/../adm", "/x%2Fadm", "/X", "/stra\xc3\x9fe"],
 ]) {
   test(`the preserved path ${JSON.stringify(preserved)} is not that of the method x`, () => {
@@ -131,11 +144,11 @@ test("a gRPC app's status, details and trailers cross as such", () => {
   const internal = internalResponseOf({ ...sent, trailers: () => trailers });
   assert.deepEqual([internal.status?.code, internal.status?.message], [5, "no ö"]);
   assert.deepEqual(Object.keys(internal.trailers), ["x-t"]);
-  const read = responseIn(internal);
+  const read = responseIn(internal, callee);
   assert.equal(read.status, 500);
   const came = read.trailers?.() ?? [];
   assert.deepEqual(came, ["grpc-status", "5", "grpc-message", "no %C3%B6", ...came.slice(4, -2), "x-t", "1"]);
-  assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } })).status, 200);
+  assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } }), callee).status, 200);
 });
 
 test("the type of an Any crosses, with the body or without it, and makes the message protobuf", () => {
@@ -159,6 +172,43 @@ test("the type of an Any crosses, with the body or without it, and makes the mes
 
 for (const code of [101, 199, 1000, 100_000]) {
   test(`an answer with the status ${code} is none`, () => {
-    assert.throws(() => responseIn(create(InternalInvokeResponseSchema, { status: { code } })), { code: "Internal" });
+    const internal = create(InternalInvokeResponseSchema, { status: { code } });
+    assert.throws(() => responseIn(internal, callee), { code: "Internal" });
   });
 }
+
+for (const [what, name, value, words] of [
+  ["line break in its value", "X-Mine", "a\r\nX-Evil: 1", "the header X-Mine with a character that no header may have"],
+  ["NUL in its value", "X-Mine", "a\0", "the header X-Mine with a character that no header may have"],
+  [
+    "line break in the trace",
+    "Traceparent",
+    "a\r\nb",
+    "the header Traceparent with a character that no header may have",
+  ],
+  ["space in its name", "X Mine", "a", '"X Mine", which is not a header name'],
+  ["name that is empty", "", "a", '"", which is not a header name'],
+  ["line break in the type", "", "", "the header Content-Type with a character that no header may have"],
+] as const) {
+  test(`a header of a peer that no message can have is refused, and who sent it is named: ${what}`, () => {
+    const metadata = words.includes("Content-Type") ? {} : { [name]: { values: [value] } };
+    const message = words.includes("Content-Type") ? { contentType: "a\r\nb" } : {};
+    assert.throws(() => requestIn(create(InternalInvokeRequestSchema, { metadata, message }), []), {
+      code: "InvalidArgument",
+      message: `the calling sidecar sent ${words}`,
+    });
+    const refused = { code: "Internal", message: `the sidecar of math answered with ${words}` };
+    const status = { code: 200 };
+    const answered = create(InternalInvokeResponseSchema, { status, headers: metadata, message });
+    assert.throws(() => responseIn(answered, callee), refused);
+    if (words.includes("Content-Type")) return;
+    const behind = create(InternalInvokeResponseSchema, { status: { code: 0 }, trailers: metadata });
+    assert.throws(() => responseIn(behind, callee), refused);
+  });
+}
+
+test("what an answer says of its length is not passed on: its pieces are what there is", () => {
+  const headers = { "content-length": { values: ["3"] }, "X-Mine": { values: ["1"] } };
+  const internal = create(InternalInvokeResponseSchema, { status: { code: 200 }, headers });
+  assert.deepEqual(responseIn(internal, callee).headers, ["X-Mine", "1"]);
+});

@@ -27,6 +27,7 @@ import { StatusSchema as RpcStatusSchema } from "../../gen/google/rpc/status_pb.
 import { addTraceHeaders, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
 import { normaliseMethodPath } from "../../invocation/method-path.ts";
 import { statusIn, statusTrailers } from "../grpc/status.ts";
+import { isHeaderName, isHeaderValue } from "../http1/message-writer.ts";
 import { PATH_HEADER } from "./peer-wire.ts";
 
 /**
@@ -43,7 +44,7 @@ export type RequestHead = Pick<RequestMessage, "method" | "path" | "query" | "he
 /**
  * @param metadata of the gRPC call.
  * @param contentLength where the body is in the message, and so known; else the caller's own header says it.
- * @throws {CallError} InvalidArgument, for a path or a verb that no call can have.
+ * @throws {CallError} InvalidArgument, for a path, a verb or a header that no call can have.
  */
 export function requestIn(
   { metadata: values, message }: InternalInvokeRequest,
@@ -56,6 +57,8 @@ export function requestIn(
   const headers = requestHeadersFromPeer(withoutHeaders(sent, isSaidElsewhere));
   if (contentType !== "") headers.unshift("Content-Type", toLatin1(contentType));
   addTraceHeaders(headers, traceIn(sent, metadata));
+  const unwritable = unwritableIn(headers);
+  if (unwritable !== undefined) throw new CallError("InvalidArgument", `the calling sidecar sent ${unwritable}`);
   const query = httpExtension?.querystring ?? "";
   const head = {
     method: verbIn(httpExtension?.verb),
@@ -120,17 +123,31 @@ export function internalResponseOf(response: ResponseMessage, data?: Uint8Array)
   });
 }
 
-/** An answer without its body. @throws {CallError} Internal, where it has no status that could be passed on. */
-export function responseIn({ status, headers, trailers, message }: InternalInvokeResponse): ResponseMessage {
+/**
+ * An answer without its body.
+ *
+ * @param callee whose sidecar it comes from.
+ * @throws {CallError} Internal, where it has no status, or a header, that could be passed on.
+ */
+export function responseIn(
+  { status, headers, trailers, message }: InternalInvokeResponse,
+  callee: AppIdentity,
+): ResponseMessage {
   if (status === undefined) throw new CallError("Internal", "response does not contain the required fields");
   const isFromGrpcApp = status.code < MIN_HTTP_STATUS;
-  const sent = headersIn(headers);
+  // The length is that of the pieces, whatever is said of it.
+  const sent = withoutHeaders(headersIn(headers), (name) => name === "content-length");
   const isType = (name: string): boolean => name === "content-type";
   const contentType = toLatin1(contentTypeIn(message));
   const kept = contentType === "" && !isFromGrpcApp ? sent : withoutHeaders(sent, isType);
   if (contentType !== "") kept.unshift("Content-Type", contentType);
+  const behind = headersIn(trailers);
+  const unwritable = unwritableIn([...kept, ...behind]);
+  if (unwritable !== undefined) {
+    throw new CallError("Internal", `the sidecar of ${callee.id} answered with ${unwritable}`);
+  }
   if (isFromGrpcApp) {
-    const all = [...appTrailersOf(status), ...headersIn(trailers)];
+    const all = [...appTrailersOf(status), ...behind];
     const httpStatus = status.code === GRPC_CODE.OK ? 200 : 500;
     const answer = { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
     return withDataType(answer, message?.data);
@@ -217,6 +234,16 @@ function headersIn(values: Values): RawHeaders {
     for (const value of list.values) headers.push(toLatin1(known), toLatin1(value));
   }
   return headers;
+}
+
+/** The first header that no message of HTTP can have, in words. */
+function unwritableIn(headers: readonly string[]): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if (!isHeaderName(name)) return `${goQuote(toUtf8(name))}, which is not a header name`;
+    if (!isHeaderValue(headers[i + 1] ?? "")) return `the header ${name} with a character that no header may have`;
+  }
+  return undefined;
 }
 
 function valuesOf(headers: readonly string[]): Record<string, { values: string[] }> {

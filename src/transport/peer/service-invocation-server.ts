@@ -89,7 +89,7 @@ export class ServiceInvocationServer {
     const body = data === undefined || data.byteLength === 0 ? undefined : data;
     const head = requestIn(internal, call.metadata, body?.byteLength ?? 0);
     const response = await this.#reception.receive(requestOf(head, body, call), startedAt);
-    const answered = (await readWhole(response.body, this.#parts.maxMessageBytes)) ?? new Uint8Array();
+    const answered = (await ofTheApp(readWhole(response.body, this.#parts.maxMessageBytes))) ?? new Uint8Array();
     const reply = toBinary(InternalInvokeResponseSchema, internalResponseOf(response, answered));
     call.reply(reply, this.#proofFor(call));
   }
@@ -98,10 +98,11 @@ export class ServiceInvocationServer {
   async #sendInPieces(call: GrpcCall, response: ResponseMessage): Promise<void> {
     // The status of a gRPC app stands in the head and comes behind the body, which is short.
     const isFromGrpcApp = response.trailers !== undefined;
-    const body =
+    const body = await ofTheApp<Body>(
       response.body instanceof Readable && !isFromGrpcApp
-        ? await gatheredBody(response.body, PAYLOAD_BYTES)
-        : await readWhole(response.body, this.#parts.maxMessageBytes);
+        ? gatheredBody(response.body, PAYLOAD_BYTES)
+        : readWhole(response.body, this.#parts.maxMessageBytes),
+    );
     const lead = internalResponseOf(response);
     const toMessage: MessageOfPiece = (payload, isFirst) =>
       frameOf(
@@ -166,8 +167,22 @@ function missingHead(): Error {
   return grpcError("INVALID_ARGUMENT", `parsing InternalInvokeRequest error: ${what}`);
 }
 
+/** @throws {CallError} Internal, where the app breaks off its answer; what says more than that goes on. */
+async function ofTheApp<T>(answered: Promise<T> | T): Promise<T> {
+  try {
+    return await answered;
+  } catch (cause) {
+    if (cause instanceof CallError) throw cause;
+    throw new CallError("Internal", brokenOff(cause), { cause });
+  }
+}
+
 function brokenTrailers(error: Error): RawHeaders {
-  return statusTrailers({ code: GRPC_CODE.INTERNAL, message: `error invoking app channel: ${messageOf(error)}` });
+  return statusTrailers({ code: GRPC_CODE.INTERNAL, message: brokenOff(error) });
+}
+
+function brokenOff(error: unknown): string {
+  return `error invoking app channel: ${messageOf(error)}`;
 }
 
 // Nothing in the first message tells whether there is a body. Of these, nobody expects one, so that it is waited for.
