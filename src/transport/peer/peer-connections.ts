@@ -19,12 +19,13 @@ export type PeerNature =
   /** It has answered in daprd's form, and did not know what to prove. */
   | { readonly kind: "daprd" };
 
-const UNKNOWN: PeerNature = { kind: "unknown" };
+const UNKNOWN = { kind: "unknown" } as const;
 
 /** The sidecar at one address, and the connections to it. */
 export class Peer {
-  nature = UNKNOWN;
+  nature: PeerNature = UNKNOWN;
   lastUsed = 0;
+  #hasAnswered = false;
   readonly #create: (wire: { readonly wire?: { readonly kind: "h2c" } }) => Upstream;
   #lean: Upstream | undefined;
   #http2: Upstream | undefined;
@@ -44,6 +45,15 @@ export class Peer {
   get http2(): Upstream {
     this.#http2 ??= this.#create({ wire: { kind: "h2c" } });
     return this.#http2;
+  }
+
+  /** Whether a sidecar has ever answered there. One that is lost since is no wrong address. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
+  noteAnswer(): void {
+    this.#hasAnswered = true;
   }
 
   /** Whoever listens there is somebody else, or nobody. */

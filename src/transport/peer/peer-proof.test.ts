@@ -105,10 +105,31 @@ test("an address that answers in daprd's form and proves nothing goes on to be c
   client.close();
 });
 
-test("the proof of another app does not open the lean hop", async () => {
+test("what proves to be the sidecar of another app is not this one's: its answer is let go, and it is asked anew", async () => {
   const { client, used } = clientOf({ lean: notUsed, grpc: inDaprdsForm("outrigger-from", "other.prod") });
-  for (let calls = 0; calls < 2; calls++) await client.call(instance("unproven"), request);
+  for (let calls = 0; calls < 2; calls++) {
+    await assert.rejects(client.call(instance("unproven"), request), {
+      code: "Unavailable",
+      message: /at 10\.0\.0\.7:47300: what answers there is the sidecar of other\.prod; name the internal port/,
+    });
+  }
   assert.deepEqual(used(), ["grpc", "grpc"]);
+  client.close();
+});
+
+test("a daprd that has answered and is lost then is not taken for something else", async () => {
+  const wires: Wires = { lean: notUsed, grpc: inDaprdsForm() };
+  const { client } = clientOf(wires);
+  for (const wire of ["daprd", "unproven"] as const) {
+    wires.grpc = inDaprdsForm();
+    await client.call(instance(wire), request);
+    wires.grpc = () =>
+      Promise.reject(new UpstreamError("broken", "10.0.0.7:47300: connection closed before the answer"));
+    await assert.rejects(client.call(instance(wire), request), {
+      code: "Unavailable",
+      message: "cannot reach the sidecar of math at 10.0.0.7:47300: connection closed before the answer",
+    });
+  }
   client.close();
 });
 
