@@ -1,4 +1,3 @@
-import { constants } from "node:http2";
 import { Readable } from "node:stream";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
@@ -6,7 +5,7 @@ import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import { abortReason } from "../../core/call-signal.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
-import { GRPC_CODE, type StatusCode, statusOfNumber } from "../../core/grpc-code.ts";
+import { GRPC_CODE, grpcCodeIn, statusOfNumber } from "../../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import {
@@ -16,12 +15,12 @@ import {
   type InternalInvokeResponseStream,
   InternalInvokeResponseStreamSchema,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { isGrpcType } from "../grpc/is-grpc.ts";
 import { frameOf } from "../grpc/message-frames.ts";
 import { readMessages } from "../grpc/read-messages.ts";
 import { GrpcError, statusIn } from "../grpc/status.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
-import { StreamReset } from "../upstream/http2-call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import {
   type MessageOfPiece,
@@ -134,7 +133,7 @@ export class ServiceInvocationClient {
       grpc: true,
     });
     const type = headerValue(answer.headers, "content-type") ?? "";
-    if (answer.status === 200 && type.startsWith("application/grpc")) return answer;
+    if (answer.status === 200 && isGrpcType(type)) return answer;
     if (answer.body instanceof Readable) answer.body.destroy();
     throw new NoGrpc(`HTTP status ${answer.status}`);
   }
@@ -230,13 +229,8 @@ function decoding<T>(decode: () => T): T {
 function callErrorOf(error: unknown): CallError {
   if (error instanceof CallError) return error;
   if (error instanceof GrpcError) return new CallError(statusOfNumber(error.status.code), error.message);
-  return new CallError(codeOfBreak(error), `the sidecar broke off: ${messageOf(error)}`, { cause: error });
-}
-
-/** What grpc-go makes of a call without an answer: one that its peer has not looked at, or cannot any more, is Unavailable. */
-export function codeOfBreak(error: unknown): StatusCode {
-  if (!(error instanceof StreamReset)) return "Unavailable";
-  return error.rstCode === constants.NGHTTP2_REFUSED_STREAM ? "Unavailable" : "Internal";
+  const code = statusOfNumber(grpcCodeIn(error) ?? GRPC_CODE.UNAVAILABLE);
+  return new CallError(code, `the sidecar broke off: ${messageOf(error)}`, { cause: error });
 }
 
 function textOf(error: unknown): string {
