@@ -7,6 +7,7 @@ import { type Body, type RequestMessage, type ResponseMessage, withHeaders } fro
 import { headerValue } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
+import { formatTimeout } from "../grpc/timeout.ts";
 import { readAtMost } from "../read-at-most.ts";
 import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
 import { type Peer, PeerConnections } from "./peer-connections.ts";
@@ -23,6 +24,7 @@ import {
   readDataType,
   readTrailers,
   TARGET_HEADER,
+  TIMEOUT_HEADER,
   TRAILER_HEADER,
 } from "./peer-wire.ts";
 import type { proxied } from "./proxying-client.ts";
@@ -61,7 +63,7 @@ export class PeerClient implements PeerCaller {
   }
 
   async #callLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const { path, query, body, contentLength, signal, upgrade, dataType } = request;
+    const { path, query, body, contentLength, signal, upgrade, dataType, deadline } = request;
     const name = qualifiedName(instance.app);
     const toProve = instance.wire === "unproven";
     const hasNoVerb = request.method === "NONE";
@@ -70,6 +72,7 @@ export class PeerClient implements PeerCaller {
     if (dataType !== undefined) target += HAS_DATA_TYPE;
     const headers = [...request.headers, TARGET_HEADER, target];
     if (dataType !== undefined) headers.push(DATA_TYPE_HEADER, escapeDataType(dataType));
+    if (deadline !== undefined) headers.push(TIMEOUT_HEADER, formatTimeout(deadline - this.#clock.monotonic()));
     const method = hasNoVerb ? "POST" : request.method;
     const sent = { method, path, query, headers, body, contentLength, signal };
     const response = await this.#sendLean(peer, instance, upgrade === undefined ? sent : { ...sent, upgrade });

@@ -10,6 +10,7 @@ import { headerValue } from "../../core/raw-headers.ts";
 import { InternalInvokeResponseStreamSchema } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { frameOf } from "../grpc/message-frames.ts";
+import { parseTimeout } from "../grpc/timeout.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { PeerClient } from "./peer-client.ts";
 
@@ -242,5 +243,15 @@ test("the trailers of a gRPC app's answer come in headers, and leave them", asyn
   const response = await client.call(instance("lean"), request);
   assert.deepEqual(response.headers, ["X-App", "1"]);
   assert.deepEqual(response.trailers?.(), ["grpc-status", "5", "x-t", "a: b"]);
+  client.close();
+});
+
+test("a deadline crosses the lean hop as what is left of it; a call without one says nothing of it", async () => {
+  const { client, sent } = clientOf({ lean: lean(), grpc: notUsed });
+  await client.call(instance("lean"), { ...request, deadline: systemClock.monotonic() + 60_000 });
+  await client.call(instance("lean"), request);
+  const [first, second] = sent.map(([, { headers }]) => headerValue(headers, "outrigger-timeout"));
+  assert.ok((parseTimeout(first ?? "") ?? 0) > 50_000 && (parseTimeout(first ?? "") ?? 0) <= 60_001, first);
+  assert.equal(second, undefined);
   client.close();
 });

@@ -4,6 +4,7 @@ import type { Logger } from "../../core/logger.ts";
 import { hasNoTrailers, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
+import { parseTimeout } from "../grpc/timeout.ts";
 import { answer } from "../http/answer.ts";
 import { splitRequestTarget } from "../http/api-request.ts";
 import type { HttpAnswer, HttpExchange } from "../http/http-exchange.ts";
@@ -20,6 +21,7 @@ import {
   HAS_NO_VERB,
   readDataType,
   TARGET_HEADER,
+  TIMEOUT_HEADER,
   writeTrailers,
 } from "./peer-wire.ts";
 
@@ -78,7 +80,7 @@ export class PeerServer {
       const target = hasNoVerb ? asked.slice(0, -HAS_NO_VERB.length) : asked;
       this.#reception.refuseStranger(target, undefined);
       const dataType = hasDataType ? readDataType(exchange.rawHeaders) : undefined;
-      const request = await decode(exchange, hasNoVerb ? "NONE" : exchange.method, dataType);
+      const request = await this.#decode(exchange, hasNoVerb ? "NONE" : exchange.method, dataType);
       const answered = await this.#reception.receive(request, startedAt);
       exchange.answer(withTrailersInHead(proved(answered, this.#reception.proofFor(target))));
     } catch (error) {
@@ -86,18 +88,27 @@ export class PeerServer {
       if (!exchange.signal.aborted) refuse(exchange, errorName(error), textOf(error));
     }
   }
-}
 
-/** @throws {CallError} InvalidArgument, for a request target that is no path. */
-async function decode(exchange: HttpExchange, method: string, dataType: string | undefined): Promise<RequestMessage> {
-  const { target, rawHeaders, contentLength, signal, upgrade } = exchange;
-  const place = splitRequestTarget(target);
-  if (place === undefined) throw new CallError("InvalidArgument", `${goQuote(target)} is not the path of a method`);
-  const body = await requestBodyOf(exchange, NO_LIMIT);
-  const headers = requestHeadersFromPeer(rawHeaders);
-  const request = { method, path: place.path, query: place.query, headers, body, contentLength, signal };
-  if (upgrade !== undefined) return { ...request, upgrade };
-  return dataType === undefined ? request : { ...request, dataType };
+  /** @throws {CallError} InvalidArgument, for a request target that is no path. */
+  async #decode(exchange: HttpExchange, method: string, dataType: string | undefined): Promise<RequestMessage> {
+    const { target, rawHeaders, contentLength, signal, upgrade } = exchange;
+    const place = splitRequestTarget(target);
+    if (place === undefined) throw new CallError("InvalidArgument", `${goQuote(target)} is not the path of a method`);
+    const timeout = headerValue(rawHeaders, TIMEOUT_HEADER);
+    const deadline = timeout === undefined ? undefined : this.#deadlineOf(timeout);
+    const body = await requestBodyOf(exchange, NO_LIMIT);
+    const headers = requestHeadersFromPeer(rawHeaders);
+    const request = { method, path: place.path, query: place.query, headers, body, contentLength, signal };
+    if (upgrade !== undefined) return { ...request, upgrade };
+    const timed = deadline === undefined ? request : { ...request, deadline };
+    return dataType === undefined ? timed : { ...timed, dataType };
+  }
+
+  /** For the app to be told; whoever waits gives up the call by itself. */
+  #deadlineOf(timeout: string): number | undefined {
+    const ms = parseTimeout(timeout);
+    return ms === undefined ? undefined : this.#parts.clock.monotonic() + ms;
+  }
 }
 
 function proved(answered: ResponseMessage, proof: readonly string[]): ResponseMessage {

@@ -164,7 +164,7 @@ test("the type of an Any crosses, with the body or without it, and makes the mes
     assert.equal(read.dataType, dataType);
     assert.deepEqual(headerValues(read.headers, "content-type"), ["application/x-protobuf"]);
     const answer = { status: 200, statusText: "", headers: [], body: undefined, dataType };
-    const back = responseIn(internalResponseOf({ ...answer, trailers: () => ["grpc-status", "0"] }, body));
+    const back = responseIn(internalResponseOf({ ...answer, trailers: () => ["grpc-status", "0"] }, body), callee);
     assert.equal(back.dataType, dataType);
     assert.deepEqual(headerValues(back.headers, "content-type"), ["application/x-protobuf"]);
   }
