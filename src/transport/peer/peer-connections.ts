@@ -61,6 +61,10 @@ export class Peer {
     this.nature = UNKNOWN;
   }
 
+  get isConnected(): boolean {
+    return this.#lean?.isConnected === true || this.#http2?.isConnected === true;
+  }
+
   destroy(): void {
     this.#lean?.destroy();
     this.#http2?.destroy();
@@ -100,10 +104,11 @@ export class PeerConnections {
     this.#peers.clear();
   }
 
-  /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
+  /** Idle connections have long ended by themselves; one that is left has a call on it, which {@link close} is to cut. */
   #dropUnused(): void {
-    for (const [key, { lastUsed }] of this.#peers) {
-      if (this.#clock.monotonic() - lastUsed >= UNUSED_PEER_MS) this.#peers.delete(key);
+    for (const [key, peer] of this.#peers) {
+      const isUnused = this.#clock.monotonic() - peer.lastUsed >= UNUSED_PEER_MS;
+      if (isUnused && !peer.isConnected) this.#peers.delete(key);
     }
   }
 }

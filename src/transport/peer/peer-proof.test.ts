@@ -49,6 +49,7 @@ function clientOf(wires: Wires) {
       sent.push([used, message]);
       return wires[used]();
     },
+    isConnected: false,
     destroy: () => undefined,
   }));
   return { client, sent, used: () => sent.map(([wire]) => wire) };
