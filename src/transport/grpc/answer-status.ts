@@ -1,7 +1,7 @@
-import { constants } from "node:http2";
 import { GRPC_CODE, type GrpcCodeName } from "../../core/grpc-code.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
+import { isGrpcType } from "./is-grpc.ts";
 import { type GrpcStatus, statusIn } from "./status.ts";
 
 /** How a call has ended where its answer does not say so in gRPC's own words. */
@@ -18,25 +18,10 @@ const CODE_OF_HTTP: Readonly<Record<number, GrpcCodeName>> = {
   504: "UNAVAILABLE",
 };
 
-/** gRPC over HTTP/2, "HTTP2 Transport Mapping, Errors". */
-const CODE_OF_RESET: Readonly<Record<number, GrpcCodeName>> = {
-  [constants.NGHTTP2_STREAM_CLOSED]: "UNKNOWN",
-  [constants.NGHTTP2_REFUSED_STREAM]: "UNAVAILABLE",
-  [constants.NGHTTP2_CANCEL]: "CANCELLED",
-  [constants.NGHTTP2_ENHANCE_YOUR_CALM]: "RESOURCE_EXHAUSTED",
-  [constants.NGHTTP2_INADEQUATE_SECURITY]: "PERMISSION_DENIED",
-  [constants.NGHTTP2_HTTP_1_1_REQUIRED]: "UNKNOWN",
-};
-
-/** @param rstCode of the RST_STREAM with which the other side has ended a call. */
-export function statusOfReset(rstCode: number, message: string): GrpcStatus {
-  return { code: GRPC_CODE[CODE_OF_RESET[rstCode] ?? "INTERNAL"], message };
-}
-
 /** What an answer says that is none of gRPC; undefined where it is one, whose trailers tell. */
 export function statusOfForeign({ status, headers }: ResponseMessage): GrpcStatus | undefined {
   const type = headerValue(headers, "content-type") ?? "";
-  if (status === 200 && /^application\/grpc\b/i.test(type)) return undefined;
+  if (status === 200 && isGrpcType(type)) return undefined;
   // Of a proxy that speaks gRPC, and of a server that says nothing but its status.
   const said = statusIn(headers);
   if (said !== undefined && said.code !== GRPC_CODE.OK) return said;

@@ -14,7 +14,7 @@ import { GrpcError, type GrpcStatus } from "./status.ts";
 // Dapr's, in every google.rpc.ErrorInfo.
 const DOMAIN = "dapr.io";
 
-export function statusOf(error: unknown, log: Logger): GrpcStatus {
+function statusOf(error: unknown, log: Logger): GrpcStatus {
   if (error instanceof GrpcError) return error.status;
   if (error instanceof OutriggerError) return describedStatus(error);
   if (error instanceof CallError) return { code: error.grpcCode, message: error.message };

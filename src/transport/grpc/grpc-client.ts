@@ -14,7 +14,7 @@ import type { Body, RequestMessage, ResponseMessage } from "../../core/message.t
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import { StreamReset } from "../upstream/http2-call.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
-import { statusOfForeign, statusOfReset, statusOfTrailers } from "./answer-status.ts";
+import { statusOfForeign, statusOfTrailers } from "./answer-status.ts";
 import { ACCEPTED_ENCODINGS, decompressed } from "./compression.ts";
 import { FrameReader, frameOf } from "./message-frames.ts";
 import { customMetadata } from "./metadata.ts";
@@ -199,7 +199,7 @@ function discard(body: Body): void {
 function explained(origin: string, error: unknown): unknown {
   if (error instanceof GrpcError) return error;
   const reset = error instanceof UpstreamError ? error.cause : error;
-  if (reset instanceof StreamReset) return new GrpcError(statusOfReset(reset.rstCode, reset.message), { cause: error });
+  if (reset instanceof StreamReset) return grpcError(reset.grpcCode, reset.message, { cause: error });
   if (error instanceof UpstreamError || !(error instanceof Error)) return error;
   return new UpstreamError("broken", `${origin}: the connection broke within the answer`, { cause: error });
 }

@@ -7,6 +7,7 @@ import { type Body, type RequestMessage, type ResponseMessage, withHeaders } fro
 import { headerValue } from "../../core/raw-headers.ts";
 import { preparedTrailers, responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
+import { formatTimeout } from "../grpc/timeout.ts";
 import { readAtMost } from "../read-at-most.ts";
 import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
 import { type Peer, PeerConnections } from "./peer-connections.ts";
@@ -23,10 +24,11 @@ import {
   readDataType,
   readTrailers,
   TARGET_HEADER,
+  TIMEOUT_HEADER,
   TRAILER_HEADER,
 } from "./peer-wire.ts";
 import type { proxied } from "./proxying-client.ts";
-import type { codeOfBreak, NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
+import type { NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
 
 const MAX_ERROR_BYTES = 16 * 1024;
 
@@ -61,7 +63,7 @@ export class PeerClient implements PeerCaller {
   }
 
   async #callLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const { path, query, body, contentLength, signal, upgrade, dataType } = request;
+    const { path, query, body, contentLength, signal, upgrade, dataType, deadline } = request;
     const name = qualifiedName(instance.app);
     const toProve = instance.wire === "unproven";
     const hasNoVerb = request.method === "NONE";
@@ -70,6 +72,7 @@ export class PeerClient implements PeerCaller {
     if (dataType !== undefined) target += HAS_DATA_TYPE;
     const headers = [...request.headers, TARGET_HEADER, target];
     if (dataType !== undefined) headers.push(DATA_TYPE_HEADER, escapeDataType(dataType));
+    if (deadline !== undefined) headers.push(TIMEOUT_HEADER, formatTimeout(deadline - this.#clock.monotonic()));
     const method = hasNoVerb ? "POST" : request.method;
     const sent = { method, path, query, headers, body, contentLength, signal };
     const response = await this.#sendLean(peer, instance, upgrade === undefined ? sent : { ...sent, upgrade });
@@ -81,6 +84,7 @@ export class PeerClient implements PeerCaller {
       throw notTheSidecar(instance, code, `what answers there is no Outrigger (HTTP status ${response.status})`);
     }
     if (toProve && error === undefined) peer.nature = { kind: "outrigger", name };
+    peer.noteAnswer();
     // As the callee's sidecar prepared them, but for what its connection said of itself.
     if (error === undefined) return fromApp(response);
     const message = await readAtMost(response.body, MAX_ERROR_BYTES);
@@ -97,13 +101,13 @@ export class PeerClient implements PeerCaller {
   ): Promise<ResponseMessage> {
     this.#proxied ??= import("./proxying-client.ts").then(({ proxied }) => proxied);
     const call = await this.#proxied;
-    return call(instance, request, caller, async (sent) => {
+    return call(peer, instance, request, caller, async (sent) => {
       try {
         return await peer.http2.send(sent);
       } catch (error) {
         if (!(error instanceof UpstreamError)) throw error;
         peer.forget();
-        throw notReached(instance, mayHaveBegun(error) ? "Internal" : "Unavailable", error);
+        throw notReached(peer, instance, codeOfBreak(error), error);
       }
     });
   }
@@ -116,20 +120,17 @@ export class PeerClient implements PeerCaller {
       peer.forget();
       // What a peer may have begun to do with a connection that was to change its protocol is not asked for twice.
       const isFinal = request.upgrade !== undefined && !error.neverConnected;
-      throw notReached(instance, isFinal ? "Internal" : "Unavailable", error);
+      throw notReached(peer, instance, isFinal ? "Internal" : "Unavailable", error);
     }
   }
 
   async #callAsDaprd(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
     this.#serviceInvocation ??= this.#loadServiceInvocation();
-    const { client, codeOfBreak, NoGrpc } = await this.#serviceInvocation;
+    const { client, NoGrpc } = await this.#serviceInvocation;
     try {
       const { outcome, provedAs } = await client.call(peer.http2, instance, request);
-      if (instance.wire === "unproven") {
-        // An error may be that of the wrong sidecar, and proves nothing.
-        if (provedAs !== undefined) peer.nature = { kind: "outrigger", name: provedAs };
-        else if (!(outcome instanceof CallError)) peer.nature = { kind: "daprd" };
-      }
+      peer.noteAnswer();
+      if (instance.wire === "unproven") learn(peer, instance, provedAs, outcome);
       if (outcome instanceof CallError) throw outcome;
       return withHeaders(outcome, responseHeadersFromApp(outcome.headers));
     } catch (error) {
@@ -139,19 +140,18 @@ export class PeerClient implements PeerCaller {
       }
       if (!(error instanceof UpstreamError)) throw error;
       peer.forget();
-      throw notReached(instance, codeOfBreak(error.cause), error);
+      throw notReached(peer, instance, codeOfBreak(error), error);
     }
   }
 
   async #loadServiceInvocation(): Promise<ServiceInvocationWire> {
-    const { ServiceInvocationClient, codeOfBreak, NoGrpc } = await import("./service-invocation-client.ts");
-    return { client: new ServiceInvocationClient(this.#clock), codeOfBreak, NoGrpc };
+    const { ServiceInvocationClient, NoGrpc } = await import("./service-invocation-client.ts");
+    return { client: new ServiceInvocationClient(this.#clock), NoGrpc };
   }
 }
 
 interface ServiceInvocationWire {
   readonly client: ServiceInvocationClient;
-  readonly codeOfBreak: typeof codeOfBreak;
   readonly NoGrpc: typeof NoGrpc;
 }
 
@@ -162,14 +162,30 @@ function speaksLean({ wire, app }: AppInstance, { nature }: Peer, { upgrade }: R
   return upgrade !== undefined && nature.kind === "unknown";
 }
 
-/** What a peer has reset it may have begun to serve, unless it says that it has not. */
-function mayHaveBegun({ cause }: UpstreamError): boolean {
-  const reset = grpcCodeIn(cause);
-  return reset !== undefined && reset !== GRPC_CODE.UNAVAILABLE;
+/** A call that a peer has reset it may have begun to serve, unless it says that it has not: only then it is made again. */
+function codeOfBreak(error: UpstreamError): StatusCode {
+  return grpcCodeIn(error) === GRPC_CODE.UNAVAILABLE ? "Unavailable" : "Internal";
 }
 
-function notReached(instance: AppInstance, code: StatusCode, error: UpstreamError): CallError {
-  if (instance.wire !== "lean" && wasReached(error)) {
+/** @throws {CallError} Unavailable, where it is the sidecar of another app that has answered. */
+function learn(
+  peer: Peer,
+  instance: AppInstance,
+  provedAs: string | undefined,
+  outcome: ResponseMessage | CallError,
+): void {
+  const name = qualifiedName(instance.app);
+  if (provedAs === name) peer.nature = { kind: "outrigger", name };
+  else if (provedAs !== undefined) {
+    peer.forget();
+    if (!(outcome instanceof CallError)) discard(outcome.body);
+    throw notTheSidecar(instance, "Unavailable", `what answers there is the sidecar of ${provedAs}`);
+  } else if (!(outcome instanceof CallError)) peer.nature = { kind: "daprd" };
+  // An error without proof may be anybody's.
+}
+
+function notReached(peer: Peer, instance: AppInstance, code: StatusCode, error: UpstreamError): CallError {
+  if (instance.wire !== "lean" && !peer.hasAnswered && wasReached(error)) {
     return notTheSidecar(instance, code, `what listens there does not answer as a sidecar does: ${error.message}`);
   }
   return new CallError(code, `cannot reach the sidecar of ${instance.app.id} at ${error.message}`, { cause: error });

@@ -30,6 +30,9 @@ export const HAS_DATA_TYPE = "; typed";
  */
 export const DATA_TYPE_HEADER = "outrigger-data-type";
 
+/** How long the caller still waits, as `grpc-timeout` says it; absent where it has set no deadline. */
+export const TIMEOUT_HEADER = "outrigger-timeout";
+
 /** In an answer of a gRPC app, once for each: `name: value` of a trailer. */
 export const TRAILER_HEADER = "outrigger-trailer";
 

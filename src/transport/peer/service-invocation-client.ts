@@ -1,12 +1,11 @@
-import { constants } from "node:http2";
 import { Readable } from "node:stream";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
-import { qualifiedName } from "../../core/app-id.ts";
+import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import { abortReason } from "../../core/call-signal.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
-import { GRPC_CODE, type StatusCode, statusOfNumber } from "../../core/grpc-code.ts";
+import { GRPC_CODE, grpcCodeIn, statusOfNumber } from "../../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import {
@@ -16,12 +15,12 @@ import {
   type InternalInvokeResponseStream,
   InternalInvokeResponseStreamSchema,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { isGrpcType } from "../grpc/is-grpc.ts";
 import { frameOf } from "../grpc/message-frames.ts";
 import { readMessages } from "../grpc/read-messages.ts";
 import { GrpcError, statusIn } from "../grpc/status.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
-import { StreamReset } from "../upstream/http2-call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import {
   type MessageOfPiece,
@@ -91,7 +90,7 @@ export class ServiceInvocationClient {
     const answer = await this.#send("CallLocalStream", upstream, instance, request, messages);
     return {
       provedAs: headerValue(answer.headers, PROOF_HEADER),
-      outcome: await outcomeOf(request, answer, readStreamed),
+      outcome: await outcomeOf(request, instance.app, answer, readStreamed),
     };
   }
 
@@ -106,7 +105,7 @@ export class ServiceInvocationClient {
     const answer = await this.#send("CallLocal", upstream, instance, request, message);
     return {
       provedAs: headerValue(answer.headers, PROOF_HEADER),
-      outcome: await outcomeOf(request, answer, readWhole),
+      outcome: await outcomeOf(request, instance.app, answer, readWhole),
     };
   }
 
@@ -134,7 +133,7 @@ export class ServiceInvocationClient {
       grpc: true,
     });
     const type = headerValue(answer.headers, "content-type") ?? "";
-    if (answer.status === 200 && type.startsWith("application/grpc")) return answer;
+    if (answer.status === 200 && isGrpcType(type)) return answer;
     if (answer.body instanceof Readable) answer.body.destroy();
     throw new NoGrpc(`HTTP status ${answer.status}`);
   }
@@ -145,17 +144,19 @@ type ReadAnswer = (
   messages: AsyncGenerator<Uint8Array>,
   answer: ResponseMessage,
   source: Readable,
+  callee: AppIdentity,
 ) => Promise<ResponseMessage | undefined>;
 
 async function outcomeOf(
   { signal }: RequestMessage,
+  callee: AppIdentity,
   answer: ResponseMessage,
   read: ReadAnswer,
 ): Promise<PeerAnswer["outcome"]> {
   const source = answer.body instanceof Readable ? answer.body : Readable.from([]);
   const messages = readMessages(source, headerValue(answer.headers, "grpc-encoding"), MAX_MESSAGE_BYTES);
   try {
-    return (await read(messages, answer, source)) ?? errorIn(answer) ?? missingHead();
+    return (await read(messages, answer, source, callee)) ?? errorIn(answer) ?? missingHead();
   } catch (error) {
     source.destroy();
     if (signal.aborted) throw abortReason(signal);
@@ -163,13 +164,13 @@ async function outcomeOf(
   }
 }
 
-const readStreamed: ReadAnswer = async (messages, answer, source) => {
+const readStreamed: ReadAnswer = async (messages, answer, source, callee) => {
   const decoded = decodedIn(messages);
   const first = await decoded.next();
   if (first.done === true) return undefined;
   const { response, payload } = first.value;
   if (response?.status === undefined) throw missingHead();
-  const head = responseIn(response);
+  const head = responseIn(response, callee);
   const body = new PulledBody(untilEnd(piecesOf(payload, payloadsIn(decoded)), answer), source);
   try {
     const gathered = await gatheredBody(body, PAYLOAD_BYTES);
@@ -180,14 +181,14 @@ const readStreamed: ReadAnswer = async (messages, answer, source) => {
   }
 };
 
-const readWhole: ReadAnswer = async (messages, answer) => {
+const readWhole: ReadAnswer = async (messages, answer, _source, callee) => {
   const first = await messages.next();
   if (first.done === true) return undefined;
   const response = decoding(() => fromBinary(InternalInvokeResponseSchema, first.value));
   const further = await messages.next();
   const error = further.done === true ? errorIn(answer) : missingHead();
   if (error !== undefined) throw error;
-  return { ...responseIn(response), body: response.message?.data?.value };
+  return { ...responseIn(response, callee), body: response.message?.data?.value };
 };
 
 async function* decodedIn(messages: AsyncIterable<Uint8Array>): AsyncGenerator<InternalInvokeResponseStream> {
@@ -228,13 +229,8 @@ function decoding<T>(decode: () => T): T {
 function callErrorOf(error: unknown): CallError {
   if (error instanceof CallError) return error;
   if (error instanceof GrpcError) return new CallError(statusOfNumber(error.status.code), error.message);
-  return new CallError(codeOfBreak(error), `the sidecar broke off: ${messageOf(error)}`, { cause: error });
-}
-
-/** What grpc-go makes of a call without an answer: one that its peer has not looked at, or cannot any more, is Unavailable. */
-export function codeOfBreak(error: unknown): StatusCode {
-  if (!(error instanceof StreamReset)) return "Unavailable";
-  return error.rstCode === constants.NGHTTP2_REFUSED_STREAM ? "Unavailable" : "Internal";
+  const code = statusOfNumber(grpcCodeIn(error) ?? GRPC_CODE.UNAVAILABLE);
+  return new CallError(code, `the sidecar broke off: ${messageOf(error)}`, { cause: error });
 }
 
 function textOf(error: unknown): string {

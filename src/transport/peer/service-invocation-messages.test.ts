@@ -73,6 +73,28 @@ for (const path of ["/a/b", "/a%20b", "/100%25", "/stra%C3%9Fe", "/%FF", "/a%2Fb
   });
 }
 
+for (const preserved of [
+  ...[
+    "adm",
+    "nolead",
+    "http://evil/x",
+    "*",
+    "/a b",
+    "/x?y",
+    "/x#z",
+    "/x HTTP/1.1\r\nx:",
+    "/x%00",
+    "/x%3Fy",
+    "/%zz",
+    "",
+  ],
+  ...["/adm", "/x/../adm", "/x%2Fadm", "/X", "/stra\xc3\x9fe"],
+]) {
+  test(`the preserved path ${JSON.stringify(preserved)} is not that of the method x`, () => {
+    assert.throws(() => requestIn(named("x"), ["outrigger-path", preserved]), { code: "InvalidArgument" });
+  });
+}
+
 test("a daprd gets the path decoded, but for what it would take for something else", () => {
   const methodOf = (path: string) => internalRequestOf(request({ path }), callee).message?.method;
   assert.equal(methodOf("/a%20b/stra%C3%9Fe/%61"), "a b/straße/a");
@@ -129,11 +151,11 @@ test("a gRPC app's status, details and trailers cross as such", () => {
   const internal = internalResponseOf({ ...sent, trailers: () => trailers });
   assert.deepEqual([internal.status?.code, internal.status?.message], [5, "no ö"]);
   assert.deepEqual(Object.keys(internal.trailers), ["x-t"]);
-  const read = responseIn(internal);
+  const read = responseIn(internal, callee);
   assert.equal(read.status, 500);
   const came = read.trailers?.() ?? [];
   assert.deepEqual(came, ["grpc-status", "5", "grpc-message", "no %C3%B6", ...came.slice(4, -2), "x-t", "1"]);
-  assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } })).status, 200);
+  assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } }), callee).status, 200);
 });
 
 test("the type of an Any crosses, with the body or without it, and makes the message protobuf", () => {
@@ -149,7 +171,7 @@ test("the type of an Any crosses, with the body or without it, and makes the mes
     assert.equal(read.dataType, dataType);
     assert.deepEqual(headerValues(read.headers, "content-type"), ["application/x-protobuf"]);
     const answer = { status: 200, statusText: "", headers: [], body: undefined, dataType };
-    const back = responseIn(internalResponseOf({ ...answer, trailers: () => ["grpc-status", "0"] }, body));
+    const back = responseIn(internalResponseOf({ ...answer, trailers: () => ["grpc-status", "0"] }, body), callee);
     assert.equal(back.dataType, dataType);
     assert.deepEqual(headerValues(back.headers, "content-type"), ["application/x-protobuf"]);
   }
@@ -157,14 +179,18 @@ test("the type of an Any crosses, with the body or without it, and makes the mes
 
 for (const code of [101, 199, 1000, 100_000]) {
   test(`an answer with the status ${code} is none`, () => {
-    assert.throws(() => responseIn(create(InternalInvokeResponseSchema, { status: { code } })), { code: "Internal" });
+    const internal = create(InternalInvokeResponseSchema, { status: { code } });
+    assert.throws(() => responseIn(internal, callee), { code: "Internal" });
   });
 }
 
 test("of a peer's trailers, what is about its connection stays behind, and the status is said once", () => {
   const values = { values: ["1"] };
   const trailers = { "http2-settings": values, "Proxy-Connection": values, "grpc-status": values, "x-t": values };
-  const { trailers: read } = responseIn(create(InternalInvokeResponseSchema, { status: { code: 5 }, trailers }));
+  const { trailers: read } = responseIn(
+    create(InternalInvokeResponseSchema, { status: { code: 5 }, trailers }),
+    callee,
+  );
   assert.deepEqual(read?.(), ["grpc-status", "5", "x-t", "1"]);
 });
 
@@ -189,4 +215,40 @@ test("no Connection header in a peer's message takes anything out of it", () => 
   const { headers } = requestIn(create(InternalInvokeRequestSchema, { metadata, message: {} }), []);
   for (const name of ["dapr-caller-app-id", "x-forwarded-for", "x-own"]) assert.ok(headers.includes(name), name);
   assert.ok(!headers.includes("Connection"));
+});
+
+for (const [what, name, value, words] of [
+  ["line break in its value", "X-Mine", "a\r\nX-Evil: 1", "the header X-Mine with a character that no header may have"],
+  ["NUL in its value", "X-Mine", "a\0", "the header X-Mine with a character that no header may have"],
+  [
+    "line break in the trace",
+    "Traceparent",
+    "a\r\nb",
+    "the header Traceparent with a character that no header may have",
+  ],
+  ["space in its name", "X Mine", "a", '"X Mine", which is not a header name'],
+  ["name that is empty", "", "a", '"", which is not a header name'],
+  ["line break in the type", "", "", "the header Content-Type with a character that no header may have"],
+] as const) {
+  test(`a header of a peer that no message can have is refused, and who sent it is named: ${what}`, () => {
+    const metadata = words.includes("Content-Type") ? {} : { [name]: { values: [value] } };
+    const message = words.includes("Content-Type") ? { contentType: "a\r\nb" } : {};
+    assert.throws(() => requestIn(create(InternalInvokeRequestSchema, { metadata, message }), []), {
+      code: "InvalidArgument",
+      message: `the calling sidecar sent ${words}`,
+    });
+    const refused = { code: "Internal", message: `the sidecar of math answered with ${words}` };
+    const status = { code: 200 };
+    const answered = create(InternalInvokeResponseSchema, { status, headers: metadata, message });
+    assert.throws(() => responseIn(answered, callee), refused);
+    if (words.includes("Content-Type")) return;
+    const behind = create(InternalInvokeResponseSchema, { status: { code: 0 }, trailers: metadata });
+    assert.throws(() => responseIn(behind, callee), refused);
+  });
+}
+
+test("what an answer says of its length is not passed on: its pieces are what there is", () => {
+  const headers = { "content-length": { values: ["3"] }, "X-Mine": { values: ["1"] } };
+  const internal = create(InternalInvokeResponseSchema, { status: { code: 200 }, headers });
+  assert.deepEqual(responseIn(internal, callee).headers, ["X-Mine", "1"]);
 });

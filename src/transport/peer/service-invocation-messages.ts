@@ -3,6 +3,7 @@ import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/p
 import type { Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { AppIdentity } from "../../core/app-id.ts";
 import { CallError } from "../../core/errors.ts";
+import { goQuote } from "../../core/go-json.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import { traceBinOf, traceparentOfBin } from "../../core/grpc-trace-bin.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
@@ -27,6 +28,7 @@ import { addTraceHeaders, preparedTrailers, requestHeadersFromPeer } from "../..
 import { normaliseMethodPath } from "../../invocation/method-path.ts";
 import { normaliseQuery } from "../../invocation/query.ts";
 import { statusIn, statusTrailers } from "../grpc/status.ts";
+import { isHeaderName, isHeaderValue } from "../http1/message-writer.ts";
 import { PATH_HEADER } from "./peer-wire.ts";
 
 /**
@@ -43,7 +45,7 @@ export type RequestHead = Pick<RequestMessage, "method" | "path" | "query" | "he
 /**
  * @param metadata of the gRPC call.
  * @param contentLength where the body is in the message, and so known; else the caller's own header says it.
- * @throws {CallError} InvalidArgument, for a path, a query or a verb that no call can have.
+ * @throws {CallError} InvalidArgument, for a path, a query, a verb or a header that no call can have.
  */
 export function requestIn(
   { metadata: values, message }: InternalInvokeRequest,
@@ -56,10 +58,12 @@ export function requestIn(
   const headers = requestHeadersFromPeer(withoutHeaders(sent, isSaidElsewhere));
   if (contentType !== "") headers.unshift("Content-Type", toLatin1(contentType));
   addTraceHeaders(headers, traceIn(sent, metadata));
+  const unwritable = unwritableIn(headers);
+  if (unwritable !== undefined) throw new CallError("InvalidArgument", `the calling sidecar sent ${unwritable}`);
   const query = httpExtension?.querystring ?? "";
   const head = {
     method: verbIn(httpExtension?.verb),
-    path: headerValue(metadata, PATH_HEADER) ?? pathOf(method),
+    path: pathIn(method, headerValue(metadata, PATH_HEADER)),
     query: query === "" ? undefined : normaliseQuery(toLatin1(query)),
     headers,
     contentLength: contentLength ?? lengthIn(sent),
@@ -120,18 +124,31 @@ export function internalResponseOf(response: ResponseMessage, data?: Uint8Array)
   });
 }
 
-/** An answer without its body. @throws {CallError} Internal, where it has no status that could be passed on. */
-export function responseIn({ status, headers, trailers, message }: InternalInvokeResponse): ResponseMessage {
+/**
+ * An answer without its body.
+ *
+ * @param callee whose sidecar it comes from.
+ * @throws {CallError} Internal, where it has no status, or a header, that could be passed on.
+ */
+export function responseIn(
+  { status, headers, trailers, message }: InternalInvokeResponse,
+  callee: AppIdentity,
+): ResponseMessage {
   if (status === undefined) throw new CallError("Internal", "response does not contain the required fields");
   const isFromGrpcApp = status.code < MIN_HTTP_STATUS;
-  const sent = headersIn(headers);
+  // The length is that of the pieces, whatever is said of it.
+  const sent = withoutHeaders(headersIn(headers), (name) => name === "content-length");
   const isType = (name: string): boolean => name === "content-type";
   const contentType = toLatin1(contentTypeIn(message));
   const kept = contentType === "" && !isFromGrpcApp ? sent : withoutHeaders(sent, isType);
   if (contentType !== "") kept.unshift("Content-Type", contentType);
+  const behind = headersIn(trailers);
+  const unwritable = unwritableIn([...kept, ...behind]);
+  if (unwritable !== undefined) {
+    throw new CallError("Internal", `the sidecar of ${callee.id} answered with ${unwritable}`);
+  }
   if (isFromGrpcApp) {
-    const ownTrailers = withoutHeaders(preparedTrailers(headersIn(trailers)), isStatusTrailer);
-    const all = [...appTrailersOf(status), ...ownTrailers];
+    const all = [...appTrailersOf(status), ...withoutHeaders(preparedTrailers(behind), isStatusTrailer)];
     const httpStatus = status.code === GRPC_CODE.OK ? 200 : 500;
     const answer = { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
     return withDataType(answer, message?.data);
@@ -234,6 +251,16 @@ function inOrder(values: Values): [name: string, list: ListStringValue][] {
   ];
 }
 
+/** The first header that no message of HTTP can have, in words. */
+function unwritableIn(headers: readonly string[]): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if (!isHeaderName(name)) return `${goQuote(toUtf8(name))}, which is not a header name`;
+    if (!isHeaderValue(headers[i + 1] ?? "")) return `the header ${name} with a character that no header may have`;
+  }
+  return undefined;
+}
+
 function valuesOf(headers: readonly string[]): Record<string, { values: string[] }> {
   const byName = new Map<string, { readonly name: string; readonly values: string[] }>();
   for (let i = 0; i < headers.length; i += 2) {
@@ -296,6 +323,28 @@ function pathOf(method: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are left for what refuses them.
   const raw = bytes.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/%?#\x00-\x1f\x7f]/g, escaped);
   return normaliseMethodPath(`/${raw}`, { preserve: true }).wire;
+}
+
+/**
+ * @param preserved the path as an Outrigger's app has written it, which the method says too, if less exactly. Whoever looks
+ *   at the call on its way sees the method.
+ * @throws {CallError} InvalidArgument, where they are two paths, or there is none that could be sent.
+ */
+function pathIn(method: string, preserved: string | undefined): string {
+  const path = pathOf(method);
+  if (preserved === undefined) return path;
+  if (WRITTEN_PATH.test(preserved) && cleaned(preserved) === cleaned(path)) return preserved;
+  throw new CallError(
+    "InvalidArgument",
+    `invalid method: ${PATH_HEADER} is ${goQuote(preserved)}, which is not the path of ${goQuote(method)}`,
+  );
+}
+
+// In origin-form (RFC 9112 3.2.1): what would end it does not stand in a request line.
+const WRITTEN_PATH = /^\/[\x21\x22\x24-\x3e\x40-\x7e]*$/;
+
+function cleaned(path: string): string {
+  return normaliseMethodPath(path, { preserve: false }).wire;
 }
 
 function escaped(byte: string): string {

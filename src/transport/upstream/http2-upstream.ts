@@ -64,6 +64,10 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
     }
   }
 
+  get isConnected(): boolean {
+    return this.#alive.size > 0;
+  }
+
   destroy(): void {
     this.#destroyed = true;
     clearInterval(this.#sweep);

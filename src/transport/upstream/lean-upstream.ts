@@ -65,6 +65,10 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
     }
   }
 
+  get isConnected(): boolean {
+    return this.#connections.size > 0 || this.#node?.isConnected === true;
+  }
+
   destroy(): void {
     this.#destroyed = true;
     clearInterval(this.#sweep);

@@ -96,6 +96,11 @@ export class NodeUpstream implements Upstream {
     }
   }
 
+  get isConnected(): boolean {
+    const { sockets, freeSockets } = this.#wire.agent;
+    return this.#upgrading.size > 0 || [sockets, freeSockets].some((pool) => Object.keys(pool).length > 0);
+  }
+
   destroy(): void {
     this.#wire.agent.destroy();
     for (const socket of this.#upgrading) socket.destroy();

@@ -19,6 +19,8 @@ export interface Upstream {
    * @throws the signal's reason where it fired first.
    */
   send(request: RequestMessage): Promise<ResponseMessage>;
+  /** Whether there is a connection, idle or with a call on it. Idle ones end by themselves, in time. */
+  readonly isConnected: boolean;
   /** Cuts every connection. May be called twice. */
   destroy(): void;
 }
