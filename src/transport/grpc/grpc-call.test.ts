@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http2 from "node:http2";
+import { Readable } from "node:stream";
 import { type TestContext, test } from "node:test";
 import type { Logger } from "../../core/logger.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
@@ -153,4 +154,19 @@ test("a deadline fires the signal, with what the caller is to be told", async (t
   stream.end(frameOf(Buffer.from("hello")));
   const { headers } = await answered(stream);
   assert.deepEqual([headers["grpc-status"], headers["grpc-message"]], ["4", "context deadline exceeded"]);
+});
+
+test("an answer whose body was given up before it is passed on ends in a status", async (t) => {
+  const client = await served(t, async (call) => {
+    const body = Readable.from([Buffer.from("never")]).destroy();
+    await once(body, "close");
+    call.relay(["content-type", "application/grpc"], body, {
+      complete: () => ["grpc-status", "0"],
+      broken: ({ message }) => ["grpc-status", "14", "grpc-message", message],
+    });
+  });
+  const stream = open(client);
+  stream.end(frameOf(Buffer.from("hello")));
+  const { trailers } = await answered(stream);
+  assert.deepEqual([trailers?.["grpc-status"], trailers?.["grpc-message"]], ["14", "the answer broke off"]);
 });
