@@ -29,6 +29,8 @@ const HEADER_LIST_PAIR_BYTES = 32;
 const PROBE_AFTER_MS = 5000;
 const PROBE_AGAIN_FACTOR = 6;
 const PROBE_WRITTEN_MS = 100;
+// Node ends a session of its own with ten SETTINGS that the origin has not acknowledged, the first of all among them.
+const MAX_UNANSWERED_PROBES = 8;
 
 /** One HTTP/2 connection to an origin, with many streams. */
 export class Http2Session {
@@ -47,6 +49,7 @@ export class Http2Session {
   #error: NodeJS.ErrnoException | undefined;
   #limit = MAX_STREAMS;
   #streams = 0;
+  #unansweredProbes = 0;
   #over = false;
 
   constructor(options: UpstreamOptions, owner: Http2SessionOwner, probeAfterMs = PROBE_AFTER_MS) {
@@ -159,13 +162,19 @@ export class Http2Session {
 
   /**
    * To some mistakes of an origin (a broken header block, a frame that is too large) Node sends GOAWAY, and from then on
-   * neither reads nor closes, nor says so: its calls would never end. But then it writes nothing either, not even a PING.
-   * An origin that is only slow is left in peace, and so is one that has stopped: of its ten unanswered PINGs that Node
-   * allows (maxOutstandingPings), each was written, and of a further one nothing can be told.
+   * neither reads nor closes, nor says so: its calls would never end. But then it writes nothing either, not even SETTINGS.
+   * Not a PING: servers of grpc-go end a session that sends these more often than every five minutes.
+   *
+   * An origin that is only slow is left in peace, and so is one that has stopped: each of its unanswered probes was written,
+   * and once they are too many there is no further one, of which nothing could be told.
    */
   #probe(): void {
+    if (this.#unansweredProbes === MAX_UNANSWERED_PROBES) return;
     const before = this.#socket.bytesWritten;
-    if (!this.#session.ping(() => undefined)) return;
+    this.#unansweredProbes++;
+    this.#session.settings({}, () => {
+      this.#unansweredProbes--;
+    });
     setTimeout(() => {
       const isMute = this.#socket.bytesWritten === before && this.#socket.writableLength === 0;
       if (!isMute || this.#session.destroyed) return;
