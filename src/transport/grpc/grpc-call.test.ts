@@ -170,3 +170,18 @@ test("an answer whose body was given up before it is passed on ends in a status"
   const { trailers } = await answered(stream);
   assert.deepEqual([trailers?.["grpc-status"], trailers?.["grpc-message"]], ["14", "the answer broke off"]);
 });
+
+test("answers that their caller has never read, and given up, keep out no further calls", async (t) => {
+  const client = await served(t, (call) => {
+    call.reply(Buffer.alloc(call.path.endsWith("/Large") ? 3_000_000 : 1));
+    return Promise.resolve();
+  });
+  const large = Array.from({ length: 8 }, () => open(client, { ":path": "/demo.Echo/Large" }));
+  await Promise.all(large.map((stream) => once(stream, "response")));
+  for (const stream of large) stream.on("error", ignore).close(http2.constants.NGHTTP2_CANCEL);
+  for (let i = 0; i < 5; i++) {
+    const stream = open(client);
+    stream.end(frameOf(Buffer.from("hello")));
+    assert.equal((await answered(stream)).trailers?.["grpc-status"], "0");
+  }
+});

@@ -15,6 +15,10 @@ const MAX_CONCURRENT_STREAMS = 250;
 // is to be answered with 431 by us, where Node would reset the stream without a word. In terms of our own limit.
 const HEADER_LIST_ROOM = 8;
 const HEADER_LIST_PAIR_BYTES = 32;
+// No limit, in megabytes. Node counts answers that their caller does not read, never subtracts those of cancelled calls,
+// and once over its 10 MB refuses every call of the connection, and in the end destroys it. What holds is the number of
+// streams, and that no more is read of an app than its caller takes.
+const SESSION_MEMORY_MB = 100_000;
 // How long a connection may be silent until it is asked whether anybody is there.
 const PROBE_AFTER_S = 30;
 
@@ -43,6 +47,7 @@ export class Http2Server implements Http2Connections {
     const maxHeaderListSize = owner.maxHeadBytes * HEADER_LIST_ROOM;
     this.#server = http2.createServer({
       maxHeaderListPairs: Math.ceil(maxHeaderListSize / HEADER_LIST_PAIR_BYTES),
+      maxSessionMemory: SESSION_MEMORY_MB,
       settings: { maxConcurrentStreams, maxHeaderListSize },
     });
     this.#server.on("session", (session) => {

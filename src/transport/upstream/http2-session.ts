@@ -22,6 +22,10 @@ export interface Http2SessionOwner {
 const MAX_STREAMS = 100;
 const STREAM_WINDOW_BYTES = 256 * 1024;
 const SESSION_WINDOW_BYTES = 1024 * 1024;
+// No limit, in megabytes. Node counts all that is queued, the bodies of calls whose origin does not read among it, never
+// subtracts what a cancelled call had queued, and once over its 10 MB refuses every call. What holds is each stream's own
+// window, --max-body-size and --app-max-concurrency.
+const SESSION_MEMORY_MB = 100_000;
 // HTTP/2 counts 32 bytes for each header beyond its text, which is a multiple of a short one.
 const HEADER_LIST_ROOM = 8;
 const HEADER_LIST_PAIR_BYTES = 32;
@@ -60,6 +64,7 @@ export class Http2Session {
     this.#session = http2.connect(originOf(options), {
       createConnection: () => this.#socket,
       maxHeaderListPairs: Math.ceil(maxHeaderListSize / HEADER_LIST_PAIR_BYTES),
+      maxSessionMemory: SESSION_MEMORY_MB,
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize },
     });
     this.#connectTimer = setTimeout(() => {

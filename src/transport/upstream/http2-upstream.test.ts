@@ -360,6 +360,25 @@ test("a caller that leaves cancels the stream, before the answer and within it",
   assert.equal(origin.sessions.length, 1);
 });
 
+test("calls that the origin does not read keep out no others, not even once they are given up", async (t) => {
+  const origin = await startOrigin(t, (stream, headers, session) => {
+    if (headers[":path"] !== "/deaf") ok(stream, headers, session);
+  });
+  const signal = new CallAbort();
+  const body = Buffer.alloc(3_000_000);
+  const deaf = Array.from({ length: 8 }, () => origin.send({ method: "POST", path: "/deaf", body, signal }));
+  const given = Promise.allSettled(deaf);
+  const eachIsAnswered = async (): Promise<void> => {
+    for (let i = 0; i < 5; i++) assert.equal(await origin.send().then(textOfAnswer), "ok");
+  };
+  await waitFor("the calls to arrive", () => origin.begun.length === 8);
+  await eachIsAnswered();
+  signal.abort(new Error("given up"));
+  await given;
+  await eachIsAnswered();
+  assert.equal(origin.sessions.length, 1);
+});
+
 test("a body that breaks, or is not as long as it says, resets its stream", async (t) => {
   const codes: number[] = [];
   const origin = await startOrigin(t, (stream) => {
