@@ -29,6 +29,9 @@ const SESSION_MEMORY_MB = 100_000;
 // HTTP/2 counts 32 bytes for each header beyond its text, which is a multiple of a short one.
 const HEADER_LIST_ROOM = 8;
 const HEADER_LIST_PAIR_BYTES = 32;
+// Servers of nghttp2 (Node, nginx, Envoy) take 1,000 resets at once and 33 a second from one session, and then end it with all
+// that runs on it. Ours may still have as many as it has streams when it is retired.
+const MAX_RESETS = 500;
 // How long a session with calls on it may be silent until it is asked whether it still lives, and then again.
 const PROBE_AFTER_MS = 5000;
 const PROBE_AGAIN_FACTOR = 6;
@@ -53,6 +56,7 @@ export class Http2Session {
   #error: NodeJS.ErrnoException | undefined;
   #limit = MAX_STREAMS;
   #streams = 0;
+  #resets = 0;
   #unansweredProbes = 0;
   #over = false;
 
@@ -109,6 +113,11 @@ export class Http2Session {
       if (this.hasRoom) this.#owner.hasRoom(this);
     });
     return stream;
+  }
+
+  /** One of its streams has been reset from here. After many, further calls go to another session. */
+  noteReset(): void {
+    if (++this.#resets === MAX_RESETS) this.close();
   }
 
   /** Ends it after the last of its streams. */

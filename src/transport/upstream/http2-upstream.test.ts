@@ -379,6 +379,28 @@ test("calls that the origin does not read keep out no others, not even once they
   assert.equal(origin.sessions.length, 1);
 });
 
+test("calls that are given up by the thousand end no other on their session, whatever resets the origin bears", async (t) => {
+  const origin = await startOrigin(t, (stream, headers) => {
+    if (headers[":path"] !== "/quiet") return;
+    stream.respond({ ":status": 200 });
+    stream.write("a");
+    quiet = stream;
+  });
+  let quiet: ServerHttp2Stream | undefined;
+  const held = await origin.send({ path: "/quiet" });
+  for (let round = 1; round <= 30; round++) {
+    const signal = new CallAbort();
+    const calls = Array.from({ length: 50 }, () => origin.send({ signal }));
+    const given = Promise.allSettled(calls);
+    await waitFor("the calls to arrive", () => origin.begun.length === round * 50 + 1);
+    signal.abort(new Error("given up"));
+    await given;
+  }
+  quiet?.end("b");
+  assert.equal(await textOfAnswer(held), "ab");
+  assert.equal(origin.sessions.length, 3);
+});
+
 test("a body that breaks, or is not as long as it says, resets its stream", async (t) => {
   const codes: number[] = [];
   const origin = await startOrigin(t, (stream) => {
