@@ -49,7 +49,7 @@ export class GrpcProxy {
       const answering = invoker.invoke(deadline === undefined ? invocation : { ...invocation, deadline });
       relayAnswer(call, await inTime(answering, call.signal));
     } catch (error) {
-      throw new GrpcError(statusOfProxied(error, log), { cause: error });
+      throw new GrpcError(statusOfProxied(call, error, log), { cause: error });
     }
   }
 }

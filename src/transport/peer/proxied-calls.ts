@@ -66,7 +66,7 @@ export class ProxiedCalls {
       const code = grpcCodeIn(error) ?? (call.signal.aborted ? GRPC_CODE.CANCELLED : GRPC_CODE.INTERNAL);
       this.#report(received, startedAt, 500, code, messageOf(error));
       if (!call.isAnswerable) return;
-      call.fail(statusOfProxied(error, log), [], target === undefined ? [] : [ERROR_HEADER, codeOf(error)]);
+      call.fail(statusOfProxied(call, error, log), [], target === undefined ? [] : [ERROR_HEADER, codeOf(error)]);
     }
   }
 
