@@ -185,3 +185,16 @@ test("answers that their caller has never read, and given up, keep out no furthe
     assert.equal((await answered(stream)).trailers?.["grpc-status"], "0");
   }
 });
+
+test("a deadline ends the wait for a message, the first one or a further one", async (t) => {
+  const client = await served(t, async (call) => {
+    for await (const _ of call.messages()) continue;
+  });
+  for (const sent of [[], [frameOf(Buffer.from("hello"))]]) {
+    const stream = open(client, { "grpc-timeout": "20m" });
+    stream.on("error", ignore);
+    for (const piece of sent) stream.write(piece);
+    const { headers } = await answered(stream);
+    assert.deepEqual([headers["grpc-status"], headers["grpc-message"]], ["4", "context deadline exceeded"]);
+  }
+});

@@ -1,5 +1,5 @@
 import type { Readable } from "node:stream";
-import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
+import { abortReason, CallAbort, type CallSignal } from "../../core/call-signal.ts";
 import type { Clock } from "../../core/clock.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import type { Body } from "../../core/message.ts";
@@ -74,15 +74,24 @@ export class GrpcCall {
    *
    * @throws {GrpcError} RESOURCE_EXHAUSTED for one that is too large, UNIMPLEMENTED for an unknown compression, INTERNAL
    *   for what is no message.
-   * @throws where the caller leaves.
+   * @throws the signal's reason, where the caller leaves or its time is up.
    */
   messages(): AsyncGenerator<Uint8Array> {
     return this.messagesIn(this.body);
   }
 
   /** The same, of a body that the caller has taken, and can give up. */
-  messagesIn(body: Readable): AsyncGenerator<Uint8Array> {
-    return readMessages(body, headerValue(this.metadata, "grpc-encoding"), this.#maxMessageBytes);
+  async *messagesIn(body: Readable): AsyncGenerator<Uint8Array> {
+    const { signal } = this;
+    // Nothing else ends the wait for a message that does not come.
+    const over = { handleEvent: () => void body.destroy(abortReason(signal)) };
+    if (signal.aborted) over.handleEvent();
+    else signal.addEventListener("abort", over);
+    try {
+      yield* readMessages(body, headerValue(this.metadata, "grpc-encoding"), this.#maxMessageBytes);
+    } finally {
+      signal.removeEventListener("abort", over);
+    }
   }
 
   /** @param headers of the application's, sent before the message; `trailers`, behind it. */
