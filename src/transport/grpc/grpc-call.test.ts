@@ -3,6 +3,7 @@ import { once } from "node:events";
 import http2 from "node:http2";
 import { Readable } from "node:stream";
 import { type TestContext, test } from "node:test";
+import { LONGEST_TIMER_MS } from "../../core/clock.ts";
 import type { Logger } from "../../core/logger.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { HttpListener } from "../http/http-listener.ts";
@@ -197,4 +198,18 @@ test("a deadline ends the wait for a message, the first one or a further one", a
     const { headers } = await answered(stream);
     assert.deepEqual([headers["grpc-status"], headers["grpc-message"]], ["4", "context deadline exceeded"]);
   }
+});
+
+test("a deadline further away than a timer can hold does not fire with the timer", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const client = await served(t, async (call) => {
+    const message = await call.message();
+    t.mock.timers.tick(LONGEST_TIMER_MS);
+    if (call.signal.aborted) throw call.signal.reason;
+    call.reply(message);
+  });
+  const stream = open(client, { "grpc-timeout": "99999999S" });
+  stream.end(frameOf(Buffer.from("hello")));
+  const { trailers } = await answered(stream);
+  assert.equal(trailers?.["grpc-status"], "0");
 });
