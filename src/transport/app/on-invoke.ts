@@ -1,6 +1,5 @@
 import { create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
-import type { Clock } from "../../core/clock.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import {
@@ -21,8 +20,8 @@ export class OnInvoke {
   readonly #client: GrpcClient;
   readonly #maxBodyBytes: number;
 
-  constructor(upstream: Upstream, maxBodyBytes: number, clock: Clock) {
-    this.#client = new GrpcClient(upstream, maxBodyBytes, clock);
+  constructor(upstream: Upstream, maxBodyBytes: number) {
+    this.#client = new GrpcClient(upstream, maxBodyBytes);
     this.#maxBodyBytes = maxBodyBytes;
   }
 

@@ -40,12 +40,10 @@ const MAX_ERROR_BYTES = 16 * 1024;
 export class PeerClient implements PeerCaller {
   #proxied: Promise<typeof proxied> | undefined;
   readonly #connections: PeerConnections;
-  readonly #clock: Clock;
   /** Loaded with the first call that needs it. */
   #serviceInvocation: Promise<ServiceInvocationWire> | undefined;
 
   constructor(clock: Clock, createUpstream: UpstreamFactory) {
-    this.#clock = clock;
     this.#connections = new PeerConnections(clock, createUpstream);
   }
 
@@ -145,7 +143,7 @@ export class PeerClient implements PeerCaller {
 
   async #loadServiceInvocation(): Promise<ServiceInvocationWire> {
     const { ServiceInvocationClient, codeOfBreak, NoGrpc } = await import("./service-invocation-client.ts");
-    return { client: new ServiceInvocationClient(this.#clock), codeOfBreak, NoGrpc };
+    return { client: new ServiceInvocationClient(), codeOfBreak, NoGrpc };
   }
 }
 

@@ -4,7 +4,6 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { qualifiedName } from "../../core/app-id.ts";
 import { abortReason } from "../../core/call-signal.ts";
-import type { Clock } from "../../core/clock.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
 import { GRPC_CODE, type StatusCode, statusOfNumber } from "../../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
@@ -16,10 +15,10 @@ import {
   type InternalInvokeResponseStream,
   InternalInvokeResponseStreamSchema,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { isGrpcType } from "../grpc/is-grpc.ts";
 import { frameOf } from "../grpc/message-frames.ts";
 import { readMessages } from "../grpc/read-messages.ts";
 import { GrpcError, statusIn } from "../grpc/status.ts";
-import { formatTimeout } from "../grpc/timeout.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
 import { StreamReset } from "../upstream/http2-call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -53,12 +52,6 @@ export interface PeerAnswer {
 
 /** Calls apps behind a daprd, or behind an Outrigger that is not known to be one, over ServiceInvocation (A5). */
 export class ServiceInvocationClient {
-  readonly #clock: Clock;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
   /**
    * @throws {UpstreamError} where the peer could not be reached, or broke off before its answer began.
    * @throws {NoGrpc}
@@ -120,10 +113,9 @@ export class ServiceInvocationClient {
   ): Promise<ResponseMessage> {
     const { signal, deadline } = request;
     const headers: RawHeaders = ["content-type", "application/grpc", "user-agent", "outrigger"];
-    if (deadline !== undefined) headers.push("grpc-timeout", formatTimeout(deadline - this.#clock.monotonic()));
     headers.push(...callMetadataOf(request));
     if (wire === "unproven") headers.push(TARGET_HEADER, qualifiedName(app) + ASKS_FOR_PROOF);
-    const answer = await upstream.send({
+    const sent: RequestMessage = {
       method: "POST",
       path: PATH + method,
       query: undefined,
@@ -132,9 +124,10 @@ export class ServiceInvocationClient {
       contentLength: undefined,
       signal,
       grpc: true,
-    });
+    };
+    const answer = await upstream.send(deadline === undefined ? sent : { ...sent, deadline });
     const type = headerValue(answer.headers, "content-type") ?? "";
-    if (answer.status === 200 && type.startsWith("application/grpc")) return answer;
+    if (answer.status === 200 && isGrpcType(type)) return answer;
     if (answer.body instanceof Readable) answer.body.destroy();
     throw new NoGrpc(`HTTP status ${answer.status}`);
   }
