@@ -46,8 +46,14 @@ export function statusOfForeign({ status, headers }: ResponseMessage): GrpcStatu
 
 /** What a call ends with whose answer is over, by what came behind it. */
 export function statusOfTrailers(trailers: readonly string[]): GrpcStatus {
-  return statusIn(trailers) ?? { code: GRPC_CODE.INTERNAL, message: "the answer ended without a grpc-status" };
+  return statusIn(trailers) ?? NO_STATUS;
 }
+
+/** Of an answer that has none. As grpc-go says it. */
+export const NO_STATUS: GrpcStatus = {
+  code: GRPC_CODE.INTERNAL,
+  message: "server closed the stream without sending trailers",
+};
 
 function typeWords(type: string): string {
   return type === "" ? "no Content-Type" : `Content-Type ${type}`;
