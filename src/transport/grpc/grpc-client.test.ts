@@ -128,6 +128,13 @@ for (const [what, code, handle] of [
     },
   ],
   [
+    "gRPC-Web",
+    2,
+    (stream) => {
+      reply(stream, frameOf(ANSWER), { "grpc-status": "0" }, { "content-type": "application/grpc-web" });
+    },
+  ],
+  [
     "no message",
     13,
     (stream) => {
@@ -196,7 +203,7 @@ for (const [what, code, handle] of [
       [1, 13],
       [2, 13],
       [3, 13],
-      [5, 2],
+      [5, 13],
       [8, 1],
       [11, 8],
       [12, 7],

@@ -9,11 +9,12 @@ import {
 } from "@bufbuild/protobuf";
 import { abortReason, type CallSignal } from "../../core/call-signal.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
-import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
+import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import { StreamReset } from "../upstream/http2-call.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
-import { statusOfForeign, statusOfReset, statusOfTrailers } from "./answer-status.ts";
+import { discard } from "../whole-body.ts";
+import { statusOfForeign, statusOfTrailers } from "./answer-status.ts";
 import { ACCEPTED_ENCODINGS } from "./compression.ts";
 import { frameOf } from "./message-frames.ts";
 import { customMetadata } from "./metadata.ts";
@@ -138,15 +139,11 @@ function decode<O extends DescMessage>(schema: O, message: Uint8Array): MessageS
   }
 }
 
-function discard(body: Body): void {
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
-}
-
 /** What a call fails with that was broken off: a reset has a meaning in gRPC, and a lost connection is one. */
 function explained(origin: string, error: unknown): unknown {
   if (error instanceof GrpcError) return error;
   const reset = error instanceof UpstreamError ? error.cause : error;
-  if (reset instanceof StreamReset) return new GrpcError(statusOfReset(reset.rstCode, reset.message), { cause: error });
+  if (reset instanceof StreamReset) return grpcError(reset.grpcCode, reset.message, { cause: error });
   if (error instanceof UpstreamError || !(error instanceof Error)) return error;
   return new UpstreamError("broken", `${origin}: the connection broke within the answer`, { cause: error });
 }

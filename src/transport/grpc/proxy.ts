@@ -3,10 +3,11 @@ import type { Logger } from "../../core/logger.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import type { Invoker } from "../../invocation/invoker.ts";
+import { discard } from "../whole-body.ts";
 import { statusOfProxied } from "./error-status.ts";
 import { FirstMessageBody } from "./first-message-body.ts";
 import type { GrpcCall } from "./grpc-call.ts";
-import { discard, relayAnswer } from "./relay-answer.ts";
+import { relayAnswer } from "./relay-answer.ts";
 import type { GrpcRequest } from "./service.ts";
 import { GrpcError, grpcError } from "./status.ts";
 

@@ -4,8 +4,8 @@ import { CallError } from "../../core/errors.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { withPreparedMetadata } from "../../invocation/forward-headers.ts";
-import { discard } from "../grpc/relay-answer.ts";
 import { GrpcError, statusIn } from "../grpc/status.ts";
+import { discard } from "../whole-body.ts";
 import { CALLER_NAMESPACE_HEADER, ERROR_HEADER, NOT_THIS_APP, parseStatusCode, TARGET_HEADER } from "./peer-wire.ts";
 
 /**

@@ -15,10 +15,11 @@ import {
   type InternalInvokeResponseStream,
   InternalInvokeResponseStreamSchema,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { statusOfTrailers } from "../grpc/answer-status.ts";
 import { isGrpcType } from "../grpc/is-grpc.ts";
 import { frameOf } from "../grpc/message-frames.ts";
 import { readMessages } from "../grpc/read-messages.ts";
-import { GrpcError, statusIn } from "../grpc/status.ts";
+import { GrpcError } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
 import { StreamReset } from "../upstream/http2-call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
@@ -200,9 +201,8 @@ async function* untilEnd(pieces: AsyncIterable<Uint8Array>, answer: ResponseMess
 
 /** What the call has ended with, once it has. */
 function errorIn({ trailers }: ResponseMessage): CallError | undefined {
-  const status = statusIn(trailers?.() ?? []);
-  if (status === undefined) return new CallError("Internal", "server closed the stream without sending trailers");
-  return status.code === GRPC_CODE.OK ? undefined : new CallError(statusOfNumber(status.code), status.message);
+  const { code, message } = statusOfTrailers(trailers?.() ?? []);
+  return code === GRPC_CODE.OK ? undefined : new CallError(statusOfNumber(code), message);
 }
 
 function missingHead(): CallError {

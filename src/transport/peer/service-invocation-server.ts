@@ -20,6 +20,7 @@ import type { GrpcCall } from "../grpc/grpc-call.ts";
 import { frameOf } from "../grpc/message-frames.ts";
 import { grpcError, OK, statusTrailers } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
+import { wholeBody } from "../whole-body.ts";
 import {
   type MessageOfPiece,
   MessagesOfBody,
@@ -27,7 +28,6 @@ import {
   PAYLOAD_BYTES,
   type PayloadMessage,
   piecesOf,
-  readWhole,
 } from "./payloads.ts";
 import type { PeerReception } from "./peer-reception.ts";
 import { ASKS_FOR_PROOF, PROOF_HEADER, TARGET_HEADER } from "./peer-wire.ts";
@@ -89,7 +89,7 @@ export class ServiceInvocationServer {
     const body = data === undefined || data.byteLength === 0 ? undefined : data;
     const head = requestIn(internal, call.metadata, body?.byteLength ?? 0);
     const response = await this.#reception.receive(requestOf(head, body, call), startedAt);
-    const answered = (await readWhole(response.body, this.#parts.maxMessageBytes)) ?? new Uint8Array();
+    const answered = await wholeBody(response.body, this.#parts.maxMessageBytes, call.signal);
     const reply = toBinary(InternalInvokeResponseSchema, internalResponseOf(response, answered));
     call.reply(reply, this.#proofFor(call));
   }
@@ -101,7 +101,7 @@ export class ServiceInvocationServer {
     const body =
       response.body instanceof Readable && !isFromGrpcApp
         ? await gatheredBody(response.body, PAYLOAD_BYTES)
-        : await readWhole(response.body, this.#parts.maxMessageBytes);
+        : await wholeBody(response.body, this.#parts.maxMessageBytes, call.signal);
     const lead = internalResponseOf(response);
     const toMessage: MessageOfPiece = (payload, isFirst) =>
       frameOf(

@@ -16,13 +16,13 @@ import {
 } from "../../../invocation/forward-headers.ts";
 import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import { traceHeadersOf } from "../../http/api-request.ts";
+import { wholeBody } from "../../whole-body.ts";
 import { statusOfTrailers } from "../answer-status.ts";
 import { statusOfHttp } from "../error-status.ts";
 import type { GrpcCall } from "../grpc-call.ts";
 import { customMetadata } from "../metadata.ts";
 import type { GrpcRequest } from "../service.ts";
 import { decode, encode, type Method, traceMetadata } from "./methods.ts";
-import { wholeBody } from "./whole-body.ts";
 
 /** `InvokeService`: service invocation by message, deprecated by Dapr and what its SDKs still call (A5). */
 export function invokeService(invoker: Pick<Invoker, "invoke">): Method {
