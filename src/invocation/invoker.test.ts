@@ -221,6 +221,15 @@ test("where no instance can be reached, they are looked for and called again, a 
   assert.equal(resolved.length, 2);
 });
 
+test("a callee that leaves between two tries is as unavailable as it was", async () => {
+  const { invoke, peerCalls } = world({ found: [[instance("a")], []], peerErrors: [unreachable] });
+  await assert.rejects(
+    invoke(),
+    ({ cause, message }: Error) => cause === unreachable && message.includes("cannot reach the sidecar of math"),
+  );
+  assert.equal(peerCalls.length, 1);
+});
+
 test("after three retries the caller is told, in daprd's words, of the last failure", async () => {
   const { invoke, peerCalls, slept } = world({ peerErrors: Array.from({ length: 9 }, () => unreachable) });
   await rejects(

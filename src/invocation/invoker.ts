@@ -144,15 +144,22 @@ export class Invoker {
   }
 
   async #callApp(callee: AppIdentity, request: RequestMessage, body?: RepeatableBody): Promise<ResponseMessage> {
+    let unavailable: CallError | undefined;
     try {
       return await runWithRetries({
         policy: BUILT_IN_SERVICE_RETRIES,
         clock: this.#parts.clock,
         signal: request.signal,
         attempt: () => this.#callAnyInstance(callee, request, body),
-        mayRetry: (error) => isUnavailable(error) && isReplayable(request, body),
+        mayRetry: (error) => {
+          if (!isUnavailable(error) || !isReplayable(request, body)) return false;
+          unavailable ??= error;
+          return true;
+        },
       });
     } catch (error) {
+      // It has left meanwhile, which says less than what had kept it from answering.
+      if (error instanceof NoHostFound) throw unavailable ?? error;
       if (!(error instanceof RetriesExhausted)) throw error;
       const { retries, cause } = error;
       const target = qualifiedName(callee);
@@ -218,7 +225,7 @@ export class Invoker {
   }
 
   #notFound({ id, namespace }: AppIdentity): CallError {
-    return new CallError(
+    return new NoHostFound(
       undefined,
       `no host found with the given ID: app "${id}" in namespace "${namespace}" is not in ${this.#parts.resolver.description}; is it running?`,
     );
@@ -246,6 +253,8 @@ export class Invoker {
     this.#parts.observer.callEnded(grpcStatus === undefined ? record : { ...record, grpcStatus });
   }
 }
+
+class NoHostFound extends CallError {}
 
 /** gRPC over HTTP/2: POST, and nothing of the path is decoded, cleaned or taken for a query. */
 function toGrpcRequest({ rawPath, headers, body, signal, deadline }: Invocation): RequestMessage {
@@ -304,7 +313,7 @@ function refuseMissingMethod(invocation: Invocation, target: Target): void {
   );
 }
 
-function isUnavailable(error: unknown): boolean {
+function isUnavailable(error: unknown): error is CallError {
   return error instanceof CallError && error.code === "Unavailable";
 }
 

@@ -432,7 +432,11 @@ test("an app that speaks something else: the error says what was expected and wh
     ["http", plain, advice],
     ["https", overTls, advice],
     ["https", plain, advice],
-    ["grpc", h2c, /"code":12,"message":"the answer is not gRPC: HTTP status 404, Content-Type text\/plain/],
+    [
+      "grpc",
+      h2c,
+      /"code":12,"message":"unexpected HTTP status code received from server: 404 \(Not Found\); received unexpected content-type \\"text\/plain/,
+    ],
   ] as const) {
     const { api } = await startBeside(t, "callee", port, { home: ownHome(t), flags: ["--app-protocol", protocol] });
     const answer = await fetch(`${api}/v1.0/invoke/callee/method/do`);

@@ -1,7 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
-import type { Clock } from "../../core/clock.ts";
-import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
+import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import {
   type HTTPExtension,
@@ -14,6 +13,7 @@ import { streamTooLarge } from "../body-limit.ts";
 import { CallEnded, GrpcClient, type UnaryAnswer } from "../grpc/grpc-client.ts";
 import { GrpcError, OK, statusTrailers } from "../grpc/status.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { wholeBody } from "../whole-body.ts";
 import { onInvokeMetadata } from "./on-invoke-metadata.ts";
 
 /** Ordinary calls as a gRPC app takes them: `AppCallback.OnInvoke`, which has the whole body in one message. */
@@ -21,8 +21,8 @@ export class OnInvoke {
   readonly #client: GrpcClient;
   readonly #maxBodyBytes: number;
 
-  constructor(upstream: Upstream, maxBodyBytes: number, clock: Clock) {
-    this.#client = new GrpcClient(upstream, maxBodyBytes, clock);
+  constructor(upstream: Upstream, maxBodyBytes: number) {
+    this.#client = new GrpcClient(upstream, maxBodyBytes);
     this.#maxBodyBytes = maxBodyBytes;
   }
 
@@ -34,7 +34,7 @@ export class OnInvoke {
    */
   async call(request: RequestMessage): Promise<ResponseMessage> {
     const { headers, contentLength, signal, deadline, dataType = "" } = request;
-    const value = await wholeBody(request.body, this.#maxBodyBytes);
+    const value = await wholeBody(request.body, this.#maxBodyBytes, signal, streamTooLarge);
     const message = {
       method: decodedMethod(request.path),
       data: create(AnySchema, { typeUrl: dataType, value }),
@@ -49,20 +49,6 @@ export class OnInvoke {
       return refusalOf(error);
     }
   }
-}
-
-/** @throws {CallError} where it is longer. */
-async function wholeBody(body: Body, maxBytes: number): Promise<Uint8Array> {
-  if (body === undefined) return new Uint8Array();
-  if (body instanceof Uint8Array) return body;
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of body as AsyncIterable<Uint8Array>) {
-    bytes += piece.byteLength;
-    if (bytes > maxBytes) throw streamTooLarge();
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
 }
 
 /** As daprd gives it: no slash before it, and nothing escaped. */

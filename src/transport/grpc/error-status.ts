@@ -27,12 +27,18 @@ function statusOf(error: unknown, log: Logger): GrpcStatus {
 
 /** The same for what kept `call` from being answered: where its time is up, that is why, whatever broke because of it. */
 export function statusOfFailed(call: GrpcCall, error: unknown, log: Logger): GrpcStatus {
-  const { reason } = call.signal;
-  return statusOf(reason instanceof GrpcError ? reason : error, log);
+  return call.signal.aborted ? statusOfGivenUp(call) : statusOf(error, log);
+}
+
+/** Its time is up, or its caller has left; what broke because of that is no failure of ours. */
+function statusOfGivenUp({ signal }: GrpcCall): GrpcStatus {
+  const { reason } = signal;
+  return reason instanceof GrpcError ? reason.status : { code: GRPC_CODE.CANCELLED, message: messageOf(reason) };
 }
 
 /** The same for what kept a proxied call from its app: without what stands around it for callers over HTTP. */
-export function statusOfProxied(error: unknown, log: Logger): GrpcStatus {
+export function statusOfProxied(call: GrpcCall, error: unknown, log: Logger): GrpcStatus {
+  if (call.signal.aborted) return statusOfGivenUp(call);
   const told = error instanceof OutriggerError && error.cause !== undefined ? error.cause : error;
   if (!(told instanceof CallError)) return statusOf(told, log);
   return { code: grpcCodeIn(told) ?? GRPC_CODE.UNKNOWN, message: told.message };

@@ -337,6 +337,12 @@ test("a gRPC app that answers OK gives message, initial metadata and trailers", 
   assert.deepEqual(answered.trailers?.get("x-trailer"), ["t1"]);
 });
 
+test("a gRPC app whose answer ends without a status has not succeeded", async (t) => {
+  const server = await served(t, { answer: () => ({ ...response(200, []), trailers: () => ["x-trailer", "t1"] }) });
+  const { error } = await call(server, Dapr.method.invokeService, { id: "back", message: { method: "x" } });
+  assert.deepEqual([error?.code, error?.details], [13, "server closed the stream without sending trailers"]);
+});
+
 test("what keeps a call from its app is the status, with no head before it", async (t) => {
   const server = await served(t, {
     answer: () => Promise.reject(new OutriggerError("invocationForbidden", "failed to invoke, id: back, err: no")),

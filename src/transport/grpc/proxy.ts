@@ -3,10 +3,11 @@ import type { Logger } from "../../core/logger.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import type { Invoker } from "../../invocation/invoker.ts";
+import { discard } from "../whole-body.ts";
 import { statusOfProxied } from "./error-status.ts";
 import { FirstMessageBody } from "./first-message-body.ts";
 import type { GrpcCall } from "./grpc-call.ts";
-import { discard, relayAnswer } from "./relay-answer.ts";
+import { relayAnswer } from "./relay-answer.ts";
 import type { GrpcRequest } from "./service.ts";
 import { GrpcError, grpcError } from "./status.ts";
 
@@ -49,7 +50,7 @@ export class GrpcProxy {
       const answering = invoker.invoke(deadline === undefined ? invocation : { ...invocation, deadline });
       relayAnswer(call, await inTime(answering, call.signal));
     } catch (error) {
-      throw new GrpcError(statusOfProxied(error, log), { cause: error });
+      throw new GrpcError(statusOfProxied(call, error, log), { cause: error });
     }
   }
 }

@@ -197,6 +197,8 @@ export class Http2Exchange implements HttpExchange, BodySource {
     body.once("close", () => {
       if (!body.readableEnded) breakOff();
     });
+    // It was given up before it came here, and says nothing any more.
+    if (body.destroyed && !body.readableEnded) breakOff();
   }
 
   readonly #breakOff = (): void => {

@@ -3,13 +3,14 @@ import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn, type StatusCode } from "../../core/grpc-code.ts";
-import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
+import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { preparedTrailers, responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
 import { readAtMost } from "../read-at-most.ts";
 import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import { discard } from "../whole-body.ts";
 import { type Peer, PeerConnections } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,
@@ -146,7 +147,7 @@ export class PeerClient implements PeerCaller {
 
   async #loadServiceInvocation(): Promise<ServiceInvocationWire> {
     const { ServiceInvocationClient, NoGrpc } = await import("./service-invocation-client.ts");
-    return { client: new ServiceInvocationClient(this.#clock), NoGrpc };
+    return { client: new ServiceInvocationClient(), NoGrpc };
   }
 }
 
@@ -213,8 +214,4 @@ function fromApp(response: ResponseMessage): ResponseMessage {
   const dataType = readDataType(headers);
   const complete = { ...answer, trailers: () => trailers };
   return dataType === undefined ? complete : { ...complete, dataType };
-}
-
-function discard(body: Body): void {
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
 }

@@ -5,6 +5,7 @@ import { DATA_TYPE_HEADER, escapeDataType, readDataType, readTrailers, writeTrai
 test("trailers cross in headers, whatever is in them", () => {
   const trailers = ["grpc-status", "5", "grpc-message", "a: b", "x-t", "", "x-t", "2"];
   assert.deepEqual(readTrailers(["X", "1", ...writeTrailers(trailers)]), trailers);
+  assert.deepEqual(readTrailers(["outrigger-trailer", "x-empty:"]), ["x-empty", ""]);
   assert.deepEqual(readTrailers(["outrigger-trailer", "nonsense"]), []);
 });
 

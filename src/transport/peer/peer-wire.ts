@@ -75,8 +75,9 @@ export function writeTrailers(trailers: readonly string[]): RawHeaders {
 
 export function readTrailers(headers: readonly string[]): RawHeaders {
   return headerValues(headers, TRAILER_HEADER).flatMap((line) => {
-    const end = line.indexOf(": ");
-    return end === -1 ? [] : [line.slice(0, end), line.slice(end + 2)];
+    const end = line.indexOf(":");
+    // HTTP/1.1 takes the space from a header whose end it is.
+    return end === -1 ? [] : [line.slice(0, end), line.slice(end + 1).trim()];
   });
 }
 

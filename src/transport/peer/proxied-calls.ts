@@ -39,7 +39,7 @@ export class ProxiedCalls {
     } catch (error) {
       if (!call.isAnswerable) return;
       const told = target === undefined ? [] : [ERROR_HEADER, errorName(error), ...proof];
-      call.fail(statusOfProxied(error, this.#parts.log), [], told);
+      call.fail(statusOfProxied(call, error, this.#parts.log), [], told);
     }
   }
 }

@@ -6,8 +6,8 @@ import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { withPreparedMetadata } from "../../invocation/forward-headers.ts";
 import { statusOfForeign } from "../grpc/answer-status.ts";
-import { discard } from "../grpc/relay-answer.ts";
 import { GrpcError, statusIn } from "../grpc/status.ts";
+import { discard } from "../whole-body.ts";
 import type { Peer } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,

@@ -3,7 +3,6 @@ import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import { abortReason } from "../../core/call-signal.ts";
-import type { Clock } from "../../core/clock.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn, statusOfNumber } from "../../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
@@ -15,11 +14,11 @@ import {
   type InternalInvokeResponseStream,
   InternalInvokeResponseStreamSchema,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { statusOfTrailers } from "../grpc/answer-status.ts";
 import { isGrpcType } from "../grpc/is-grpc.ts";
 import { frameOf } from "../grpc/message-frames.ts";
 import { readMessages } from "../grpc/read-messages.ts";
-import { GrpcError, statusIn } from "../grpc/status.ts";
-import { formatTimeout } from "../grpc/timeout.ts";
+import { GrpcError } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import {
@@ -52,12 +51,6 @@ export interface PeerAnswer {
 
 /** Calls apps behind a daprd, or behind an Outrigger that is not known to be one, over ServiceInvocation (A5). */
 export class ServiceInvocationClient {
-  readonly #clock: Clock;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
   /**
    * @throws {UpstreamError} where the peer could not be reached, or broke off before its answer began.
    * @throws {NoGrpc}
@@ -119,10 +112,9 @@ export class ServiceInvocationClient {
   ): Promise<ResponseMessage> {
     const { signal, deadline } = request;
     const headers: RawHeaders = ["content-type", "application/grpc", "user-agent", "outrigger"];
-    if (deadline !== undefined) headers.push("grpc-timeout", formatTimeout(deadline - this.#clock.monotonic()));
     headers.push(...callMetadataOf(request));
     if (wire === "unproven") headers.push(TARGET_HEADER, qualifiedName(app) + ASKS_FOR_PROOF);
-    const answer = await upstream.send({
+    const sent: RequestMessage = {
       method: "POST",
       path: PATH + method,
       query: undefined,
@@ -131,7 +123,8 @@ export class ServiceInvocationClient {
       contentLength: undefined,
       signal,
       grpc: true,
-    });
+    };
+    const answer = await upstream.send(deadline === undefined ? sent : { ...sent, deadline });
     const type = headerValue(answer.headers, "content-type") ?? "";
     if (answer.status === 200 && isGrpcType(type)) return answer;
     if (answer.body instanceof Readable) answer.body.destroy();
@@ -208,9 +201,8 @@ async function* untilEnd(pieces: AsyncIterable<Uint8Array>, answer: ResponseMess
 
 /** What the call has ended with, once it has. */
 function errorIn({ trailers }: ResponseMessage): CallError | undefined {
-  const status = statusIn(trailers?.() ?? []);
-  if (status === undefined) return new CallError("Internal", "server closed the stream without sending trailers");
-  return status.code === GRPC_CODE.OK ? undefined : new CallError(statusOfNumber(status.code), status.message);
+  const { code, message } = statusOfTrailers(trailers?.() ?? []);
+  return code === GRPC_CODE.OK ? undefined : new CallError(statusOfNumber(code), message);
 }
 
 function missingHead(): CallError {

@@ -20,6 +20,7 @@ import { frameOf } from "../grpc/message-frames.ts";
 import type { GrpcHandler, GrpcService } from "../grpc/service.ts";
 import { grpcError, OK, statusTrailers } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
+import { wholeBody } from "../whole-body.ts";
 import {
   type MessageOfPiece,
   MessagesOfBody,
@@ -27,7 +28,6 @@ import {
   PAYLOAD_BYTES,
   type PayloadMessage,
   piecesOf,
-  readWhole,
 } from "./payloads.ts";
 import type { PeerReception } from "./peer-reception.ts";
 import { TARGET_HEADER } from "./peer-wire.ts";
@@ -85,7 +85,7 @@ export class ServiceInvocationServer implements GrpcService {
     const body = data === undefined || data.byteLength === 0 ? undefined : data;
     const head = requestIn(internal, call.metadata, body?.byteLength ?? 0);
     const response = await this.#reception.receive(requestOf(head, body, call), startedAt);
-    const answered = (await ofTheApp(readWhole(response.body, this.#parts.maxMessageBytes))) ?? new Uint8Array();
+    const answered = await ofTheApp(wholeBody(response.body, this.#parts.maxMessageBytes, call.signal));
     const reply = toBinary(InternalInvokeResponseSchema, internalResponseOf(response, answered));
     call.reply(reply, this.#proofFor(call));
   }
@@ -97,7 +97,7 @@ export class ServiceInvocationServer implements GrpcService {
     const body = await ofTheApp<Body>(
       response.body instanceof Readable && !isFromGrpcApp
         ? gatheredBody(response.body, PAYLOAD_BYTES)
-        : readWhole(response.body, this.#parts.maxMessageBytes),
+        : wholeBody(response.body, this.#parts.maxMessageBytes, call.signal),
     );
     const lead = internalResponseOf(response);
     const toMessage: MessageOfPiece = (payload, isFirst) =>

@@ -168,7 +168,7 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
     }
     // The one value that HTTP/2 allows, and gRPC demands it.
     if (grpc === true) fields.te = "trailers";
-    // What is left of it: each hop takes its time.
+    // What is left of it: each hop takes its time. By the clock that deadlines are told in.
     if (grpc === true && deadline !== undefined) fields["grpc-timeout"] = formatTimeout(deadline - performance.now());
     if (body !== undefined && contentLength !== undefined) fields["content-length"] = String(contentLength);
     return fields;

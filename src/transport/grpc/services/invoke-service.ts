@@ -1,5 +1,6 @@
 import { CallError, messageOf, OutriggerError } from "../../../core/errors.ts";
 import { visible } from "../../../core/go-json.ts";
+import { GRPC_CODE } from "../../../core/grpc-code.ts";
 import type { ResponseMessage } from "../../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../../core/raw-headers.ts";
 import {
@@ -16,13 +17,13 @@ import {
 } from "../../../invocation/forward-headers.ts";
 import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import { traceHeadersOf } from "../../http/api-request.ts";
+import { wholeBody } from "../../whole-body.ts";
+import { statusOfTrailers } from "../answer-status.ts";
 import { statusOfHttp } from "../error-status.ts";
 import type { GrpcCall } from "../grpc-call.ts";
 import { customMetadata } from "../metadata.ts";
 import type { GrpcRequest } from "../service.ts";
-import { statusIn } from "../status.ts";
 import { decode, encode, type Method, traceMetadata } from "./methods.ts";
-import { wholeBody } from "./whole-body.ts";
 
 /** `InvokeService`: service invocation by message, deprecated by Dapr and what its SDKs still call (A5). */
 export function invokeService(invoker: Pick<Invoker, "invoke">): Method {
@@ -119,9 +120,8 @@ function answerOfGrpc(
   const traced = [...traceHeadersOf(trace), ...traceMetadata(trace)];
   const metadata = [...metadataFromGrpcAnswer(headers), ...traced];
   const trailers = [...metadataFromGrpcAnswer(customMetadata(appTrailers)), ...traced];
-  const status = statusIn(appTrailers);
-  if (status === undefined || status.code === 0)
-    call.reply(invokeResponse(headers, body, dataType), metadata, trailers);
+  const status = statusOfTrailers(appTrailers);
+  if (status.code === GRPC_CODE.OK) call.reply(invokeResponse(headers, body, dataType), metadata, trailers);
   else call.fail(status, metadata, trailers);
 }
 
