@@ -245,7 +245,7 @@ function saysWhoCallsWhom(lower: string): boolean {
 /** What a peer's sidecar says, whatever a Connection header lists. */
 function isAdded(what: string, lower: string): boolean {
   const isFromPeer = what === "a peer's request";
-  return isFromPeer && (saysWhoCallsWhom(lower) || TRACE.includes(lower) || /forwarded/.test(lower));
+  return isFromPeer && (saysWhoCallsWhom(lower) || TRACE.includes(lower) || lower.includes("forwarded"));
 }
 
 /** Of who calls whom, only the last counts. */
