@@ -37,11 +37,14 @@ async function startTwoInstances(t: TestContext) {
     }
     return assert.fail("no call came to the first instance");
   };
-  return { stuck, kill: () => kill(doomed.outrigger.pid, "SIGKILL") };
+  const killSidecar = (): void => {
+    kill(doomed.outrigger.pid, "SIGKILL");
+  };
+  return { stuck, killSidecar };
 }
 
 test("a call of one message is made again, at an instance that answers", async (t) => {
-  const { stuck, kill: killSidecar } = await startTwoInstances(t);
+  const { stuck, killSidecar } = await startTwoInstances(t);
   const stream = await stuck("Unary", ["once"]);
   const answer = rawAnswer(stream);
   killSidecar();
@@ -51,7 +54,7 @@ test("a call of one message is made again, at an instance that answers", async (
 });
 
 test("a call that has sent more than one message is not, and ends UNAVAILABLE", async (t) => {
-  const { stuck, kill: killSidecar } = await startTwoInstances(t);
+  const { stuck, killSidecar } = await startTwoInstances(t);
   const stream = await stuck("Bidi", ["first", "second"]);
   const answer = rawAnswer(stream);
   killSidecar();
