@@ -1,9 +1,9 @@
+import { LONGEST_TIMER_MS } from "../core/clock.ts";
 import type { AppHealthSettings } from "../runtime/sidecar-settings.ts";
-import { LONGEST_WAIT_MS } from "../runtime/system-clock.ts";
 import { CliError } from "./cli-error.ts";
 import type { FlagValues } from "./flag-values.ts";
 
-const MAX_INTERVAL_SECONDS = Math.floor(LONGEST_WAIT_MS / 1000);
+const MAX_INTERVAL_SECONDS = Math.floor(LONGEST_TIMER_MS / 1000);
 
 /** `--enable-app-health-check` and its flags; undefined where it is not given. @throws {CliError} */
 export function appHealthFrom(flags: FlagValues): AppHealthSettings | undefined {

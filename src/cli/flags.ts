@@ -60,7 +60,7 @@ export const FLAGS = [
   { name: "metrics-listen-address", kind: "text", default: "0.0.0.0", group: "Ports and addresses", state: "later", help: "where that port listens" },
   { name: "enable-metrics", kind: "switch", default: "true", group: "Other", state: "later", help: "serve metrics" },
 
-  { name: "max-body-size", short: "B", kind: "size", default: "4Mi", group: "Limits", state: "works", help: "the largest request body, as 4Mi, 100M or bytes; 0 or less for the default" },
+  { name: "max-body-size", short: "B", kind: "size", default: "4Mi", group: "Limits", state: "works", help: "the largest request body, of gRPC the largest message, as 4Mi, 100M or bytes; 0 or less for the default" },
   { name: "read-buffer-size", kind: "size", default: "4Ki", group: "Limits", state: "works", help: "the largest request header block; 4 KiB more are accepted, as in daprd" },
   { name: "dapr-http-max-request-size", kind: "count", group: "Limits", state: "works", help: "the older --max-body-size, in MiB; that one wins" },
   { name: "dapr-http-read-buffer-size", kind: "count", group: "Limits", state: "works", help: "the older --read-buffer-size, in KiB; that one wins" },

@@ -35,6 +35,10 @@ function components(name: string): string {
 
 const preserving = configuration("preserving.yaml", "invocation: { preservePath: true }");
 const plain = configuration("plain.yaml", "tracing: { samplingRate: '1' }");
+const forGrpc = configuration(
+  "for-grpc.yaml",
+  "accessControl: { policies: [{ appId: a, trustDomain: t, namespace: n, operations: [{ name: /Do, action: allow }] }] }",
+);
 const own = components("own");
 const older = components("older");
 const fallen = components("fallen");
@@ -91,6 +95,20 @@ test("what has no effect is told: flags first, then the Configuration, then reso
   assert.match(warnings[1] ?? "", /tracing.* has no effect in this version of Outrigger$/);
   assert.equal(warnings[2], skipped("own"));
 });
+
+for (const [protocol, isTold] of [
+  ["http", true],
+  ["https", true],
+  ["h2c", false],
+  ["grpc", false],
+] as const) {
+  test(`an access rule for gRPC is ${isTold ? "said to have no effect" : "nothing to tell of"} where the app speaks ${protocol}`, async () => {
+    const { warnings } = await prepare({ typed: { config: [forGrpc], "app-protocol": [protocol] } });
+    assert.equal(warnings.length, isTold ? 1 : 0);
+    if (isTold)
+      assert.match(warnings[0] ?? "", /operations\.0 \(allow without httpVerb\) in .* has no effect on an app that/);
+  });
+}
 
 test("the command is started as it is, and its line is kept for people to read", async () => {
   const command: HostedCommand = { argv: ["python3", "-m", "math"], cwd: folder, env: { A: "b" }, stdin: "ignore" };

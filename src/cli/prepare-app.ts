@@ -4,6 +4,7 @@ import type { Configuration } from "../resources/configuration.ts";
 import { DEFAULT_CONFIGURATION } from "../resources/default-configuration.ts";
 import { NO_RESOURCES } from "../resources/no-resources.ts";
 import type { HostedAppSpec, HostedCommand } from "../runtime/hosted-app.ts";
+import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
 import { CliError } from "./cli-error.ts";
 import { FlagValues, judgeFlags, type TypedFlags } from "./flag-values.ts";
 import type { CommandName } from "./flags.ts";
@@ -52,7 +53,13 @@ export async function prepareApp({ name, typed, env, command, fallback }: AppReq
   return {
     spec: { settings, command },
     logLevel: logLevelOf(flags),
-    warnings: [...warnings, ...withoutApp(flags), ...configuration.withoutEffect.map(withoutEffect), ...aboutResources],
+    warnings: [
+      ...warnings,
+      ...withoutApp(flags),
+      ...configuration.withoutEffect.map(withoutEffect),
+      ...(speaksHttpAlone(settings) ? configuration.forGrpcAlone.map(withoutEffectOverHttp) : []),
+      ...aboutResources,
+    ],
   };
 }
 
@@ -87,6 +94,15 @@ function withoutApp(flags: FlagValues): string[] {
 
 function withoutEffect(name: string): string {
   return `${name} has no effect in this version of Outrigger`;
+}
+
+/** An app behind h2c may be called over gRPC, too. */
+function speaksHttpAlone({ appProtocol }: SidecarSettings): boolean {
+  return appProtocol === "http" || appProtocol === "https";
+}
+
+function withoutEffectOverHttp(name: string): string {
+  return `${name} has no effect on an app that speaks HTTP; give it the verbs that it is for, or "*" for all`;
 }
 
 function orElse(named: readonly string[], fallback: readonly string[]): readonly string[] {

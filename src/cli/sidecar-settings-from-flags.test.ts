@@ -16,6 +16,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): Omit<Sidecar
     appTls: undefined,
     nameResolution: undefined,
     withoutEffect: [],
+    forGrpcAlone: [],
   };
   return settingsFrom({ command, flags, env: {}, configuration, appCommand: "" });
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { goJson, goQuote } from "./go-json.ts";
+import { goJson, goQuote, visible } from "./go-json.ts";
 
 test("what HTML and JavaScript could trip over is escaped inside strings, as Go does", () => {
   assert.equal(
@@ -31,5 +31,16 @@ const QUOTED: [text: string, quoted: string][] = [
 for (const [text, quoted] of QUOTED) {
   test(`Go's %q of ${JSON.stringify(text)} is ${quoted}`, () => {
     assert.equal(goQuote(text), quoted);
+  });
+}
+
+for (const [text, shown] of [
+  ["math.prod", "math.prod"],
+  ['a "b" \\ ö', 'a "b" \\ ö'],
+  ["a\r\nerror: b\x00", "a\\r\\nerror: b\\x00"],
+  ["a\u2028b\u0085c\u202ed", "a\\u2028b\\u0085c\\u202ed"],
+] as const) {
+  test(`${JSON.stringify(text)} is shown as ${JSON.stringify(shown)}`, () => {
+    assert.equal(visible(text), shown);
   });
 }

@@ -15,6 +15,18 @@ export function goQuote(text: string): string {
   return `${quoted}"`;
 }
 
+/**
+ * What somebody has written, within a text for people: as it is, but for what would not be seen or would begin a line,
+ * which is escaped as in {@link goQuote}.
+ */
+export function visible(text: string): string {
+  return text.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (char) => {
+    const code = char.codePointAt(0) ?? 0;
+    const escaped = quoteChar(char);
+    return escaped === char ? `\\u${code.toString(16).padStart(4, "0")}` : escaped;
+  });
+}
+
 const SHORT_ESCAPES: Readonly<Record<string, string>> = {
   "\u0007": "\\a",
   "\b": "\\b",

@@ -30,9 +30,13 @@ export const STATUS_CODES = [
 
 export type StatusCode = (typeof STATUS_CODES)[number];
 
-/** The number of a status; a plain Go error has none, and is told as Internal. */
-export function numberOfStatus(code: StatusCode | undefined): number {
-  return STATUS_CODES.indexOf(code ?? "Internal") + 1;
+export function numberOfStatus(code: StatusCode): number {
+  return STATUS_CODES.indexOf(code) + 1;
+}
+
+/** What a `grpc-status` says. A value that is no code is UNKNOWN, as gRPC asks for. */
+export function codeOfStatusText(text: string): number {
+  return /^\d{1,9}$/.test(text) ? Number(text) : GRPC_CODE.UNKNOWN;
 }
 
 /** The name of a number that is not 0; one that nobody knows is Unknown. */

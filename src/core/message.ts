@@ -39,6 +39,11 @@ export interface RequestMessage {
   readonly grpc?: true;
   /** When nobody waits any more, in milliseconds of the monotonic clock. Absent where the caller has set no deadline. */
   readonly deadline?: number;
+  /**
+   * The body is a message of protobuf that the caller has packed into an `Any`, and this is its `type_url`: a gRPC app gets
+   * it back so. Absent from every other request, and nothing to an HTTP app.
+   */
+  readonly dataType?: string;
 }
 
 export interface ResponseMessage {
@@ -54,6 +59,8 @@ export interface ResponseMessage {
    * Of an answer that had no body at all (a trailers-only one), what stood in its head.
    */
   readonly trailers?: () => RawHeaders;
+  /** As of the request: the `type_url` of what the app has packed. Only where there are {@link trailers}. */
+  readonly dataType?: string;
 }
 
 /** The sender has gone over to a protocol that the request asked for. */

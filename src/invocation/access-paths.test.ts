@@ -32,7 +32,13 @@ const clock: Clock = { now: () => 0, monotonic: () => 0, sleep: () => Promise.re
 /** Front calls vault in the same process. @returns the path that vault's app was sent; undefined where the call was refused. */
 function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boolean) {
   let reached: string | undefined;
-  const parts = { limit: new ConcurrencyLimit(0, 1), gate: new StartGate(clock, 0), health: undefined, log };
+  const parts = {
+    limit: new ConcurrencyLimit(0, 1),
+    gate: new StartGate(clock, 0),
+    health: undefined,
+    speaksGrpc: false,
+    log,
+  };
   const callee = new Receiver({
     ...parts,
     channel: {

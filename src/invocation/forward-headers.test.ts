@@ -7,9 +7,11 @@ import {
   addCallerMetadata,
   addTraceHeaders,
   preparedMetadata,
+  preparedTrailers,
   requestHeadersFromApp,
   requestHeadersFromPeer,
   requestMetadataFromApp,
+  requestMetadataFromPeer,
   responseHeadersFromApp,
 } from "./forward-headers.ts";
 
@@ -76,6 +78,23 @@ test("what the caller's sidecar says of the caller passes the callee's sidecar",
   assert.deepEqual(requestHeadersFromPeer(said), said);
 });
 
+test("no Connection header takes away what the caller's sidecar has added", () => {
+  const added = [
+    ...["dapr-caller-app-id", "front", "Dapr-Callee-App-Id", "math", "Traceparent", "zz", "baggage", "k=v"],
+    ...["X-Forwarded-For", "10.0.0.7", "X-Forwarded-Host", "vm", "Forwarded", "for=10.0.0.7"],
+  ];
+  const names = added.filter((_, at) => at % 2 === 0).join(", ");
+  assert.deepEqual(requestHeadersFromPeer(["Connection", `${names}, x-drop`, "X-Drop", "1", ...added]), added);
+});
+
+test("of who calls whom, only what was said last is believed: an app behind a daprd may have said the rest", () => {
+  const forged = ["Dapr-Caller-App-Id", "liar", "dapr_caller_app_id", "liar", "dapr-callee-app-id", "liar"];
+  const said = ["dapr-caller-app-id", "front", "dapr-caller-namespace", "prod", "Dapr-Callee-App-Id", "math"];
+  const own = ["x-own", "1", "x-own", "2"];
+  assert.deepEqual(requestHeadersFromPeer([...forged, ...own, ...said]), [...own, ...said]);
+  assert.deepEqual(requestMetadataFromPeer([...forged, ...own, ...said]), [...own, ...said]);
+});
+
 test("gRPC's own names go on under another one, and its binary ones end here", () => {
   const sent = ["grpc-timeout", "1S", "Grpc-Foo", "bar", "grpc-trace-bin", "AAAA", "Grpc-Tags-Bin", "AAAA"];
   assert.deepEqual(requestHeadersFromApp(sent), ["Dapr-grpc-timeout", "1S", "Dapr-Grpc-Foo", "bar"]);
@@ -85,6 +104,44 @@ test("binary metadata goes on, for the callee may be a gRPC app, where it can be
   const good = ["X-Thing-BIN", "AAAA", "x-b-bin", "eno", "x-b-bin", "eno=, AA==", "x-empty-bin", ""];
   const bad = ["x-bad-bin", "a%b", "x-bad-bin", "\u00e9"];
   assert.deepEqual(requestHeadersFromApp([...good, ...bad]), good);
+});
+
+test("of several content types the app gets the first that says something: they are the message's, and it has one", () => {
+  const sent = [
+    "X",
+    "1",
+    "content-type",
+    "",
+    "Content-Type",
+    "a/b",
+    "Y",
+    "2",
+    "content-type",
+    "c/d",
+    "CONTENT-TYPE",
+    "",
+  ];
+  assert.deepEqual(requestHeadersFromApp(sent), ["X", "1", "Content-Type", "a/b", "Y", "2"]);
+});
+
+test("an app gets one content type at most, whatever else is sent", () => {
+  const type = fc.tuple(
+    fc.constantFrom("Content-Type", "content-type", "CONTENT-TYPE"),
+    fc.constantFrom("", "a/b", "c"),
+  );
+  fc.assert(
+    fc.property(fc.array(fc.oneof(type, fc.tuple(name, value)), { maxLength: 12 }), (sent) => {
+      const isType = ([name]: Pair): boolean => name.toLowerCase() === "content-type";
+      const kept = pairsOf(requestHeadersFromApp(sent.flat()));
+      assert.deepEqual(kept.filter(isType), sent.filter((pair) => isType(pair) && pair[1] !== "").slice(0, 1));
+      const others = pairsOf(requestHeadersFromApp(sent.filter((pair) => !isType(pair)).flat()));
+      assert.deepEqual(
+        kept.filter((pair) => !isType(pair)),
+        others,
+      );
+    }),
+    RUNS,
+  );
 });
 
 test("trace headers are taken out of what an app sends, in either direction", () => {
@@ -185,6 +242,18 @@ function saysWhoCallsWhom(lower: string): boolean {
   return first === "destination" && second === "app" && third === "id" && more.length === 0;
 }
 
+/** What a peer's sidecar says, whatever a Connection header lists. */
+function isAdded(what: string, lower: string): boolean {
+  const isFromPeer = what === "a peer's request";
+  return isFromPeer && (saysWhoCallsWhom(lower) || TRACE.includes(lower) || lower.includes("forwarded"));
+}
+
+/** Of who calls whom, only the last counts. */
+function isSaidAgain(name: string, behind: readonly Pair[]): boolean {
+  const comparable = (text: string): string => text.toLowerCase().replaceAll("_", "-");
+  return saysWhoCallsWhom(name.toLowerCase()) && behind.some(([other]) => comparable(other) === comparable(name));
+}
+
 /** Metadata that is bytes and cannot be, or that is gRPC's own. */
 function isNoMetadata(lower: string, value: string): boolean {
   return lower.endsWith("-bin") && (lower.startsWith("grpc-") || /[^A-Za-z0-9+/=, ]/.test(value));
@@ -211,7 +280,10 @@ for (const [what, forward, ends] of DIRECTIONS) {
       fc.property(headers, (sent) => {
         const kept = pairsOf(forward(sent.flat)).map(([kept, text]): Pair => [kept.toLowerCase(), text]);
         assert.deepEqual(
-          kept.filter(([lower, text]) => endsAtAnyHop(lower, sent) || ends(lower, text) || lower.startsWith("grpc-")),
+          kept.filter(
+            ([lower, text]) =>
+              (endsAtAnyHop(lower, sent) && !isAdded(what, lower)) || ends(lower, text) || lower.startsWith("grpc-"),
+          ),
           [],
         );
       }),
@@ -226,8 +298,9 @@ for (const [what, forward, ends] of DIRECTIONS) {
         const expected = sent.pairs
           .filter(([original, text]) => {
             const lower = original.toLowerCase();
-            return !endsAtAnyHop(lower, sent) && !ends(lower, text);
+            return (!endsAtAnyHop(lower, sent) || isAdded(what, lower)) && !ends(lower, text);
           })
+          .filter(([original], at, all) => what !== "a peer's request" || !isSaidAgain(original, all.slice(at + 1)))
           .map(([original, text]): Pair => [/^grpc-/i.test(original) ? `Dapr-${original}` : original, text]);
         survivors += expected.length;
         assert.deepEqual(pairsOf(forward(sent.flat)), expected);
@@ -269,6 +342,12 @@ test("gRPC: metadata goes on whole, but for its connection, its target, and what
   const only = ["Host", "x", "dapr-app-id", "math", "dapr-callee-app-id", "math", "dapr_caller_app-id", "liar"];
   assert.deepEqual(requestMetadataFromApp([...METADATA, ...only, "outrigger-target", "x"]), KEPT_METADATA);
   assert.deepEqual(preparedMetadata([...METADATA, "Host", "x", "outrigger-target", "x"]), KEPT_METADATA);
+});
+
+test("gRPC: no trailer is about a connection, and none Outrigger's own", () => {
+  const trailers = ["grpc-status", "5", "x-own", "1", "x-own-bin", "AAE"];
+  const dropped = [...HOP_BY_HOP, ...OF_ONE_CONNECTION, "outrigger-error", "Outrigger-From"];
+  assert.deepEqual(preparedTrailers([...dropped.flatMap((name) => [name, "x"]), ...trailers]), trailers);
 });
 
 test("gRPC: who calls whom is said once, and the trace in both forms", () => {

@@ -24,6 +24,14 @@ const RENAMED = 32;
 /** Bytes for a gRPC app, in base64: metadata, which an HTTP app is not given (its channel leaves it out). */
 const BINARY = 64;
 
+/** Who calls whom, in the words of a sidecar. */
+const SAID_BY_A_SIDECAR = 128;
+
+/** From where a call comes: added by a sidecar, too, behind what an app may have said. */
+const FROM_WHERE = 256;
+/** What a peer has added itself. The list of a Connection header can only be its app's idea of it. */
+const ADDED_BY_A_PEER = SAID_BY_A_SIDECAR | FROM_WHERE | TRACE;
+
 const TRAITS: ReadonlyMap<string, number> = new Map([
   // RFC 9110 7.6.1 and what daprd adds to it.
   ...["connection", "keep-alive", "proxy-connection", "proxy-authenticate", "proxy-authorization", "te", "trailer"].map(
@@ -32,6 +40,7 @@ const TRAITS: ReadonlyMap<string, number> = new Map([
   ...["transfer-encoding", "upgrade", "http2-settings"].map((name) => [name, HOP_BY_HOP] as const),
   ...["host", "content-length", "expect"].map((name) => [name, PER_CONNECTION] as const),
   ...["traceparent", "tracestate", "baggage"].map((name) => [name, TRACE] as const),
+  ...["x-forwarded-for", "x-forwarded-host", "forwarded"].map((name) => [name, FROM_WHERE] as const),
   ["content-type", CONTENT_TYPE],
 ]);
 
@@ -59,8 +68,7 @@ function findTraits(lower: string): number {
   // Those of gRPC itself are about one call, the trace among them, which the callee's sidecar writes.
   if (lower.startsWith("grpc-")) traits |= isBinary ? NOT_FOR_AN_APP : RENAMED;
   else if (isBinary) traits |= BINARY;
-  // CGI and WSGI apps read `_` and `-` as the same.
-  if (SAID_BY_OUTRIGGER.test(lower.replaceAll("_", "-"))) traits |= NOT_FOR_AN_APP;
+  if (SAID_BY_OUTRIGGER.test(comparable(lower))) traits |= NOT_FOR_AN_APP | SAID_BY_A_SIDECAR;
   return traits;
 }
 
@@ -69,31 +77,67 @@ const BASE64_LIST = /^[A-Za-z0-9+/=, ]*$/;
 
 /** What goes on of what an app's request carried: end-to-end headers, without anything only Outrigger may say. */
 export function requestHeadersFromApp(received: readonly string[]): RawHeaders {
-  return endToEnd(received, PER_CONNECTION | TRACE | NOT_FOR_AN_APP, true);
+  return endToEnd(received, PER_CONNECTION | TRACE | NOT_FOR_AN_APP, 0, true);
 }
 
-/** The same for a request that another Outrigger's caller side has already prepared. */
+/**
+ * The same for a request that another sidecar's caller side has already prepared. A daprd lets pass what its app says of
+ * who calls, and puts its own behind it: of several, only the last is a sidecar's.
+ */
 export function requestHeadersFromPeer(received: readonly string[]): RawHeaders {
-  return endToEnd(received, PER_CONNECTION, false);
+  return saidLast(endToEnd(received, PER_CONNECTION, ADDED_BY_A_PEER, false));
+}
+
+/** Without who calls whom, but for what was said last of each, however its name is written. */
+function saidLast(headers: RawHeaders): RawHeaders {
+  let last: Map<string, number> | undefined;
+  let isRepeated = false;
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if ((traitsOf(name) & SAID_BY_A_SIDECAR) === 0) continue;
+    const said = comparable(name);
+    last ??= new Map();
+    isRepeated ||= last.has(said);
+    last.set(said, i);
+  }
+  if (!isRepeated) return headers;
+  return headers.filter((_, at) => {
+    const place = at - (at % 2);
+    const name = headers[place] ?? "";
+    return (traitsOf(name) & SAID_BY_A_SIDECAR) === 0 || last?.get(comparable(name)) === place;
+  });
+}
+
+/** CGI and WSGI apps read `_` and `-` as the same. */
+function comparable(name: string): string {
+  return name.toLowerCase().replaceAll("_", "-");
 }
 
 /** What goes back of what an app answered: its trace headers do not, the sidecar's own answer for the call. */
 export function responseHeadersFromApp(received: readonly string[]): RawHeaders {
-  return endToEnd(received, TRACE, false);
+  return endToEnd(received, TRACE, 0, false);
 }
 
-/** @param fromCaller an empty Content-Type says nothing, and daprd takes it away (A4); what is to be bytes has to be some. */
-function endToEnd(received: readonly string[], staysBehind: number, fromCaller: boolean): RawHeaders {
+/**
+ * @param unlisted traits of what no Connection header takes away.
+ * @param fromCaller an empty Content-Type says nothing, and daprd takes it away; of several the first is the message's (A4).
+ *   What is to be bytes has to be some.
+ */
+function endToEnd(received: readonly string[], staysBehind: number, unlisted: number, fromCaller: boolean): RawHeaders {
   const listed = namesListedInConnection(received);
   const kept: RawHeaders = [];
+  let isTyped = false;
   for (let i = 0; i < received.length; i += 2) {
     const name = received[i] ?? "";
     const value = received[i + 1] ?? "";
     const traits = traitsOf(name);
     if ((traits & (HOP_BY_HOP | staysBehind)) !== 0) continue;
-    if (listed?.has(name.toLowerCase()) === true) continue;
+    if ((traits & unlisted) === 0 && listed?.has(name.toLowerCase()) === true) continue;
     if (fromCaller && (traits & BINARY) !== 0 && !BASE64_LIST.test(value)) continue;
-    if (fromCaller && value === "" && (traits & CONTENT_TYPE) !== 0) continue;
+    if (fromCaller && (traits & CONTENT_TYPE) !== 0) {
+      if (isTyped || value === "") continue;
+      isTyped = true;
+    }
     kept.push((traits & RENAMED) === 0 ? name : `Dapr-${name}`, value);
   }
   return kept;
@@ -179,20 +223,37 @@ export function addCallerHeaders(
  */
 export function requestMetadataFromApp(received: readonly string[]): RawHeaders {
   return withoutHeaders(received, (name) => {
-    return isOfOneHop(name) || name === "dapr-app-id" || SAID_BY_OUTRIGGER.test(name.replaceAll("_", "-"));
+    return isOfOneHop(name) || name === "dapr-app-id" || SAID_BY_OUTRIGGER.test(comparable(name));
   });
 }
 
-/** The same for a call that another sidecar's caller side has already prepared. */
+/** The same for a call that another sidecar's caller side has already prepared; see {@link requestHeadersFromPeer}. */
+export function requestMetadataFromPeer(received: readonly string[]): RawHeaders {
+  return saidLast(preparedMetadata(received));
+}
+
+/** Metadata that a side has already prepared, without what is about one connection. */
 export function preparedMetadata(received: readonly string[]): RawHeaders {
   return withoutHeaders(received, isOfOneHop);
 }
 
+/**
+ * What goes on of what stood behind an answer, whichever wire has brought it: nothing about a connection, which no
+ * trailer may say (RFC 9110 6.5.1), and nothing of Outrigger's own.
+ */
+export function preparedTrailers(received: readonly string[]): RawHeaders {
+  return withoutHeaders(received, isOfOneHop);
+}
+
+/** The same where the trailers are not here yet. */
+export function withPreparedTrailers(response: ResponseMessage): ResponseMessage {
+  const { trailers } = response;
+  return trailers === undefined ? response : { ...response, trailers: () => preparedTrailers(trailers()) };
+}
+
 /** What goes back of what an app has answered to a gRPC call, before its messages and behind them. */
 export function withPreparedMetadata(response: ResponseMessage): ResponseMessage {
-  const { headers, trailers } = response;
-  const answer = { ...response, headers: preparedMetadata(headers) };
-  return trailers === undefined ? answer : { ...answer, trailers: () => preparedMetadata(trailers()) };
+  return withPreparedTrailers({ ...response, headers: preparedMetadata(response.headers) });
 }
 
 function isOfOneHop(name: string): boolean {

@@ -1,6 +1,6 @@
 import type { CallSignal } from "../core/call-signal.ts";
 import { messageOf } from "../core/errors.ts";
-import { GRPC_CODE, grpcCodeIn } from "../core/grpc-code.ts";
+import { codeOfStatusText, GRPC_CODE, grpcCodeIn } from "../core/grpc-code.ts";
 import type { ResponseMessage } from "../core/message.ts";
 import { headerValue } from "../core/raw-headers.ts";
 
@@ -15,7 +15,7 @@ export function whenEnded(
   ended: (code: number, error: string | undefined) => void,
 ): void {
   const complete = (): void => {
-    ended(codeIn(trailers?.() ?? []), undefined);
+    ended(codeOfStatusText(headerValue(trailers?.() ?? [], "grpc-status") ?? ""), undefined);
   };
   if (body === undefined || body instanceof Uint8Array) {
     complete();
@@ -34,9 +34,4 @@ export function whenEnded(
 /** A call whose connection is lost has no status of its own. */
 function codeOfBroken(error: unknown, signal: CallSignal): number {
   return grpcCodeIn(error) ?? (signal.aborted ? GRPC_CODE.CANCELLED : GRPC_CODE.UNAVAILABLE);
-}
-
-function codeIn(trailers: readonly string[]): number {
-  const sent = headerValue(trailers, "grpc-status") ?? "";
-  return /^\d{1,9}$/.test(sent) ? Number(sent) : GRPC_CODE.UNKNOWN;
 }

@@ -85,6 +85,7 @@ function world({
     host: { address: "10.0.0.7", hostname: "vm" },
     receiver: new Receiver({
       channel: ownApp,
+      speaksGrpc: false,
       limit: new ConcurrencyLimit(0, 10),
       gate: new StartGate(clock, 0),
       health: undefined,
@@ -224,6 +225,15 @@ test("where no instance can be reached, they are looked for and called again, a 
   assert.equal(resolved.length, 2);
 });
 
+test("a callee that leaves between two tries is as unavailable as it was", async () => {
+  const { invoke, peerCalls } = world({ found: [[instance("a")], []], peerErrors: [unreachable] });
+  await assert.rejects(
+    invoke(),
+    ({ cause, message }: Error) => cause === unreachable && message.includes("cannot reach the sidecar of math"),
+  );
+  assert.equal(peerCalls.length, 1);
+});
+
 test("after three retries the caller is told, in daprd's words, of the last failure", async () => {
   const { invoke, peerCalls, slept } = world({ peerErrors: Array.from({ length: 9 }, () => unreachable) });
   await rejects(
@@ -360,6 +370,18 @@ test("a path that no method may have is refused before anybody is called", async
   assert.deepEqual(resolved, []);
 });
 
+test("a query that no request line can have is refused before anybody is called, and one that must be is escaped", async () => {
+  const { invoke, resolved, peerCalls } = world({});
+  await rejects(
+    invoke({ query: "a HTTP/1.1\r\nHost: x\r\n\r\nDELETE /admin" }),
+    "invocationFailed",
+    "failed to invoke, id: math, err: rpc error: code = InvalidArgument desc = invalid query: it contains a control character at position 10",
+  );
+  assert.deepEqual(resolved, []);
+  await invoke({ query: "a b" });
+  assert.equal(peerCalls[0]?.request.query, "a%20b");
+});
+
 test("the path is cleaned, unless the Configuration preserves it", async () => {
   const [cleaned, preserved] = [world({}), world({ preservePath: true })];
   await cleaned.invoke({ rawPath: "/a//b%2Fc/" });
@@ -395,6 +417,13 @@ test("a target with three parts is refused in daprd's words", async () => {
     "invocationFailed",
     "failed to invoke, id: a.b.c, err: invalid app id a.b.c",
   );
+});
+
+test("an id that would break the text about it is shown, and does not", async () => {
+  const { invoke } = world({});
+  const shown = "math\\r\\nHTTP";
+  const text = `failed to invoke, id: ${shown}, err: invalid app id ${shown}`;
+  await rejects(invoke({ target: "math\r\nHTTP" }), "invocationFailed", text);
 });
 
 test("every call that was answered is told to the observer, with its time and its trace", async () => {

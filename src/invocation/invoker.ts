@@ -4,6 +4,7 @@ import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
+import { visible } from "../core/go-json.ts";
 import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
@@ -30,6 +31,7 @@ import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
 import { callUnderPolicy } from "./policed-call.ts";
 import type { Endpoint, EndpointCaller, Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
+import { normaliseQuery } from "./query.ts";
 import type { Receiver } from "./receiver.ts";
 import { parseTarget, type Target } from "./target.ts";
 
@@ -42,6 +44,7 @@ export interface Invocation {
   /** True where a method had to be named and was not, which is a mistake (seed 000) and not the root. */
   readonly methodMissing: boolean;
   readonly method: string;
+  /** Bytes as latin1 code units, without the `?`. */
   readonly query: string | undefined;
   /** As received, hop-by-hop headers and all. */
   readonly headers: readonly string[];
@@ -51,12 +54,11 @@ export interface Invocation {
   readonly signal: CallSignal;
   /** As of the message. */
   readonly upgrade?: string;
-  /**
-   * As of the message: then `rawPath` goes on byte for byte. With `dapr-stream: true` in its metadata, whatever of
-   * resiliency has to do with time covers the call until its answer begins; what there is now, retries, never covers more.
-   */
+  /** As of the message: then `rawPath` goes on byte for byte. Retries cover the call until its answer begins. */
   readonly grpc?: true;
   readonly deadline?: number;
+  /** As of the message. */
+  readonly dataType?: string;
   /** Instead of `body`. */
   readonly repeatable?: RepeatableBody;
 }
@@ -184,15 +186,22 @@ export class Invoker {
     if (policies?.names({ kind: "app", name: callee.id, endpoint: "" }) === true) {
       return this.#callAnyInstance(callee, request, body);
     }
+    let unavailable: CallError | undefined;
     try {
       return await runWithRetries({
         policy: builtInRetries(policies),
         clock: this.#parts.clock,
         signal: request.signal,
         attempt: () => this.#callAnyInstance(callee, request, body),
-        mayRetry: (error) => isUnavailable(error) && isReplayable(request, body),
+        mayRetry: (error) => {
+          if (!isUnavailable(error) || !isReplayable(request, body)) return false;
+          unavailable ??= error;
+          return true;
+        },
       });
     } catch (error) {
+      // It has left meanwhile, which says less than what had kept it from answering.
+      if (error instanceof NoHostFound) throw unavailable ?? error;
       if (!(error instanceof RetriesExhausted)) throw error;
       const { retries, cause } = error;
       const target = qualifiedName(callee);
@@ -258,7 +267,7 @@ export class Invoker {
   }
 
   #notFound({ id, namespace }: AppIdentity): CallError {
-    return new CallError(
+    return new NoHostFound(
       undefined,
       `no host found with the given ID: app "${id}" in namespace "${namespace}" is not in ${this.#parts.resolver.description}; is it running?`,
     );
@@ -286,6 +295,8 @@ export class Invoker {
     this.#parts.observer.callEnded(grpcStatus === undefined ? record : { ...record, grpcStatus });
   }
 }
+
+class NoHostFound extends CallError {}
 
 /** gRPC over HTTP/2: POST, and nothing of the path is decoded, cleaned or taken for a query. */
 function toGrpcRequest({ rawPath, headers, body, signal, deadline }: Invocation): RequestMessage {
@@ -332,15 +343,17 @@ function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
   const request: RequestMessage = {
     method: toDaprVerb(invocation.method),
     path: path.wire,
-    query: invocation.query,
+    query: invocation.query === undefined ? undefined : normaliseQuery(invocation.query),
     headers,
     body: invocation.body,
     contentLength: invocation.contentLength,
     signal: invocation.signal,
   };
-  const { upgrade, deadline } = invocation;
-  if (deadline !== undefined) return { ...request, deadline };
-  return upgrade === undefined ? request : { ...request, upgrade };
+  const { upgrade, deadline, dataType } = invocation;
+  if (upgrade !== undefined) return { ...request, upgrade };
+  if (deadline === undefined && dataType === undefined) return request;
+  const timed = deadline === undefined ? request : { ...request, deadline };
+  return dataType === undefined ? timed : { ...timed, dataType };
 }
 
 // common.v1.HTTPExtension.Verb without CONNECT, which daprd refuses. NONE is the app's to take or to refuse: it comes from
@@ -358,11 +371,11 @@ function refuseMissingMethod(invocation: Invocation, target: Target): void {
   if (!invocation.methodMissing || target.kind === "url" || target.kind === "endpoint") return;
   throw new OutriggerError(
     "methodNameNotGiven",
-    `failed to invoke, id: ${invocation.target}, err: method name not given; put it after /method/, or call /method/. for the root`,
+    `failed to invoke, id: ${visible(invocation.target)}, err: method name not given; put it after /method/, or call /method/. for the root`,
   );
 }
 
-function isUnavailable(error: unknown): boolean {
+function isUnavailable(error: unknown): error is CallError {
   return error instanceof CallError && error.code === "Unavailable";
 }
 
@@ -377,5 +390,7 @@ function explain(invocation: Invocation, cause: unknown): OutriggerError {
   if (cause instanceof OutriggerError) return cause;
   const kind =
     cause instanceof CallError && cause.code === "PermissionDenied" ? "invocationForbidden" : "invocationFailed";
-  return new OutriggerError(kind, `failed to invoke, id: ${invocation.target}, err: ${messageOf(cause)}`, { cause });
+  return new OutriggerError(kind, `failed to invoke, id: ${visible(invocation.target)}, err: ${messageOf(cause)}`, {
+    cause,
+  });
 }

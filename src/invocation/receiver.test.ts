@@ -87,6 +87,7 @@ class FakeLog implements Logger {
 function receiverOf(parts: Partial<ReceiverParts>): Receiver {
   return new Receiver({
     channel: undefined,
+    speaksGrpc: false,
     limit: new ConcurrencyLimit(0, 1),
     gate: openGate,
     health: undefined,
@@ -535,4 +536,87 @@ test("of gRPC, access rules judge the method without a verb, and a denied call i
     );
   }
   assert.equal(app.received.length, 1);
+});
+
+test("without a verb, no rule that names verbs is evaded: a deny of any verb is one of the call, in any case", async () => {
+  const app = new FakeApp([undefined, undefined]);
+  const rules = new AccessControl({
+    trustDomain: "public",
+    defaultAction: "deny",
+    policies: [
+      {
+        caller: fromShop.identity,
+        defaultAction: "allow",
+        operations: [
+          { name: "/orders/*", verbs: ["DELETE"], action: "deny" },
+          { name: "/orders/*", verbs: ["GET"], action: "allow" },
+          { name: "/admin", verbs: ["POST", "PUT"], action: "deny" },
+        ],
+      },
+    ],
+  });
+  const receiver = receiverOf({ channel: app, access: rules });
+  const call = (path: string, method = "NONE") =>
+    receiver.receive({ ...fromShop, request: { ...request, method, path } });
+  for (const path of ["/orders/7", "/Orders/7", "/admin", "/ADMIN", "/x/../admin", "/%61dmin", "/admin/users"]) {
+    await assert.rejects(call(path), { code: "PermissionDenied", message: /verb: NONE$/ }, path);
+  }
+  assert.deepEqual(app.received, []);
+  await call("/stock");
+  await call("/orders/7", "GET");
+  assert.equal(app.received.length, 2);
+});
+
+for (const grpc of [true, undefined]) {
+  test(`what a gRPC app says behind its answer is its own, and not of a connection (${grpc === true ? "proxied" : "OnInvoke"})`, async () => {
+    const trailers = ["grpc-status", "0", "http2-settings", "x", "outrigger-error", "not-this-app", "x-own", "1"];
+    const channel: AppChannel = {
+      call: () =>
+        Promise.resolve({ status: 200, statusText: "", headers: [], body: undefined, trailers: () => trailers }),
+    };
+    const called = grpc === true ? { ...request, grpc } : request;
+    const answers = [
+      await receiverOf({ channel }).receive({ ...fromNobody, request: called }),
+      await receiverOf({ channel }).receiveOwn(called),
+    ];
+    for (const answer of answers) assert.deepEqual(answer.trailers?.(), ["grpc-status", "0", "x-own", "1"]);
+  });
+}
+
+test("what a sidecar says to its own app, nobody else does, not even the app", async () => {
+  const app = new FakeApp([undefined]);
+  const path = "/dapr.proto.runtime.v1.AppCallback/OnInvoke";
+  const refusal = {
+    code: "PermissionDenied",
+    message: `${path} is for the app's own sidecar alone; use InvokeService to call a method`,
+  };
+  for (const called of [
+    { ...request, path },
+    { ...request, path, grpc: true },
+  ] as const) {
+    const receiver = receiverOf({ channel: app });
+    await assert.rejects(receiver.receive({ ...fromNobody, request: called }), refusal);
+    await assert.rejects(receiver.receiveOwn(called), refusal);
+    await receiver.whenIdle();
+  }
+  assert.deepEqual(app.received, []);
+});
+
+test("of an app that speaks gRPC, access rules judge every call without its verb and with its case, whatever door it came by", async () => {
+  const operations = [{ name: "/GetOrder", verbs: ["GET"], action: "allow" }] as const;
+  const policies = [{ caller: fromShop.identity, defaultAction: "deny", operations }] as const;
+  const rules = new AccessControl({ trustDomain: "public", defaultAction: "deny", policies });
+  const isAllowed = async (speaksGrpc: boolean, method: string, path: string): Promise<boolean> => {
+    const receiver = receiverOf({ channel: new FakeApp([undefined]), speaksGrpc, access: rules });
+    return receiver.receive({ ...fromShop, request: { ...request, method, path } }).then(
+      () => true,
+      () => false,
+    );
+  };
+  for (const method of ["GET", "POST", "NONE"]) {
+    assert.equal(await isAllowed(true, method, "/GetOrder"), true, method);
+    assert.equal(await isAllowed(true, method, "/getorder"), false, method);
+  }
+  assert.equal(await isAllowed(false, "POST", "/GetOrder"), false);
+  assert.equal(await isAllowed(false, "GET", "/getorder"), true);
 });

@@ -3,9 +3,10 @@ import { InFlight } from "../core/in-flight.ts";
 import type { Logger } from "../core/logger.ts";
 import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
 import type { AccessControl } from "../security/access-control.ts";
+import { refuseAppCallback } from "./app-callback.ts";
 import { type AppHealth, appUnhealthy } from "./app-health.ts";
 import type { ConcurrencyLimit } from "./concurrency-limit.ts";
-import { responseHeadersFromApp, withPreparedMetadata } from "./forward-headers.ts";
+import { responseHeadersFromApp, withPreparedMetadata, withPreparedTrailers } from "./forward-headers.ts";
 import { pathReadings } from "./path-readings.ts";
 import type { AppChannel, BodyLimit, ReceivedCall } from "./ports.ts";
 import type { StartGate } from "./start-gate.ts";
@@ -13,6 +14,8 @@ import type { StartGate } from "./start-gate.ts";
 export interface ReceiverParts {
   /** Undefined for a sidecar without an app. */
   readonly channel: AppChannel | undefined;
+  /** The app speaks gRPC, whatever a call comes in: its methods have no verb, and their case counts (A12). */
+  readonly speaksGrpc: boolean;
   readonly limit: ConcurrencyLimit;
   readonly gate: StartGate;
   /** Undefined where the app is not probed, and counts as healthy. */
@@ -47,11 +50,12 @@ export class Receiver {
    * A call from another app.
    *
    * @throws {CallError} Internal, where there is no app, it is not healthy or did not answer; PermissionDenied, where access
-   *   rules forbid the call; ResourceExhausted, where the body is over the limit, or too many calls wait for the app.
+   *   rules forbid the call, or it is for the app's own sidecar alone; ResourceExhausted, where the body is over the limit, or too many calls wait for the app.
    */
   async receive(call: ReceivedCall): Promise<ResponseMessage> {
     const { access, channel, limitBody } = this.#parts;
     if (channel === undefined) throw new CallError("Internal", "app channel is not initialized");
+    refuseAppCallback(call.request.path);
     if (access !== undefined) this.#refuseForbidden(access, call);
     return this.#deliver(channel, limitBody(call.request));
   }
@@ -60,13 +64,14 @@ export class Receiver {
    * A call of the app to itself: no access rules, as in daprd (A12).
    *
    * @throws {CallError} without a code where there is no app; Internal where it is not healthy or did not answer;
-   *   ResourceExhausted where too many calls wait for it.
+   *   PermissionDenied where the call is for the sidecar alone; ResourceExhausted where too many calls wait for it.
    */
   async receiveOwn(request: RequestMessage): Promise<ResponseMessage> {
     const { channel } = this.#parts;
     if (channel === undefined) {
       throw new CallError(undefined, "cannot invoke local endpoint: app channel not initialized");
     }
+    refuseAppCallback(request.path);
     return this.#deliver(channel, request);
   }
 
@@ -79,8 +84,8 @@ export class Receiver {
   #refuseForbidden(access: AccessControl, { caller, identity, request }: ReceivedCall): void {
     const { grpc, method, path } = request;
     const readings = pathReadings(path);
-    // Without a verb a rule for one could be evaded.
-    const isVerbless = grpc === true || method === "NONE";
+    // As daprd compares; and without a verb, a rule for one could be evaded.
+    const isVerbless = this.#parts.speaksGrpc || grpc === true || method === "NONE";
     const allows = (reading: string): boolean =>
       isVerbless ? access.allowsGrpc(identity, reading) : access.allows(identity, reading, method);
     if (readings?.every(allows) === true) return;
@@ -122,7 +127,7 @@ export class Receiver {
 }
 
 function httpAnswer(response: ResponseMessage): ResponseMessage {
-  return withHeaders(response, responseHeadersFromApp(response.headers));
+  return withPreparedTrailers(withHeaders(response, responseHeadersFromApp(response.headers)));
 }
 
 /** The slot is held, and the call under way, until the answer has been read to its end (A4). @param end called once. */

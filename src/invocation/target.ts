@@ -1,5 +1,6 @@
 import { type AppId, type AppIdentity, isPossibleName, type Namespace, sameApp } from "../core/app-id.ts";
 import { CallError } from "../core/errors.ts";
+import { visible } from "../core/go-json.ts";
 import { endpointAt, HAS_HTTP_SCHEME } from "./endpoint-url.ts";
 import type { Endpoint } from "./ports.ts";
 
@@ -26,7 +27,7 @@ export function parseTarget(text: string, self: AppIdentity, endpoints: Readonly
   if (HAS_HTTP_SCHEME.test(text)) return { kind: "url", endpoint: endpointAt(text) };
   const [id = "", namespace = self.namespace, ...more] = text.split(".");
   const isPossible = isPossibleName(id) && isPossibleName(namespace) && more.length === 0;
-  if (!isPossible) throw new CallError(undefined, `invalid app id ${text}`);
+  if (!isPossible) throw new CallError(undefined, `invalid app id ${visible(text)}`);
   const app = { id: id as AppId, namespace: namespace as Namespace };
   return sameApp(app, self) ? { kind: "self" } : { kind: "app", app };
 }

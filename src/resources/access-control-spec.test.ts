@@ -48,8 +48,8 @@ policies:
 `;
 
 test("a list as Dapr's documentation has it", () => {
-  const { accessControl, withoutEffect } = read(SCENARIO);
-  assert.deepEqual(withoutEffect, []);
+  const { accessControl, forGrpcAlone } = read(SCENARIO);
+  assert.deepEqual(forGrpcAlone, []);
   assert.deepEqual(accessControl, {
     trustDomain: "public",
     defaultAction: "deny",
@@ -106,11 +106,11 @@ test("a list is not lifted by a later section that says nothing", () => {
   assert.equal(accessControl("defaultAction: deny\n", "{}\n")?.defaultAction, "deny");
 });
 
-test("an allow without a verb is said to do nothing", () => {
+test("an allow without a verb is said to be for gRPC alone", () => {
   const operations = "operations: [{name: a, httpVerb: [GET], action: deny}, {name: b, action: allow}]";
-  const { withoutEffect } = read(`policies: [{appId: a, trustDomain: public, namespace: default, ${operations}}]\n`);
+  const { forGrpcAlone } = read(`policies: [{appId: a, trustDomain: public, namespace: default, ${operations}}]\n`);
   const what = "spec.accessControl.policies.0.operations.1 (allow without httpVerb)";
-  assert.deepEqual(withoutEffect, [`${what} in ${FILE}`]);
+  assert.deepEqual(forGrpcAlone, [`${what} in ${FILE}`]);
 });
 
 function operationNamed(name: string): string {

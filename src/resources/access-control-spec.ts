@@ -91,8 +91,8 @@ export function readAccessControl(document: YamlDocument, written: Written): Acc
   };
 }
 
-/** The operations that change nothing for HTTP, which daprd lets pass in silence; as names of sections. */
-export function operationsWithoutEffect({ policies = [] }: Written): string[] {
+/** The operations that change nothing for an HTTP app, which daprd lets pass in silence; as names of sections. */
+export function operationsForGrpcAlone({ policies = [] }: Written): string[] {
   return policies.flatMap(({ operations = [] }, policy) =>
     operations.flatMap(({ action: does, httpVerb = [] }, at) =>
       does === "allow" && httpVerb.length === 0

@@ -20,6 +20,7 @@ const NOTHING_SAID = {
   appTls: undefined,
   nameResolution: undefined,
   withoutEffect: [],
+  forGrpcAlone: [],
 };
 
 /** Files of these texts, each a Configuration from its `spec` on. */

@@ -5,7 +5,7 @@ import * as z from "zod";
 import {
   type AccessControlSpec,
   accessControlSchema,
-  operationsWithoutEffect,
+  operationsForGrpcAlone,
   readAccessControl,
 } from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
@@ -27,6 +27,8 @@ export interface Configuration {
   readonly nameResolution: NameResolution | undefined;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
+  /** Operations of access rules that no call to an app over HTTP meets: they are for gRPC. */
+  readonly forGrpcAlone: readonly string[];
 }
 
 const GRPC_ERROR_STATUSES = ["fixed", "mapped"] as const;
@@ -113,7 +115,7 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     );
   }
   const sections = Object.keys(spec).filter((name) => !SUPPORTED.has(name));
-  const unused = [...sections.map((name) => `spec.${name}`), ...operationsWithoutEffect(spec.accessControl ?? {})];
+  const here = (name: string): string => `${name} in ${document.file}`;
   const accessControl = spec.accessControl === undefined ? undefined : readAccessControl(document, spec.accessControl);
   return Object.freeze({
     preservePath: spec.invocation?.preservePath ?? before.preservePath,
@@ -124,7 +126,8 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     appTls: appTlsIn(document, spec.invocation?.appTLS) ?? before.appTls,
     nameResolution:
       spec.nameResolution === undefined ? before.nameResolution : nameResolutionOf(document, spec.nameResolution),
-    withoutEffect: [...before.withoutEffect, ...unused.map((name) => `${name} in ${document.file}`)],
+    withoutEffect: [...before.withoutEffect, ...sections.map((name) => here(`spec.${name}`))],
+    forGrpcAlone: [...before.forGrpcAlone, ...operationsForGrpcAlone(spec.accessControl ?? {}).map(here)],
   });
 }
 

@@ -9,4 +9,5 @@ export const DEFAULT_CONFIGURATION: Configuration = {
   appTls: undefined,
   nameResolution: undefined,
   withoutEffect: [],
+  forGrpcAlone: [],
 };

@@ -22,7 +22,7 @@ export function appChannel(settings: SidecarSettings, lent: UpstreamSurroundings
   const options = optionsOf(settings, appPort);
   const createUpstream = upstreamFactory(lent);
   if (!isGrpcApp(protocol)) return new HttpAppChannel({ ...options, protocol }, createUpstream);
-  return new GrpcAppChannel({ ...options, protocol, maxBodyBytes, clock: lent.clock }, createUpstream);
+  return new GrpcAppChannel({ ...options, protocol, maxBodyBytes }, createUpstream);
 }
 
 /** Undefined for a sidecar without an app. */
@@ -37,7 +37,7 @@ export function appProbe(
   const createUpstream = upstreamFactory(lent);
   if (isGrpcApp(protocol)) {
     const upstream = createUpstream(grpcUpstreamOptions({ ...options, protocol }));
-    const probe = new GrpcAppProbe({ upstream, appToken, clock: lent.clock });
+    const probe = new GrpcAppProbe({ upstream, appToken });
     return {
       ask: (signal) => probe.ask(signal),
       close: () => {

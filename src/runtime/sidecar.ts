@@ -14,6 +14,7 @@ import { StartGate } from "../invocation/start-gate.ts";
 import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
+import { isGrpcApp } from "../transport/app/app-protocol.ts";
 import { bodyLimit } from "../transport/body-limit.ts";
 import { GrpcServer } from "../transport/grpc/grpc-server.ts";
 import { ApiServer } from "../transport/http/api-server.ts";
@@ -96,6 +97,7 @@ export class Sidecar {
     this.#health = this.#buildHealth();
     this.#receiver = new Receiver({
       channel: this.#channel,
+      speaksGrpc: isGrpcApp(settings.appProtocol),
       access: accessControlOf(settings),
       log: surroundings.log,
       limit: new ConcurrencyLimit(settings.appMaxConcurrency, settings.appMaxQueue),

@@ -1,8 +1,5 @@
 import { abortReason } from "../core/call-signal.ts";
-import type { Clock } from "../core/clock.ts";
-
-// Node's timers know no longer wait, and take one for none. 24 days.
-export const LONGEST_WAIT_MS = 2 ** 31 - 1;
+import { type Clock, LONGEST_TIMER_MS } from "../core/clock.ts";
 
 export const systemClock: Clock = {
   now: () => Date.now(),
@@ -13,13 +10,17 @@ export const systemClock: Clock = {
         reject(abortReason(signal));
         return;
       }
-      const timer = setTimeout(
-        () => {
-          signal?.removeEventListener("abort", listener);
-          resolve();
-        },
-        Math.min(ms, LONGEST_WAIT_MS),
-      );
+      const end = performance.now() + ms;
+      const rest = (): void => {
+        const left = end - performance.now();
+        if (left > 0) timer = setTimeout(rest, Math.min(left, LONGEST_TIMER_MS));
+        else over();
+      };
+      const over = (): void => {
+        signal?.removeEventListener("abort", listener);
+        resolve();
+      };
+      let timer = ms > LONGEST_TIMER_MS ? setTimeout(rest, LONGEST_TIMER_MS) : setTimeout(over, ms);
       const listener = {
         handleEvent: () => {
           clearTimeout(timer);

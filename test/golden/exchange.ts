@@ -116,7 +116,7 @@ function lengthInWords([name, value]: HeaderPair, body?: string): HeaderPair {
   return [name, isLength && (body === undefined || Number(value) === body.length) ? "LENGTH" : value];
 }
 
-export function inWords([name, value]: HeaderPair, here: Surroundings): HeaderPair {
+export function inWords([name, value]: HeaderPair, here: Pick<Surroundings, "appPort">): HeaderPair {
   switch (name.toLowerCase()) {
     case "date":
     case "dapr-date":

@@ -1,17 +1,15 @@
-import { fileURLToPath } from "node:url";
 import grpc from "@grpc/grpc-js";
-import { loadSync } from "@grpc/proto-loader";
 import type { TestScope } from "../support/cleanup.ts";
+import { DAPR, ECHO, serviceOf } from "./grpc-definitions.ts";
 import type { RecordedMessage } from "./grpc-recorded-cases.ts";
 import type { HeaderPair } from "./raw-client.ts";
 
 /** gRPC's own client, with the options of the one that was recorded. */
 
-const PROTO = fileURLToPath(new URL("../../proto", import.meta.url));
-
 type Call = grpc.requestCallback<RecordedMessage>;
 
-type DaprClient = grpc.Client & Readonly<Record<string, unknown>>;
+/** With a method for each rpc. */
+export type ServiceClient = grpc.Client & Readonly<Record<string, unknown>>;
 
 export interface GrpcAnswer {
   readonly headers?: readonly HeaderPair[];
@@ -30,13 +28,17 @@ export interface GrpcFailure {
 }
 
 /** A client of `dapr.proto.runtime.v1.Dapr`. Closed with the test. */
-export function daprClient(t: TestScope, address: string): DaprClient {
-  const options = { keepCase: true, enums: String, oneofs: true, includeDirs: [PROTO] };
-  const definition = loadSync("dapr/proto/runtime/v1/dapr.proto", options);
-  const Dapr = grpc.loadPackageDefinition(definition) as unknown as {
-    dapr: { proto: { runtime: { v1: { Dapr: grpc.ServiceClientConstructor } } } };
-  };
-  const client = new Dapr.dapr.proto.runtime.v1.Dapr(address, grpc.credentials.createInsecure());
+export function daprClient(t: TestScope, address: string): ServiceClient {
+  return clientOf(t, address, serviceOf(...DAPR));
+}
+
+/** A client of the service that was recorded behind the proxy. Closed with the test. */
+export function echoClient(t: TestScope, address: string): ServiceClient {
+  return clientOf(t, address, serviceOf(...ECHO));
+}
+
+function clientOf(t: TestScope, address: string, Service: grpc.ServiceClientConstructor): ServiceClient {
+  const client = new Service(address, grpc.credentials.createInsecure());
   t.after(() => {
     client.close();
   });
@@ -45,10 +47,11 @@ export function daprClient(t: TestScope, address: string): DaprClient {
 
 /** @param rpc by its name; one that is not in our protocol files has strings for its fields, in order. */
 export async function callUnary(
-  client: DaprClient,
+  client: ServiceClient,
   rpc: string,
   message: RecordedMessage,
   metadata: grpc.Metadata,
+  options: grpc.CallOptions = {},
 ): Promise<GrpcAnswer> {
   let headers: readonly HeaderPair[] | undefined;
   let trailers: readonly HeaderPair[] = [];
@@ -61,7 +64,7 @@ export async function callUnary(
         else resolve({ ...head, err: null, value: value ?? {}, trailers });
       });
     };
-    const call = begin(client, rpc, message, metadata, done);
+    const call = begin(client, rpc, message, { metadata, options }, done);
     call.on("metadata", (sent: grpc.Metadata) => {
       headers = pairsOf(sent);
     });
@@ -72,15 +75,15 @@ export async function callUnary(
 }
 
 function begin(
-  client: DaprClient,
+  client: ServiceClient,
   rpc: string,
   message: RecordedMessage,
-  metadata: grpc.Metadata,
+  { metadata, options }: { readonly metadata: grpc.Metadata; readonly options: grpc.CallOptions },
   done: Call,
 ): grpc.ClientUnaryCall {
   const method = client[rpc];
   if (typeof method === "function") {
-    return Reflect.apply(method, client, [message, metadata, done]) as grpc.ClientUnaryCall;
+    return Reflect.apply(method, client, [message, metadata, options, done]) as grpc.ClientUnaryCall;
   }
   const path = `/dapr.proto.runtime.v1.Dapr/${rpc}`;
   return client.makeUnaryRequest(path, encodeStrings, () => ({}), message, metadata, done);
@@ -96,7 +99,7 @@ function encodeStrings(message: RecordedMessage): Buffer {
 }
 
 /** Sends the messages, and keeps its half of the stream open until the sidecar ends the call. */
-export async function subscribe(client: DaprClient, messages: readonly RecordedMessage[]): Promise<GrpcAnswer> {
+export async function subscribe(client: ServiceClient, messages: readonly RecordedMessage[]): Promise<GrpcAnswer> {
   const method = client["SubscribeTopicEventsAlpha1"] as () => grpc.ClientDuplexStream<
     RecordedMessage,
     RecordedMessage
@@ -113,6 +116,32 @@ export async function subscribe(client: DaprClient, messages: readonly RecordedM
   });
 }
 
+/** Sends what the client of the recording sent, which stands in none of its lines, and reads the call to its end. */
+export async function callStreaming(
+  client: ServiceClient,
+  rpc: "ServerStream" | "Bidi",
+  metadata: grpc.Metadata,
+): Promise<GrpcAnswer> {
+  const method = client[rpc] as (...args: unknown[]) => grpc.ClientDuplexStream<RecordedMessage, RecordedMessage>;
+  const call = rpc === "Bidi" ? method.call(client, metadata) : method.call(client, { text: "go" }, metadata);
+  const received: RecordedMessage[] = [];
+  let headers: readonly HeaderPair[] = [];
+  call.on("metadata", (sent: grpc.Metadata) => {
+    headers = pairsOf(sent);
+  });
+  call.on("data", (message: RecordedMessage) => received.push(message));
+  if (rpc === "Bidi") {
+    for (const text of ["a", "b"]) call.write({ text });
+    call.end();
+  }
+  return new Promise((resolve, reject) => {
+    call.on("error", reject);
+    call.on("status", ({ metadata: trailers }) => {
+      resolve({ headers, received, trailers: pairsOf(trailers), err: null });
+    });
+  });
+}
+
 function failureOf({ code, details: message, metadata }: grpc.ServiceError): GrpcFailure {
   const [details] = metadata.get("grpc-status-details-bin");
   metadata.remove("grpc-status-details-bin");
@@ -120,7 +149,7 @@ function failureOf({ code, details: message, metadata }: grpc.ServiceError): Grp
   return Buffer.isBuffer(details) ? { ...failure, details } : failure;
 }
 
-function pairsOf(metadata: grpc.Metadata): HeaderPair[] {
+export function pairsOf(metadata: grpc.Metadata): HeaderPair[] {
   const names = Object.keys(metadata.getMap());
   return names.flatMap((name) =>
     metadata.get(name).map((value): HeaderPair => {

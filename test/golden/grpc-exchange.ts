@@ -1,21 +1,30 @@
 import grpc from "@grpc/grpc-js";
 import type { RecordedRequest } from "../support/recording-app.ts";
 import { type AppRequest, type HeaderValues, headerValues, inWords, saysSomething } from "./exchange.ts";
-import { callUnary, type GrpcAnswer, type GrpcFailure, subscribe } from "./grpc-client.ts";
-import type { GrpcRecordedCase, RecordedMessage } from "./grpc-recorded-cases.ts";
+import { callStreaming, callUnary, type GrpcAnswer, type GrpcFailure, subscribe } from "./grpc-client.ts";
+import type { GrpcRecordedCase, RecordedCall, RecordedMessage } from "./grpc-recorded-cases.ts";
 import type { GrpcTopology } from "./grpc-topology.ts";
-import type { HeaderPair } from "./raw-client.ts";
+import { exchangeRaw, type HeaderPair } from "./raw-client.ts";
 
 /** A call in the form in which a recorded and a new one are compared. */
 export interface GrpcExchange {
   /** What the app received. */
-  readonly app: readonly AppRequest[];
+  readonly app: readonly (AppRequest | AppCall)[];
+  /** Over HTTP alone. */
+  readonly http: { readonly status: number; readonly body: string } | undefined;
   /** Undefined where the status is all that came. */
   readonly headers: HeaderValues | undefined;
   readonly value: RecordedMessage | undefined;
   readonly received: readonly RecordedMessage[] | undefined;
   readonly failure: Failure | undefined;
   readonly trailers: HeaderValues;
+}
+
+export interface AppCall {
+  readonly rpc: string;
+  readonly metadata: HeaderValues;
+  readonly request: RecordedMessage | undefined;
+  readonly deadline: RecordedCall["deadline"];
 }
 
 export interface Failure {
@@ -29,9 +38,13 @@ export interface Failure {
 const RECORDED_APP_PORT = 18_090;
 
 export function grpcRecordedExchange({ app = [], response }: GrpcRecordedCase): GrpcExchange {
-  const { headers, value, received, err, trailers = err?.trailers ?? [] } = response;
+  const { headers, value, messages, received = messages, err, trailers = err?.trailers ?? [] } = response;
+  const { status, body = "" } = response;
   return {
-    app: app.map((request) => ({ ...request, httpVersion: "1.1", headers: headerValues(request.headers) })),
+    app: app.map((request) =>
+      "rpc" in request ? callOf(request) : { ...request, httpVersion: "1.1", headers: headerValues(request.headers) },
+    ),
+    http: status === undefined ? undefined : { status, body },
     headers: headers === undefined ? undefined : headerValues(headers),
     value,
     received,
@@ -48,46 +61,81 @@ export function grpcRecordedExchange({ app = [], response }: GrpcRecordedCase): 
 }
 
 /** Sends what was sent when the case was recorded. */
-export async function grpcExchange(topology: GrpcTopology, { request }: GrpcRecordedCase): Promise<GrpcExchange> {
+export async function grpcExchange(topology: GrpcTopology, recorded: GrpcRecordedCase): Promise<GrpcExchange> {
+  const { app, grpcApp } = topology;
+  const { path, method = "" } = recorded.request;
+  const answer = path === undefined ? await callGrpc(topology, recorded) : await callHttp(topology, method, path);
+  return exchangeSeen(topology, recorded, [...app.takeRequests(), ...grpcApp.takeCalls()], answer);
+}
+
+type AnyAnswer = GrpcAnswer & Partial<Pick<GrpcExchange, "http">>;
+
+async function callGrpc({ sidecars }: GrpcTopology, { id, request }: GrpcRecordedCase): Promise<GrpcAnswer> {
   const { to, rpc, message = {}, metadata = {}, stream } = request;
-  const client = topology.clients[to];
-  const answer =
-    rpc === undefined
-      ? await subscribe(client, (stream ?? []).map(withBytes))
-      : await callUnary(client, rpc, withBytes(message), metadataOf(metadata));
-  return exchangeSeen(topology, to, topology.app.takeRequests(), answer);
+  const { dapr, echo } = sidecars[to];
+  if (rpc === undefined) return subscribe(dapr, (stream ?? []).map(withBytes));
+  const sent = metadataOf(metadata);
+  if (!isProxied(id)) return callUnary(dapr, rpc, withBytes(message), sent);
+  if (rpc === "ServerStream" || rpc === "Bidi") return callStreaming(echo, rpc, sent);
+  // All that the recorded client called so had a deadline.
+  return callUnary(echo, rpc, message, sent, { deadline: Date.now() + 60_000 });
+}
+
+/** With what the recorded client sent beside what was recorded of it. */
+async function callHttp({ sidecars }: GrpcTopology, method: string, target: string): Promise<AnyAnswer> {
+  const { httpPort } = sidecars.caller;
+  const body = '{"a":1}';
+  const headers: HeaderPair[] = [
+    ["Host", `127.0.0.1:${httpPort}`],
+    ["Connection", "keep-alive"],
+    ["Content-Type", "application/json"],
+    ["Content-Length", String(body.length)],
+  ];
+  const answer = await exchangeRaw(httpPort, { method, target, headers, body });
+  return { http: { status: answer.status, body: answer.body }, headers: answer.headers, err: null };
+}
+
+function isProxied(id: string): boolean {
+  return id.startsWith("proxy: ");
 }
 
 function exchangeSeen(
   here: GrpcTopology,
-  to: GrpcRecordedCase["request"]["to"],
-  app: readonly RecordedRequest[],
-  { headers, value, received, trailers, err }: GrpcAnswer,
+  { id, request: { to } }: GrpcRecordedCase,
+  app: readonly (RecordedRequest | RecordedCall)[],
+  { http, headers, value, received, trailers, err }: AnyAnswer,
 ): GrpcExchange {
   const values = (pairs: readonly HeaderPair[]): HeaderValues => headerValues(pairs.map((pair) => inWords(pair, here)));
+  const isSubscription = received !== undefined && !isProxied(id);
   return {
-    app: app.map((request) => ({
-      ...request,
-      headers: headerValues(
-        request.headers.filter(saysSomething).map((pair) => portInWords(inWords(pair, here), here, to)),
-      ),
-    })),
+    app: app.map((request) => {
+      if ("rpc" in request) return callOf(inRecordedForm(request, here), (pair) => inWords(pair, here));
+      const said = request.headers.filter(saysSomething);
+      return { ...request, headers: headerValues(said.map((pair) => portInWords(inWords(pair, here), here, to))) };
+    }),
+    http,
     headers: headers === undefined ? undefined : values(headers),
     value: value === undefined ? undefined : inRecordedForm(value, here),
     received,
-    failure: err === null ? undefined : failureSeen(err, here, received !== undefined),
-    // Of a stream's end, code and message alone are recorded.
-    trailers: received === undefined ? values(trailers ?? err?.trailers ?? []) : {},
+    failure: err === null ? undefined : failureSeen(err, here, isSubscription),
+    // Of a subscription's end, code and message alone are recorded.
+    trailers: isSubscription ? {} : values(trailers ?? err?.trailers ?? []),
   };
+}
+
+function callOf(call: RecordedCall, inWords = (pair: HeaderPair): HeaderPair => pair): AppCall {
+  const { rpc, metadata, request, deadline } = call;
+  return { rpc, metadata: headerValues(metadata.map(inWords)), request, deadline };
 }
 
 function failureSeen({ code, message, details }: GrpcFailure, here: GrpcTopology, isOfStream: boolean): Failure {
   const readable = (details ?? Buffer.alloc(0)).toString("latin1").replaceAll(/[^\x20-\x7e]+/g, "·");
-  return { code, message: message.replaceAll(here.home, "HOME"), details: isOfStream ? [] : readableRuns(readable) };
+  const inWords = message.replaceAll(here.home, "HOME").replaceAll(`127.0.0.1:${here.appPort}`, "127.0.0.1:PORT");
+  return { code, message: inWords, details: isOfStream ? [] : readableRuns(readable) };
 }
 
 function portInWords([name, value]: HeaderPair, here: GrpcTopology, to: GrpcRecordedCase["request"]["to"]): HeaderPair {
-  const authority = `127.0.0.1:${here.grpcPorts[to]}`;
+  const authority = `127.0.0.1:${here.sidecars[to].grpcPort}`;
   return [name, name.toLowerCase() === "dapr-authority" && value === authority ? "127.0.0.1:PORT" : value];
 }
 
@@ -111,16 +159,18 @@ function withBytes(message: RecordedMessage): RecordedMessage {
 }
 
 /** The other way, with the recording's words for ports. */
-function inRecordedForm(message: RecordedMessage, here: GrpcTopology): RecordedMessage {
+function inRecordedForm<T extends object>(message: T, here: GrpcTopology): T {
   const text = JSON.stringify(message, (_, value: unknown) => {
     const { type, data } = (value ?? {}) as { readonly type?: string; readonly data?: number[] };
     return type === "Buffer" && Array.isArray(data) ? { $bytes: Buffer.from(data).toString("latin1") } : value;
   });
-  return JSON.parse(text.replaceAll(`"port":${here.deadPort},`, `"port":${RECORDED_APP_PORT},`)) as RecordedMessage;
+  return JSON.parse(text.replaceAll(`"port":${here.grpcApp.port},`, `"port":${RECORDED_APP_PORT},`)) as T;
 }
 
-function metadataOf(values: Readonly<Record<string, string>>): grpc.Metadata {
+function metadataOf(values: NonNullable<GrpcRecordedCase["request"]["metadata"]>): grpc.Metadata {
   const metadata = new grpc.Metadata();
-  for (const [name, value] of Object.entries(values)) metadata.set(name, value);
+  for (const [name, value] of Object.entries(values)) {
+    metadata.set(name, typeof value === "string" ? value : Buffer.from(Object.values(value)));
+  }
   return metadata;
 }

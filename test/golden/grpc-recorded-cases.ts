@@ -14,15 +14,30 @@ export interface GrpcRecordedCase {
   readonly id: string;
   readonly request: {
     readonly to: GrpcSidecarName;
-    /** Of `dapr.proto.runtime.v1.Dapr`; absent where `stream` is sent to SubscribeTopicEventsAlpha1. */
+    /** Of `dapr.proto.runtime.v1.Dapr`, or of `demo.Echo` in the group `proxy`; absent where it is over HTTP or `stream` is sent. */
     readonly rpc?: string;
     readonly message?: RecordedMessage;
-    readonly metadata?: Readonly<Record<string, string>>;
+    /** Bytes by their index where they are bytes. */
+    readonly metadata?: Readonly<Record<string, string | Readonly<Record<string, number>>>>;
+    /** To SubscribeTopicEventsAlpha1. */
     readonly stream?: readonly RecordedMessage[];
+    /** Over HTTP, with `path`. */
+    readonly method?: string;
+    readonly path?: string;
   };
-  /** What the app received, over HTTP. Absent from streams. */
-  readonly app?: readonly RecordedRequest[];
+  /** What the app received, over HTTP or over gRPC. Absent from streams. */
+  readonly app?: readonly (RecordedRequest | RecordedCall)[];
   readonly response: GrpcRecordedResponse;
+}
+
+/** What a gRPC app was called with. */
+export interface RecordedCall {
+  /** With the last part of its package at most. */
+  readonly rpc: string;
+  readonly metadata: readonly HeaderPair[];
+  /** Absent where it is a stream. */
+  readonly request?: RecordedMessage;
+  readonly deadline: "none" | "set";
 }
 
 export interface GrpcRecordedResponse {
@@ -30,7 +45,13 @@ export interface GrpcRecordedResponse {
   readonly headers?: readonly HeaderPair[];
   readonly value?: RecordedMessage;
   readonly trailers?: readonly HeaderPair[];
+  /** Of SubscribeTopicEventsAlpha1. */
   readonly received?: readonly RecordedMessage[];
+  /** Of a stream through the proxy. */
+  readonly messages?: readonly RecordedMessage[];
+  /** Over HTTP, with `body`. */
+  readonly status?: number;
+  readonly body?: string;
   readonly err?: {
     readonly code: string;
     readonly message: string;

@@ -3,49 +3,52 @@ import { freePort } from "../support/free-port.ts";
 import { freshHome, startOutrigger } from "../support/outrigger.ts";
 import { type RecordingApp, startRecordingApp } from "../support/recording-app.ts";
 import type { Surroundings } from "./exchange.ts";
-import { daprClient } from "./grpc-client.ts";
+import { daprClient, echoClient, type ServiceClient } from "./grpc-client.ts";
 import type { GrpcSidecarName } from "./grpc-recorded-cases.ts";
+import { type GrpcRecordingApp, startGrpcRecordingApp } from "./grpc-recording-app.ts";
 
 /** The fleet that was recorded over gRPC, with Outriggers in it: four sidecars that share a home. */
-export interface GrpcTopology extends Surroundings {
+export interface GrpcTopology extends Omit<Surroundings, "deadPort"> {
+  /** Behind `httpapp`. */
   readonly app: RecordingApp;
-  readonly grpcPorts: Readonly<Record<GrpcSidecarName, number>>;
-  readonly clients: Readonly<Record<GrpcSidecarName, ReturnType<typeof daprClient>>>;
+  /** Behind `grpcapp`. */
+  readonly grpcApp: GrpcRecordingApp;
+  readonly sidecars: Readonly<Record<GrpcSidecarName, GrpcSidecar>>;
+}
+
+export interface GrpcSidecar {
+  readonly httpPort: number;
+  readonly grpcPort: number;
+  readonly dapr: ServiceClient;
+  /** Of a service that only the proxy knows. */
+  readonly echo: ServiceClient;
 }
 
 export async function startGrpcTopology(t: TestScope): Promise<GrpcTopology> {
   const home = freshHome(t);
   const app = await startRecordingApp(t);
-  const deadPort = await freePort();
-  const start = async (id: GrpcSidecarName, flags: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<number> => {
-    const [http, grpc] = [await freePort(), await freePort()];
-    const ports = ["--dapr-http-port", String(http), "--dapr-grpc-port", String(grpc)];
+  const grpcApp = await startGrpcRecordingApp(t);
+  const start = async (
+    id: GrpcSidecarName,
+    flags: readonly string[],
+    env: NodeJS.ProcessEnv = {},
+  ): Promise<GrpcSidecar> => {
+    const [httpPort, grpcPort] = [await freePort(), await freePort()];
+    const ports = ["--dapr-http-port", String(httpPort), "--dapr-grpc-port", String(grpcPort)];
     const listen = ["--dapr-listen-addresses", "127.0.0.1", "--dapr-internal-grpc-listen-address", "127.0.0.1"];
     const outrigger = startOutrigger(t, ["sidecar", "--app-id", id, ...ports, ...listen, ...flags], {
       home,
       env: { DAPR_HOST_IP: "127.0.0.1", ...env },
     });
-    await (flags.includes(String(app.port)) ? outrigger.readyApi(id) : outrigger.api(id));
-    return grpc;
+    await (flags.includes("--app-port") ? outrigger.readyApi(id) : outrigger.api(id));
+    const address = `127.0.0.1:${grpcPort}`;
+    return { httpPort, grpcPort, dapr: daprClient(t, address), echo: echoClient(t, address) };
   };
   const [caller, grpcapp, httpapp, tokened] = await Promise.all([
     start("caller", []),
-    start("grpcapp", ["--app-port", String(deadPort)], { APP_API_TOKEN: "app-token" }),
+    start("grpcapp", ["--app-port", String(grpcApp.port), "--app-protocol", "grpc"], { APP_API_TOKEN: "app-token" }),
     start("httpapp", ["--app-port", String(app.port)]),
     start("tokened", [], { DAPR_API_TOKEN: "tok" }),
   ]);
-  const client = (port: number): ReturnType<typeof daprClient> => daprClient(t, `127.0.0.1:${port}`);
-  return {
-    home,
-    app,
-    appPort: app.port,
-    deadPort,
-    grpcPorts: { caller, grpcapp, httpapp, tokened },
-    clients: {
-      caller: client(caller),
-      grpcapp: client(grpcapp),
-      httpapp: client(httpapp),
-      tokened: client(tokened),
-    },
-  };
+  return { home, app, appPort: app.port, grpcApp, sidecars: { caller, grpcapp, httpapp, tokened } };
 }

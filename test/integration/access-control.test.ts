@@ -2,6 +2,10 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { describe, type TestContext, test } from "node:test";
+import { Metadata, status } from "@grpc/grpc-js";
+import { callUnary, daprClient } from "../golden/grpc-client.ts";
+import { EchoClient } from "../support/echo-service.ts";
+import { startGrpcApp } from "../support/grpc-app.ts";
 import { listApps, startOutrigger } from "../support/outrigger.ts";
 import { folderWith, ownHome, startBeside, whenReady } from "../support/processes.ts";
 import { answersUntilClosed, RawConnection } from "../support/raw-http.ts";
@@ -33,6 +37,7 @@ const VAULT = configuration(`accessControl:
 interface RunFileApp {
   readonly appID: string;
   readonly appPort?: number;
+  readonly appProtocol?: string;
   readonly configFilePath?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -237,6 +242,62 @@ describe("access control", { concurrency: 3, timeout: 240_000 }, () => {
       app.whole.map(({ body }) => body.length),
       [1024 * 1024],
     );
+  });
+
+  test("of an app that speaks gRPC, methods have no verb, whatever door a call comes through", async (t) => {
+    const [home, app] = [ownHome(t), await startGrpcApp(t, { onInvoke: () => ({ body: Buffer.from("ok") }) })];
+    const rules = configuration(`accessControl:
+  defaultAction: deny
+  policies:
+  - appId: shop
+    trustDomain: public
+    namespace: default
+    defaultAction: deny
+    operations:
+    - {name: /GetOrder, httpVerb: [GET], action: allow}
+    - {name: /NoVerb, action: allow}
+    - {name: /demo.v1.Echo/Unary, action: allow}
+`);
+    const vault = { appID: "vault", appPort: app.port, appProtocol: "grpc", configFilePath: "rules.yaml" };
+    const { apiOf, outrigger } = await startTogether(t, home, [vault, { appID: "shop" }], { "rules.yaml": rules });
+    assert.doesNotMatch(outrigger.output, /has no effect/);
+    const far = await startBeside(t, "far", undefined, { home });
+    const grpcPort = (await listApps(home)).find(({ appId }) => appId === "shop")?.grpcPort;
+    const doors = [
+      { api: apiOf("shop"), address: `127.0.0.1:${grpcPort}`, isKnown: true },
+      { api: far.api, address: `127.0.0.1:${far.listed.grpcPort}`, isKnown: false },
+    ];
+    for (const { api, address, isKnown } of doors) {
+      const dapr = daprClient(t, address);
+      const invoked = async (method: string, verb: string): Promise<string | undefined> => {
+        const message = { id: "vault", message: { method, http_extension: { verb } } };
+        return (await callUnary(dapr, "InvokeService", message, new Metadata())).err?.code;
+      };
+      for (const [method, isAllowed] of [
+        ["GetOrder", true],
+        ["getorder", false],
+        ["NoVerb", true],
+        ["Other", false],
+      ] as const) {
+        for (const verb of ["GET", "POST"]) {
+          const answer = await send(t, api, "vault", `/${method}`, { verb });
+          assert.equal(answer.status, isKnown && isAllowed ? 200 : 403, `${verb} ${method}`);
+        }
+        for (const verb of ["GET", "POST", "NONE"]) {
+          const code = await invoked(method, verb);
+          assert.equal(code, isKnown && isAllowed ? undefined : "PERMISSION_DENIED", `${verb} ${method}`);
+        }
+      }
+      const echo = new EchoClient(t, Number(address.split(":")[1]));
+      // The app has no such service: whoever hears that has got through.
+      const codes = await Promise.all(
+        (["Unary", "Fail"] as const).map(
+          async (method) => (await echo.unary(method, [["dapr-app-id", "vault"]]).answered).code,
+        ),
+      );
+      const denied = status.PERMISSION_DENIED;
+      assert.deepEqual(codes, isKnown ? [status.UNIMPLEMENTED, denied] : [denied, denied]);
+    }
   });
 
   test("two apps of one id are told apart by their namespaces and their trust domains", async (t) => {

@@ -9,6 +9,7 @@ import { suite, type TestContext, test } from "node:test";
 import grpc from "@grpc/grpc-js";
 import { callUnary, daprClient, type GrpcAnswer } from "../golden/grpc-client.ts";
 import { curlAnswer } from "../support/curl.ts";
+import { DaprdCaller, requestFor } from "../support/daprd-peer.ts";
 import { freePort } from "../support/free-port.ts";
 import { beginH2, callH2, connectH2 } from "../support/h2-client.ts";
 import { listApps, startOutrigger } from "../support/outrigger.ts";
@@ -60,6 +61,22 @@ suite("the gRPC API", { concurrency: 2, timeout: 240_000 }, () => {
       assert.equal(err, null);
       assert.equal((value?.["data"] as { value: Buffer }).value.toString(), "POST /a/b");
     }
+  });
+
+  test("a query cannot become a second request, and what it may hold arrives escaped", async (t) => {
+    const home = ownHome(t);
+    const callee = await start(t, [], home);
+    const caller = await startBeside(t, "caller", undefined, { home });
+    const forged = "a HTTP/1.1\r\nHost: x\r\n\r\nDELETE /admin HTTP/1.1\r\nHost: x\r\nX: ";
+    for (const { listed } of [callee, caller]) {
+      const send = (querystring: string): Promise<GrpcAnswer> =>
+        invoke(t, `127.0.0.1:${listed.grpcPort}`, { method: "x", http_extension: { verb: "GET", querystring } });
+      assert.match((await send(forged)).err?.message ?? "", /invalid query: it contains a control character/);
+      const { value } = await send("q=a b&ö#");
+      assert.equal((value?.["data"] as { value: Buffer }).value.toString(), "GET /x?q=a%20b&%C3%B6%23");
+    }
+    const daprd = new DaprdCaller(t, `127.0.0.1:${callee.listed.internalPort}`);
+    await assert.rejects(daprd.callLocal(requestFor("x", { query: forged })), { code: grpc.status.INVALID_ARGUMENT });
   });
 
   test("a message over --max-body-size is RESOURCE_EXHAUSTED, and the connection goes on", async (t) => {

@@ -6,6 +6,7 @@ import { after, before, suite, test } from "node:test";
 import { gzipSync } from "node:zlib";
 import grpc from "@grpc/grpc-js";
 import { startHost } from "../support/apps.ts";
+import { makeAuthority } from "../support/certificates.ts";
 import type { TestScope } from "../support/cleanup.ts";
 import { EchoClient, type EchoService, endOf, type Pairs, startEchoService } from "../support/echo-service.ts";
 import { Inspector } from "../support/inspector.ts";
@@ -26,37 +27,54 @@ import { waitFor } from "../support/wait.ts";
 /** Any gRPC service through the sidecar, undecoded: `demo.v1.Echo`, which knows nothing of sidecars, and its clients. */
 
 const TOPOLOGIES = ["between apps of one process", "through two processes", "of an app by itself"] as const;
+const PROTOCOLS = ["h2c", "grpc"] as const;
 const MiB = 2 ** 20;
+
+/** Whoever could call these in the sidecar's place would get past the access rules of every method. */
+const FOR_THE_SIDECAR_ALONE = [
+  "/dapr.proto.runtime.v1.AppCallback/OnInvoke",
+  "/DAPR.Proto.Runtime.V1.appcallback/oninvoke",
+  "/dapr.proto.runtime.v1.AppCallback/OnTopicEvent",
+  "/dapr.proto.runtime.v1.AppCallbackAlpha/OnBulkTopicEventAlpha1",
+  "/dapr.proto.runtime.v1.AppCallbackHealthCheck/HealthCheck",
+];
 
 interface Place {
   /** The gRPC port that calls go to. */
   readonly port: number;
   readonly appId: string;
+  /** Of the same sidecar, its HTTP API. */
+  readonly api: string;
 }
 
 /** Apps behind sidecars, and where to call them. */
-async function startTopology(t: TestScope, topology: (typeof TOPOLOGIES)[number], appPort: number): Promise<Place> {
+async function startTopology(
+  t: TestScope,
+  topology: (typeof TOPOLOGIES)[number],
+  appProtocol: (typeof PROTOCOLS)[number],
+  appPort: number,
+): Promise<Place> {
   const home = ownHome(t);
   const grpcPort = async (appId: string): Promise<number> =>
     (await listApps(home)).find((app) => app.appId === appId)?.grpcPort ?? assert.fail(`${appId} is not listed`);
   if (topology === "between apps of one process") {
     const host = await startHost(t, home, [
-      { appId: "echo", serves: false, keys: { appPort, appProtocol: "h2c" } },
+      { appId: "echo", serves: false, keys: { appPort, appProtocol } },
       { appId: "caller", serves: false },
     ]);
     await host.outrigger.waitForOutput(/^echo +● answers/m);
-    await host.api("caller");
-    return { port: await grpcPort("caller"), appId: "echo" };
+    const api = await host.api("caller");
+    return { port: await grpcPort("caller"), appId: "echo", api };
   }
-  const flags = ["--app-protocol", "h2c", "--story=false"];
+  const flags = ["--app-protocol", appProtocol, "--story=false"];
   const callee = await startBeside(t, "echo", appPort, { home, flags });
-  if (topology === "of an app by itself") return { port: callee.listed.grpcPort, appId: "echo" };
+  if (topology === "of an app by itself") return { port: callee.listed.grpcPort, appId: "echo", api: callee.api };
   const caller = await startBeside(t, "caller", undefined, { home, flags: ["--story=false"] });
-  return { port: caller.listed.grpcPort, appId: "echo" };
+  return { port: caller.listed.grpcPort, appId: "echo", api: caller.api };
 }
 
-for (const topology of TOPOLOGIES) {
-  suite(`gRPC calls ${topology}`, () => {
+for (const [topology, protocol] of TOPOLOGIES.flatMap((place) => PROTOCOLS.map((spoken) => [place, spoken] as const))) {
+  suite(`gRPC calls ${topology}, to an app behind ${protocol}`, () => {
     const cleanups: (() => unknown)[] = [];
     let echo: EchoService;
     let place: Place;
@@ -67,7 +85,7 @@ for (const topology of TOPOLOGIES) {
     before(async () => {
       const scope: TestScope = { after: (fn) => cleanups.unshift(fn) };
       echo = await startEchoService(scope);
-      place = await startTopology(scope, topology, echo.port);
+      place = await startTopology(scope, topology, protocol, echo.port);
       client = new EchoClient(scope, place.port);
     });
     after(async () => {
@@ -183,6 +201,22 @@ for (const topology of TOPOLOGIES) {
       }
     });
 
+    test("a deadline that is none is the app's to judge, and holds nobody up", async (t) => {
+      // The library of this app refuses some of them itself, and reads others as it likes.
+      for (const [timeout, expected] of [
+        ["abc", "13"],
+        ["5", "13"],
+        ["-1S", "0"],
+        ["123456789S", "0"],
+      ] as const) {
+        const metadata = { "dapr-app-id": place.appId, "grpc-timeout": timeout };
+        const stream = beginRaw(connectRaw(t, place.port), "/demo.v1.Echo/Unary", metadata);
+        stream.end(frame("x"));
+        const { status, message } = await rawAnswer(stream);
+        assert.deepEqual([timeout, status], [timeout, expected], message);
+      }
+    });
+
     test("the app hears at once of a call that is given up", async (t) => {
       const key = randomUUID();
       const call = client.unary("Hang", to(["x-key", key]));
@@ -233,6 +267,23 @@ for (const topology of TOPOLOGIES) {
       assert.equal((await client.unary("Unary", to(), Buffer.alloc(4 * MiB)).answered).code, grpc.status.OK);
     });
 
+    test("what only the app's own sidecar may say reaches it through no door", async (t) => {
+      const path = "dapr.proto.runtime.v1.AppCallback/OnInvoke";
+      const stream = beginRaw(connectRaw(t, place.port), `/${path}`, { "dapr-app-id": place.appId });
+      stream.end(frame("x"));
+      const { status, message } = await rawAnswer(stream);
+      const words = "is for the app's own sidecar alone; use InvokeService to call a method";
+      assert.deepEqual([status, message], ["7", `/${path} ${words}`]);
+      for (const written of [path, `x/%2e%2e/${path}`, path.replace("A", "%2541")]) {
+        const answer = await fetch(`${place.api}/v1.0/invoke/${place.appId}/method/${written}`, {
+          method: "POST",
+          body: frame("x"),
+          headers: { "content-type": "application/grpc", te: "trailers" },
+        });
+        assert.deepEqual([answer.status, (await answer.text()).includes(words)], [403, true], written);
+      }
+    });
+
     test("a call that names nobody, or somebody unknown, is refused in daprd's words", async (t) => {
       const nobody = await client.unary("Unary", []).answered;
       assert.deepEqual(
@@ -254,9 +305,20 @@ for (const topology of TOPOLOGIES) {
         assert.equal((await rawAnswer(stream)).status, "12", path);
       }
     });
+
+    test("what only its own sidecar may say to an app, nobody says through the proxy", async (t) => {
+      const session = connectRaw(t, place.port);
+      for (const path of FOR_THE_SIDECAR_ALONE) {
+        const stream = beginRaw(session, path, { "dapr-app-id": place.appId });
+        stream.end(frame("x"));
+        const { status, message } = await rawAnswer(stream);
+        assert.equal(status, "7", path);
+        assert.match(message, /is for the app's own sidecar alone; use InvokeService/);
+      }
+    });
   });
 
-  suite(`gRPC answers ${topology} that go wrong`, () => {
+  suite(`gRPC answers ${topology}, of an app behind ${protocol}, that go wrong`, () => {
     const cleanups: (() => unknown)[] = [];
     let app: RawGrpcApp;
     let place: Place;
@@ -291,7 +353,7 @@ for (const topology of TOPOLOGIES) {
           });
         });
       });
-      place = await startTopology(scope, topology, app.port);
+      place = await startTopology(scope, topology, protocol, app.port);
     });
     after(async () => {
       for (const cleanup of cleanups) await cleanup();
@@ -490,6 +552,44 @@ test("a call in the form in which a daprd proxies is taken, where it is for this
   const recycled = await call({ "outrigger-target": "math.default" });
   assert.deepEqual([recycled.status, recycled.headers["outrigger-error"]], ["14", "not-this-app"]);
   await outrigger.waitForOutput(/echo ← somebody {2}gRPC \/demo/);
+  for (const path of FOR_THE_SIDECAR_ALONE) {
+    for (const target of ["dapr-callee-app-id", "outrigger-target"]) {
+      const { status, message } = await call({ [target]: target.startsWith("dapr") ? "echo" : "echo.default" }, path);
+      assert.equal(status, "7", `${path} by ${target}: ${message}`);
+    }
+  }
+});
+
+test("an app behind grpcs is called over TLS", async (t) => {
+  const { key, cert } = makeAuthority(t).issue("localhost", "DNS:localhost");
+  const credentials = grpc.ServerCredentials.createSsl(null, [
+    { private_key: Buffer.from(key), cert_chain: Buffer.from(cert) },
+  ]);
+  const echo = await startEchoService(t, {}, credentials);
+  const home = ownHome(t);
+  await startBeside(t, "echo", echo.port, { home, flags: ["--app-protocol", "grpcs"] });
+  const caller = await startBeside(t, "caller", undefined, { home });
+  const client = new EchoClient(t, caller.listed.grpcPort);
+  const { code, message } = await client.unary("Unary", [["dapr-app-id", "echo"]]).answered;
+  assert.deepEqual([code, message?.toString()], [grpc.status.OK, "hi"]);
+});
+
+test("today's token and yesterday's open the gRPC API, and the app sees neither", async (t) => {
+  const echo = await startEchoService(t);
+  const env = { DAPR_API_TOKEN: "today", DAPR_API_TOKEN_PREVIOUS: "yesterday" };
+  const flags = ["--app-protocol", "h2c"];
+  const { listed } = await startBeside(t, "echo", echo.port, { home: ownHome(t), env, flags });
+  const client = new EchoClient(t, listed.grpcPort);
+  const codes: (grpc.status | undefined)[] = [];
+  for (const token of ["today", "yesterday", "tomorrow"]) {
+    const metadata: Pairs = [
+      ["dapr-app-id", "echo"],
+      ["dapr-api-token", token],
+    ];
+    codes.push((await client.unary("Unary", metadata).answered).code);
+  }
+  assert.deepEqual(codes, [grpc.status.OK, grpc.status.OK, grpc.status.UNAUTHENTICATED]);
+  for (const { metadata } of echo.calls) assert.deepEqual(metadata.get("dapr-api-token"), []);
 });
 
 test("an app that speaks HTTP/1.1 is UNAVAILABLE", async (t) => {

@@ -701,11 +701,12 @@ test("where DAPR_HTTP_DISABLE_H2C says so, HTTP/2 is not spoken", async (t) => {
   }
 });
 
-test("the internal port does not speak HTTP/2 yet, and says so", async (t) => {
+test("the internal port takes nothing but gRPC over HTTP/2, and says so", async (t) => {
   const app = await startInTestApp(t);
   const { listed } = await startBeside(t, "callee", app.port, { home: ownHome(t) });
-  const [answer] = await answersUntilClosed(t, listed.internalPort, `${PREFACE}${frame(4, 0, 0, "")}`);
-  assert.equal(answer?.status, 400);
+  const { status, body } = await callH2(await connectH2(t, `http://127.0.0.1:${listed.internalPort}`), { path: "/x" });
+  assert.deepEqual([status, body.toString()], [415, "this port is for the sidecars of other apps\n"]);
+  assert.deepEqual(app.begun, []);
 });
 
 test("a run that is told to end finishes its streams", async (t) => {

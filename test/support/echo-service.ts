@@ -53,7 +53,11 @@ export interface SeenCall {
 type AnyCall = grpc.ServerUnaryCall<Buffer, Buffer> | grpc.ServerReadableStream<Buffer, Buffer>;
 type AnyStream = grpc.ServerWritableStream<Buffer, Buffer> | grpc.ServerDuplexStream<Buffer, Buffer>;
 
-export async function startEchoService(t: TestScope, options: grpc.ServerOptions = {}): Promise<EchoService> {
+export async function startEchoService(
+  t: TestScope,
+  options: grpc.ServerOptions = {},
+  credentials = grpc.ServerCredentials.createInsecure(),
+): Promise<EchoService> {
   const calls: SeenCall[] = [];
   const open = new Set<string>();
   const note = (call: AnyCall | AnyStream): SeenCall => {
@@ -160,7 +164,7 @@ export async function startEchoService(t: TestScope, options: grpc.ServerOptions
     },
   });
   const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync("127.0.0.1:0", credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(error);
     });

@@ -11,6 +11,7 @@ import type { UpstreamOptions } from "../../src/transport/upstream/upstream.ts";
 export interface Sent {
   readonly method?: string;
   readonly path?: string;
+  readonly query?: string;
   readonly headers?: readonly string[];
   readonly body?: Body;
   readonly contentLength?: number;
@@ -18,9 +19,9 @@ export interface Sent {
 }
 
 export function requestMessage(sent: Sent = {}): RequestMessage {
-  const { method = "GET", path = "/", headers = [], body, contentLength, signal = new CallAbort() } = sent;
+  const { method = "GET", path = "/", query, headers = [], body, contentLength, signal = new CallAbort() } = sent;
   const length = contentLength ?? (body instanceof Uint8Array ? body.byteLength : undefined);
-  return { method, path, query: undefined, headers: [...headers], body, contentLength: length, signal };
+  return { method, path, query, headers: [...headers], body, contentLength: length, signal };
 }
 
 /** The whole body as latin1. Fails where it breaks. */

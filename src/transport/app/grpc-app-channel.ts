@@ -1,4 +1,3 @@
-import type { Clock } from "../../core/clock.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import type { AppChannel } from "../../invocation/ports.ts";
 import { type Upstream, UpstreamError, type UpstreamFactory, type UpstreamOptions } from "../upstream/upstream.ts";
@@ -10,7 +9,6 @@ import type { OnInvoke } from "./on-invoke.ts";
 export interface GrpcAppChannelOptions extends AppChannelOptions<GrpcAppProtocol> {
   /** `--max-body-size`, of what the app gets and of what it answers where that is one message. */
   readonly maxBodyBytes: number;
-  readonly clock: Clock;
 }
 
 /**
@@ -47,10 +45,8 @@ export class GrpcAppChannel implements AppChannel {
   }
 
   async #invoke(request: RequestMessage): Promise<ResponseMessage> {
-    const { maxBodyBytes, clock } = this.#options;
-    this.#onInvoke ??= import("./on-invoke.ts").then(
-      ({ OnInvoke }) => new OnInvoke(this.#upstream, maxBodyBytes, clock),
-    );
+    const { maxBodyBytes } = this.#options;
+    this.#onInvoke ??= import("./on-invoke.ts").then(({ OnInvoke }) => new OnInvoke(this.#upstream, maxBodyBytes));
     return (await this.#onInvoke).call(request);
   }
 

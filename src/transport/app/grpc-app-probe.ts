@@ -1,6 +1,5 @@
 import type { CallSignal } from "../../core/call-signal.ts";
 import { abortReason } from "../../core/call-signal.ts";
-import type { Clock } from "../../core/clock.ts";
 import { messageOf } from "../../core/errors.ts";
 import { nameOfCode } from "../../core/grpc-code.ts";
 import type { AppProbe } from "../../invocation/ports.ts";
@@ -15,7 +14,6 @@ export interface GrpcAppProbeParts {
   /** To the app, and no call's: a probe waits behind nothing that a call holds. */
   readonly upstream: Upstream;
   readonly appToken: string | undefined;
-  readonly clock: Clock;
 }
 
 /** Asks an app over gRPC, by `AppCallbackHealthCheck.HealthCheck`: any answer but an error says that it is well (A6). */
@@ -37,12 +35,12 @@ export class GrpcAppProbe implements AppProbe {
   }
 
   async #call(signal: CallSignal): Promise<void> {
-    const { upstream, appToken, clock } = this.#parts;
+    const { upstream, appToken } = this.#parts;
     const [{ GrpcClient }, { AppCallbackHealthCheck }] = await Promise.all([
       import("../grpc/grpc-client.ts"),
       import("../../gen/dapr/proto/runtime/v1/appcallback_pb.ts"),
     ]);
-    const client: GrpcClient = new GrpcClient(upstream, MAX_ANSWER_BYTES, clock);
+    const client: GrpcClient = new GrpcClient(upstream, MAX_ANSWER_BYTES);
     const metadata = appToken === undefined ? [] : ["dapr-api-token", appToken];
     await client.unary(AppCallbackHealthCheck.method.healthCheck, {}, { metadata, signal });
   }

@@ -15,6 +15,7 @@ function channelTo(protocol: "http" | "https" | "h2c", appToken?: string) {
       sent.push(request);
       return Promise.resolve({ status: 200, statusText: "", headers: [], body: undefined });
     },
+    isConnected: false,
     destroy: () => undefined,
   }));
   return { channel, sent };

@@ -1,7 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { AnySchema } from "@bufbuild/protobuf/wkt";
-import type { Clock } from "../../core/clock.ts";
-import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
+import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import {
   type HTTPExtension,
@@ -14,6 +13,7 @@ import { streamTooLarge } from "../body-limit.ts";
 import { CallEnded, GrpcClient, type UnaryAnswer } from "../grpc/grpc-client.ts";
 import { GrpcError, OK, statusTrailers } from "../grpc/status.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { wholeBody } from "../whole-body.ts";
 import { onInvokeMetadata } from "./on-invoke-metadata.ts";
 
 /** Ordinary calls as a gRPC app takes them: `AppCallback.OnInvoke`, which has the whole body in one message. */
@@ -21,8 +21,8 @@ export class OnInvoke {
   readonly #client: GrpcClient;
   readonly #maxBodyBytes: number;
 
-  constructor(upstream: Upstream, maxBodyBytes: number, clock: Clock) {
-    this.#client = new GrpcClient(upstream, maxBodyBytes, clock);
+  constructor(upstream: Upstream, maxBodyBytes: number) {
+    this.#client = new GrpcClient(upstream, maxBodyBytes);
     this.#maxBodyBytes = maxBodyBytes;
   }
 
@@ -33,11 +33,11 @@ export class OnInvoke {
    * @throws what the request's body fails with; the signal's reason.
    */
   async call(request: RequestMessage): Promise<ResponseMessage> {
-    const { headers, contentLength, signal, deadline } = request;
-    const value = await wholeBody(request.body, this.#maxBodyBytes);
+    const { headers, contentLength, signal, deadline, dataType = "" } = request;
+    const value = await wholeBody(request.body, this.#maxBodyBytes, signal, streamTooLarge);
     const message = {
       method: decodedMethod(request.path),
-      data: create(AnySchema, { value }),
+      data: create(AnySchema, { typeUrl: dataType, value }),
       contentType: headerValue(headers, "content-type") ?? "",
       ...extensionOf(request),
     };
@@ -49,20 +49,6 @@ export class OnInvoke {
       return refusalOf(error);
     }
   }
-}
-
-/** @throws {CallError} where it is longer. */
-async function wholeBody(body: Body, maxBytes: number): Promise<Uint8Array> {
-  if (body === undefined) return new Uint8Array();
-  if (body instanceof Uint8Array) return body;
-  const pieces: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const piece of body as AsyncIterable<Uint8Array>) {
-    bytes += piece.byteLength;
-    if (bytes > maxBytes) throw streamTooLarge();
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
 }
 
 /** As daprd gives it: no slash before it, and nothing escaped. */
@@ -82,8 +68,9 @@ function extensionOf({ method, query }: RequestMessage): { readonly httpExtensio
 
 function answerOf({ message, headers, trailers }: UnaryAnswer<InvokeResponse>): ResponseMessage {
   const all = [...statusTrailers(OK), ...trailers];
-  const body = message.data?.value ?? new Uint8Array();
-  return { status: 200, statusText: "", headers: withType(headers, message), body, trailers: () => all };
+  const { typeUrl: dataType, value: body } = message.data ?? { typeUrl: "", value: new Uint8Array() };
+  const answer = { status: 200, statusText: "", headers: withType(headers, message), body, trailers: () => all };
+  return dataType === "" ? answer : { ...answer, dataType };
 }
 
 function refusalOf(error: GrpcError): ResponseMessage {

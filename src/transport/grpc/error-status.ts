@@ -1,7 +1,7 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
 import { CallError, messageOf, OutriggerError } from "../../core/errors.ts";
-import { GRPC_CODE, type GrpcCodeName, grpcCodeIn, numberOfStatus } from "../../core/grpc-code.ts";
+import { GRPC_CODE, type GrpcCodeName, grpcCodeIn } from "../../core/grpc-code.ts";
 import type { Logger } from "../../core/logger.ts";
 import { ErrorInfoSchema, ResourceInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
@@ -14,10 +14,10 @@ import { GrpcError, type GrpcStatus } from "./status.ts";
 // Dapr's, in every google.rpc.ErrorInfo.
 const DOMAIN = "dapr.io";
 
-export function statusOf(error: unknown, log: Logger): GrpcStatus {
+function statusOf(error: unknown, log: Logger): GrpcStatus {
   if (error instanceof GrpcError) return error.status;
   if (error instanceof OutriggerError) return describedStatus(error);
-  if (error instanceof CallError) return { code: numberOfStatus(error.code), message: error.message };
+  if (error instanceof CallError) return { code: error.grpcCode, message: error.message };
   log.error("a gRPC call failed inside Outrigger", {
     error: messageOf(error),
     stack: error instanceof Error ? error.stack : undefined,
@@ -27,12 +27,18 @@ export function statusOf(error: unknown, log: Logger): GrpcStatus {
 
 /** The same for what kept `call` from being answered: where its time is up, that is why, whatever broke because of it. */
 export function statusOfFailed(call: GrpcCall, error: unknown, log: Logger): GrpcStatus {
-  const { reason } = call.signal;
-  return statusOf(reason instanceof GrpcError ? reason : error, log);
+  return call.signal.aborted ? statusOfGivenUp(call) : statusOf(error, log);
+}
+
+/** Its time is up, or its caller has left; what broke because of that is no failure of ours. */
+function statusOfGivenUp({ signal }: GrpcCall): GrpcStatus {
+  const { reason } = signal;
+  return reason instanceof GrpcError ? reason.status : { code: GRPC_CODE.CANCELLED, message: messageOf(reason) };
 }
 
 /** The same for what kept a proxied call from its app: without what stands around it for callers over HTTP. */
-export function statusOfProxied(error: unknown, log: Logger): GrpcStatus {
+export function statusOfProxied(call: GrpcCall, error: unknown, log: Logger): GrpcStatus {
+  if (call.signal.aborted) return statusOfGivenUp(call);
   const told = error instanceof OutriggerError && error.cause !== undefined ? error.cause : error;
   if (!(told instanceof CallError)) return statusOf(told, log);
   return { code: grpcCodeIn(told) ?? GRPC_CODE.UNKNOWN, message: told.message };

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import http2 from "node:http2";
+import { Readable } from "node:stream";
 import { type TestContext, test } from "node:test";
+import { LONGEST_TIMER_MS } from "../../core/clock.ts";
 import type { Logger } from "../../core/logger.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { HttpListener } from "../http/http-listener.ts";
@@ -153,4 +155,61 @@ test("a deadline fires the signal, with what the caller is to be told", async (t
   stream.end(frameOf(Buffer.from("hello")));
   const { headers } = await answered(stream);
   assert.deepEqual([headers["grpc-status"], headers["grpc-message"]], ["4", "context deadline exceeded"]);
+});
+
+test("an answer whose body was given up before it is passed on ends in a status", async (t) => {
+  const client = await served(t, async (call) => {
+    const body = Readable.from([Buffer.from("never")]).destroy();
+    await once(body, "close");
+    call.relay(["content-type", "application/grpc"], body, {
+      complete: () => ["grpc-status", "0"],
+      broken: ({ message }) => ["grpc-status", "14", "grpc-message", message],
+    });
+  });
+  const stream = open(client);
+  stream.end(frameOf(Buffer.from("hello")));
+  const { trailers } = await answered(stream);
+  assert.deepEqual([trailers?.["grpc-status"], trailers?.["grpc-message"]], ["14", "the answer broke off"]);
+});
+
+test("answers that their caller has never read, and given up, keep out no further calls", async (t) => {
+  const client = await served(t, (call) => {
+    call.reply(Buffer.alloc(call.path.endsWith("/Large") ? 3_000_000 : 1));
+    return Promise.resolve();
+  });
+  const large = Array.from({ length: 8 }, () => open(client, { ":path": "/demo.Echo/Large" }));
+  await Promise.all(large.map((stream) => once(stream, "response")));
+  for (const stream of large) stream.on("error", ignore).close(http2.constants.NGHTTP2_CANCEL);
+  for (let i = 0; i < 5; i++) {
+    const stream = open(client);
+    stream.end(frameOf(Buffer.from("hello")));
+    assert.equal((await answered(stream)).trailers?.["grpc-status"], "0");
+  }
+});
+
+test("a deadline ends the wait for a message, the first one or a further one", async (t) => {
+  const client = await served(t, async (call) => {
+    for await (const message of call.messages()) assert.equal(Buffer.from(message).toString(), "hello");
+  });
+  for (const sent of [[], [frameOf(Buffer.from("hello"))]]) {
+    const stream = open(client, { "grpc-timeout": "20m" });
+    stream.on("error", ignore);
+    for (const piece of sent) stream.write(piece);
+    const { headers } = await answered(stream);
+    assert.deepEqual([headers["grpc-status"], headers["grpc-message"]], ["4", "context deadline exceeded"]);
+  }
+});
+
+test("a deadline further away than a timer can hold does not fire with the timer", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const client = await served(t, async (call) => {
+    const message = await call.message();
+    t.mock.timers.tick(LONGEST_TIMER_MS);
+    if (call.signal.aborted) throw call.signal.reason;
+    call.reply(message);
+  });
+  const stream = open(client, { "grpc-timeout": "99999999S" });
+  stream.end(frameOf(Buffer.from("hello")));
+  const { trailers } = await answered(stream);
+  assert.equal(trailers?.["grpc-status"], "0");
 });

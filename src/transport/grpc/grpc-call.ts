@@ -1,6 +1,6 @@
 import type { Readable } from "node:stream";
-import { CallAbort, type CallSignal } from "../../core/call-signal.ts";
-import type { Clock } from "../../core/clock.ts";
+import { abortReason, CallAbort, type CallSignal } from "../../core/call-signal.ts";
+import { type Clock, LONGEST_TIMER_MS } from "../../core/clock.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import type { Body } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
@@ -21,17 +21,19 @@ export class GrpcCall {
   readonly deadline: number | undefined;
   readonly #exchange: HttpExchange;
   readonly #maxMessageBytes: number;
+  readonly #clock: Clock;
   readonly #abort = new CallAbort();
   #timer: NodeJS.Timeout | undefined;
 
   /** @param maxMessageBytes of one message from the caller, `--max-body-size`. */
   constructor(exchange: HttpExchange, maxMessageBytes: number, clock: Clock) {
     this.#exchange = exchange;
+    this.#clock = clock;
     this.#maxMessageBytes = maxMessageBytes;
     this.signal = this.#abort;
     const timeoutMs = parseTimeout(headerValue(exchange.rawHeaders, "grpc-timeout") ?? "");
     this.deadline = timeoutMs === undefined ? undefined : clock.monotonic() + timeoutMs;
-    this.#watch(timeoutMs);
+    this.#watch();
   }
 
   /** `/package.Service/Method`. */
@@ -74,15 +76,24 @@ export class GrpcCall {
    *
    * @throws {GrpcError} RESOURCE_EXHAUSTED for one that is too large, UNIMPLEMENTED for an unknown compression, INTERNAL
    *   for what is no message.
-   * @throws where the caller leaves.
+   * @throws the signal's reason, where the caller leaves or its time is up.
    */
   messages(): AsyncGenerator<Uint8Array> {
     return this.messagesIn(this.body);
   }
 
   /** The same, of a body that the caller has taken, and can give up. */
-  messagesIn(body: Readable): AsyncGenerator<Uint8Array> {
-    return readMessages(body, headerValue(this.metadata, "grpc-encoding"), this.#maxMessageBytes);
+  async *messagesIn(body: Readable): AsyncGenerator<Uint8Array> {
+    const { signal } = this;
+    // Nothing else ends the wait for a message that does not come.
+    const over = { handleEvent: () => void body.destroy(abortReason(signal)) };
+    if (signal.aborted) over.handleEvent();
+    else signal.addEventListener("abort", over);
+    try {
+      yield* readMessages(body, headerValue(this.metadata, "grpc-encoding"), this.#maxMessageBytes);
+    } finally {
+      signal.removeEventListener("abort", over);
+    }
   }
 
   /** @param headers of the application's, sent before the message; `trailers`, behind it. */
@@ -146,7 +157,7 @@ export class GrpcCall {
     clearTimeout(this.#timer);
   }
 
-  #watch(timeoutMs: number | undefined): void {
+  #watch(): void {
     const { signal } = this.#exchange;
     const left = {
       handleEvent: () => {
@@ -156,15 +167,17 @@ export class GrpcCall {
     };
     if (signal.aborted) left.handleEvent();
     else signal.addEventListener("abort", left);
-    if (timeoutMs === undefined || signal.aborted) return;
-    this.#timer = setTimeout(
-      () => {
-        this.#abort.abort(grpcError("DEADLINE_EXCEEDED", "context deadline exceeded"));
-      },
-      Math.min(timeoutMs, MAX_TIMER_MS),
-    );
+    if (this.deadline !== undefined && !signal.aborted) this.#time(this.deadline);
+  }
+
+  #time(deadline: number): void {
+    const left = deadline - this.#clock.monotonic();
+    const over = (): void => {
+      this.#abort.abort(grpcError("DEADLINE_EXCEEDED", "context deadline exceeded"));
+    };
+    const rest = (): void => {
+      this.#time(deadline);
+    };
+    this.#timer = left > LONGEST_TIMER_MS ? setTimeout(rest, LONGEST_TIMER_MS) : setTimeout(over, left);
   }
 }
-
-// A timer of Node's for longer fires at once; who waits for longer than 24 days may wait for ever.
-const MAX_TIMER_MS = 2 ** 31 - 1;

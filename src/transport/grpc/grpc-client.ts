@@ -7,23 +7,24 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
-import { abortReason, CallAbort, type CallSignal } from "../../core/call-signal.ts";
-import type { Clock } from "../../core/clock.ts";
+import { abortReason, type CallSignal } from "../../core/call-signal.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
-import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
+import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import { StreamReset } from "../upstream/http2-call.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
-import { statusOfForeign, statusOfReset, statusOfTrailers } from "./answer-status.ts";
-import { ACCEPTED_ENCODINGS, decompressed } from "./compression.ts";
-import { FrameReader, frameOf } from "./message-frames.ts";
+import { discard } from "../whole-body.ts";
+import { statusOfForeign, statusOfTrailers } from "./answer-status.ts";
+import { ACCEPTED_ENCODINGS } from "./compression.ts";
+import { frameOf } from "./message-frames.ts";
 import { customMetadata } from "./metadata.ts";
+import { readMessages } from "./read-messages.ts";
 import { GrpcError, grpcError } from "./status.ts";
-import { formatTimeout } from "./timeout.ts";
 
 export interface UnaryOptions {
   /** As it goes on the wire: names in lower case, `-bin` values in base64. */
   readonly metadata?: readonly string[];
+  /** Ends the call, also where its deadline has passed: whoever set that watches it. */
   readonly signal: CallSignal;
   /** In milliseconds of the monotonic clock; undefined for none. The callee is told of it. */
   readonly deadline?: number | undefined;
@@ -52,18 +53,15 @@ export class CallEnded extends GrpcError {
 export class GrpcClient {
   readonly #upstream: Upstream;
   readonly #maxMessageBytes: number;
-  readonly #clock: Clock;
 
   /** @param maxMessageBytes of an answer. */
-  constructor(upstream: Upstream, maxMessageBytes: number, clock: Clock) {
+  constructor(upstream: Upstream, maxMessageBytes: number) {
     this.#upstream = upstream;
     this.#maxMessageBytes = maxMessageBytes;
-    this.#clock = clock;
   }
 
   /**
-   * @throws {GrpcError} where the call has ended otherwise than OK: a {@link CallEnded} where the callee has said so,
-   *   DEADLINE_EXCEEDED where that passed.
+   * @throws {GrpcError} where the call has ended otherwise than OK: a {@link CallEnded} where the callee has said so.
    * @throws {UpstreamError} where the callee could not be reached, or broke off before its answer.
    * @throws the signal's reason when it fires first.
    */
@@ -72,15 +70,12 @@ export class GrpcClient {
     message: MessageInitShape<I>,
     options: UnaryOptions,
   ): Promise<UnaryAnswer<MessageShape<O>>> {
-    const limited = new Limit(options.signal, options.deadline, this.#clock);
     try {
       const body = frameOf(toBinary(method.input, create(method.input, message)));
-      const answer = await this.#exchange(requestOf(method, body, options, limited));
+      const answer = await this.#exchange(requestOf(method, body, options));
       return { ...answer, message: decode(method.output, answer.message) };
     } catch (error) {
-      throw limited.signal.aborted ? limited.signal.reason : explained(this.#upstream.origin, error);
-    } finally {
-      limited.lift();
+      throw options.signal.aborted ? abortReason(options.signal) : explained(this.#upstream.origin, error);
     }
   }
 
@@ -105,67 +100,24 @@ export class GrpcClient {
 
   /** @throws {GrpcError} for what is no message, too large, or one too many. */
   async #messagesOf({ headers, body }: ResponseMessage): Promise<Uint8Array[]> {
-    const reader = new FrameReader(this.#maxMessageBytes);
     const messages: Uint8Array[] = [];
-    for await (const piece of piecesOf(body)) {
-      for (const { isCompressed, message } of reader.read(piece)) {
-        const encoding = headerValue(headers, "grpc-encoding");
-        messages.push(isCompressed ? await decompressed(message, encoding, this.#maxMessageBytes) : message);
-        if (messages.length > 1) throw grpcError("INTERNAL", "the answer to a unary call has more than one message");
-      }
+    const encoding = headerValue(headers, "grpc-encoding");
+    for await (const message of readMessages(body, encoding, this.#maxMessageBytes)) {
+      messages.push(message);
+      if (messages.length > 1) throw grpcError("INTERNAL", "the answer to a unary call has more than one message");
     }
-    if (!reader.isBetweenMessages) throw grpcError("INTERNAL", "the answer ended within a message");
     return messages;
-  }
-}
-
-/** The signal of a call that may have a deadline as well. */
-class Limit {
-  readonly signal = new CallAbort();
-  readonly #outer: CallSignal;
-  readonly #over = new CallAbort();
-  readonly #left = {
-    handleEvent: (): void => {
-      this.#leave();
-    },
-  };
-  /** Undefined without a deadline. */
-  readonly timeoutMs: number | undefined;
-
-  constructor(outer: CallSignal, deadline: number | undefined, clock: Clock) {
-    this.#outer = outer;
-    outer.addEventListener("abort", this.#left);
-    if (outer.aborted) this.#leave();
-    if (deadline === undefined) return;
-    const late = (): void => {
-      this.signal.abort(grpcError("DEADLINE_EXCEEDED", "context deadline exceeded"));
-    };
-    this.timeoutMs = Math.max(0, deadline - clock.monotonic());
-    void clock.sleep(this.timeoutMs, this.#over).then(late, () => undefined);
-  }
-
-  /** The call has ended. */
-  lift(): void {
-    this.#outer.removeEventListener("abort", this.#left);
-    this.#over.abort(new Error("the call has ended"));
-  }
-
-  #leave(): void {
-    this.signal.abort(abortReason(this.#outer));
   }
 }
 
 function requestOf(
   { parent, name }: DescMethodUnary,
   body: Buffer,
-  { metadata = [] }: UnaryOptions,
-  limit: Limit,
+  { metadata = [], signal, deadline }: UnaryOptions,
 ): RequestMessage {
   const headers = ["content-type", "application/grpc", "user-agent", "outrigger", ...metadata];
   headers.push("grpc-accept-encoding", ACCEPTED_ENCODINGS);
-  const { timeoutMs, signal } = limit;
-  if (timeoutMs !== undefined) headers.push("grpc-timeout", formatTimeout(timeoutMs));
-  return {
+  const request: RequestMessage = {
     method: "POST",
     path: `/${parent.typeName}/${name}`,
     query: undefined,
@@ -175,6 +127,7 @@ function requestOf(
     signal,
     grpc: true,
   };
+  return deadline === undefined ? request : { ...request, deadline };
 }
 
 function decode<O extends DescMessage>(schema: O, message: Uint8Array): MessageShape<O> {
@@ -186,20 +139,11 @@ function decode<O extends DescMessage>(schema: O, message: Uint8Array): MessageS
   }
 }
 
-async function* piecesOf(body: Body): AsyncGenerator<Uint8Array> {
-  if (body instanceof Uint8Array) yield body;
-  else if (body !== undefined) yield* body as AsyncIterable<Uint8Array>;
-}
-
-function discard(body: Body): void {
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
-}
-
 /** What a call fails with that was broken off: a reset has a meaning in gRPC, and a lost connection is one. */
 function explained(origin: string, error: unknown): unknown {
   if (error instanceof GrpcError) return error;
   const reset = error instanceof UpstreamError ? error.cause : error;
-  if (reset instanceof StreamReset) return new GrpcError(statusOfReset(reset.rstCode, reset.message), { cause: error });
+  if (reset instanceof StreamReset) return grpcError(reset.grpcCode, reset.message, { cause: error });
   if (error instanceof UpstreamError || !(error instanceof Error)) return error;
   return new UpstreamError("broken", `${origin}: the connection broke within the answer`, { cause: error });
 }

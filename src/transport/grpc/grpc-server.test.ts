@@ -20,7 +20,11 @@ import { HTTPExtension_Verb } from "../../gen/dapr/proto/common/v1/common_pb.ts"
 import { Dapr } from "../../gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import { Health, HealthCheckResponse_ServingStatus as Serving } from "../../gen/grpc/health/v1/health_pb.ts";
+import {
+  Health,
+  HealthCheckResponseSchema,
+  HealthCheckResponse_ServingStatus as Serving,
+} from "../../gen/grpc/health/v1/health_pb.ts";
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import type { Invocation } from "../../invocation/invoker.ts";
@@ -32,6 +36,8 @@ import { GrpcServer } from "./grpc-server.ts";
 /** The gRPC port over real connections, with a stand-in for whoever carries the calls. */
 
 const ZERO_TRACE = "00-00000000000000000000000000000000-0000000000000000-00";
+const NOT_SERVING = create(HealthCheckResponseSchema, { status: Serving.NOT_SERVING });
+const GRPC_OK = ["grpc-status", "0"];
 const ignore = (): void => undefined;
 const log: Logger = { debug: ignore, info: ignore, warn: ignore, error: ignore };
 
@@ -209,6 +215,18 @@ test("no HTTP extension is no verb, no method is a missing one, and a packed mes
   assert.equal(invocation?.method, "NONE");
   assert.equal(invocation.methodMissing, true);
   assert.equal(headerValue(invocation.headers, "content-type"), "application/x-protobuf");
+  assert.equal(invocation.dataType, "type.googleapis.com/demo.Thing");
+});
+
+test("what a gRPC app has packed comes back as it is, and what it has not is not", async (t) => {
+  const answers = [{ dataType: "type.googleapis.com/demo.Thing" }, {}];
+  const server = await served(t, {
+    answer: () => ({ ...response(200, [], "x"), ...answers.shift(), trailers: () => ["grpc-status", "0"] }),
+  });
+  for (const typeUrl of ["type.googleapis.com/demo.Thing", ""]) {
+    const { value } = await call(server, Dapr.method.invokeService, { id: "back", message: { method: "x" } });
+    assert.deepEqual([value?.data?.typeUrl, value?.data?.value.length], [typeUrl, 1]);
+  }
 });
 
 test("a request without a message, or with a verb that there is not, is told so", async (t) => {
@@ -317,6 +335,12 @@ test("a gRPC app that answers OK gives message, initial metadata and trailers", 
     traceparent: ZERO_TRACE,
   });
   assert.deepEqual(answered.trailers?.get("x-trailer"), ["t1"]);
+});
+
+test("a gRPC app whose answer ends without a status has not succeeded", async (t) => {
+  const server = await served(t, { answer: () => ({ ...response(200, []), trailers: () => ["x-trailer", "t1"] }) });
+  const { error } = await call(server, Dapr.method.invokeService, { id: "back", message: { method: "x" } });
+  assert.deepEqual([error?.code, error?.details], [13, "server closed the stream without sending trailers"]);
 });
 
 test("what keeps a call from its app is the status, with no head before it", async (t) => {
@@ -434,6 +458,35 @@ test("with an API token, health is open, reflection is not, and the token does n
   assert.deepEqual([headerValue(headers, "dapr-api-token"), headerValue(headers, "x-mine")], [undefined, "m"]);
 });
 
+test("health and reflection that name an app are the app's", async (t) => {
+  const frame = Buffer.concat([Buffer.from([0, 0, 0, 0, 2]), toBinary(HealthCheckResponseSchema, NOT_SERVING)]);
+  const server = await served(t, {
+    token: "tok",
+    answer: () => ({ ...response(200, ["content-type", "application/grpc"]), body: frame, trailers: () => GRPC_OK }),
+  });
+  const { readiness, invoked } = server;
+  readiness.markListening();
+  readiness.markAppReady();
+  const named = metadataOf(["dapr-app-id", "back"]);
+  // What is open is the sidecar's own health.
+  const { error } = await call(server, Health.method.check, {}, { metadata: named });
+  assert.equal(error?.code, grpc.status.UNAUTHENTICATED);
+  named.set("dapr-api-token", "tok");
+  const { value } = await call(server, Health.method.check, {}, { metadata: named });
+  assert.equal(value?.status, Serving.NOT_SERVING);
+  for (const { typeName } of [ServerReflection, ServerReflectionAlpha]) await reflect(server, [], typeName, named);
+  assert.deepEqual(
+    invoked.map(({ target, rawPath }) => `${target} ${rawPath}`),
+    [
+      "back /grpc.health.v1.Health/Check",
+      "back /grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+      "back /grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+  );
+  const unnamed = metadataOf(["dapr-app-id", ""]);
+  assert.equal((await call(server, Health.method.check, {}, { metadata: unnamed })).value?.status, Serving.SERVING);
+});
+
 test("without an API token, the app sees the one that the caller sent", async (t) => {
   const server = await served(t);
   const metadata = metadataOf(["dapr-api-token", "own"]);
@@ -522,9 +575,10 @@ async function reflect(
   { client }: Served,
   requests: readonly Asked[],
   service = ServerReflection.typeName,
+  metadata = new grpc.Metadata(),
 ): Promise<Reflected> {
   const { name, input, output } = ServerReflection.method.serverReflectionInfo;
-  const stream = client.makeBidiStreamRequest(`/${service}/${name}`, encoder(input), decoder(output));
+  const stream = client.makeBidiStreamRequest(`/${service}/${name}`, encoder(input), decoder(output), metadata);
   const answers: Reflected["answers"] = [];
   stream.on("data", (answer: Reflected["answers"][number]) => answers.push(answer));
   for (const request of requests) stream.write(request);
@@ -609,3 +663,24 @@ test("a reflection request that asks for nothing ends the stream", async (t) => 
   const { error } = await reflect(await served(t), [{}]);
   assert.equal(error?.code, grpc.status.INVALID_ARGUMENT);
 });
+
+for (const [what, trailers, code] of [
+  ["that Node writes for nobody", () => ["grpc-status", "5", "grpc-message", "no", "http2-settings", "x"], 5],
+  ["that cannot even be read", () => assert.fail("no trailers"), grpc.status.INTERNAL],
+] as const) {
+  test(`trailers ${what} end their call, and nothing else`, async (t) => {
+    const head = ["content-type", "application/grpc"];
+    const { client } = await served(t, {
+      answer: () => ({ ...response(200, head), body: Readable.from([]), trailers: () => [...trailers()] }),
+    });
+    const same = (bytes: Buffer): Buffer => bytes;
+    const metadata = new grpc.Metadata();
+    metadata.set("dapr-app-id", "back");
+    for (let calls = 0; calls < 2; calls++) {
+      const ended = new Promise<grpc.ServiceError | null>((resolve) => {
+        client.makeUnaryRequest("/demo.Echo/Do", same, same, Buffer.alloc(0), metadata, resolve);
+      });
+      assert.equal((await ended)?.code, code);
+    }
+  });
+}

@@ -1,8 +1,7 @@
+import { FRAME_HEAD_BYTES, tooLarge } from "./message-sizes.ts";
 import { grpcError } from "./status.ts";
 
 /** Length-prefixed messages: a flag byte, four bytes of length, the message (gRPC over HTTP/2, "Length-Prefixed-Message"). */
-
-const FRAME_HEAD_BYTES = 5;
 
 /** One message as it goes on the wire, uncompressed. */
 export function frameOf(message: Uint8Array): Buffer {
@@ -38,7 +37,7 @@ export class FrameReader {
       const head = this.#peek(FRAME_HEAD_BYTES);
       const bytes = head.readUInt32BE(1);
       refuseFlag(head[0] ?? 0);
-      if (bytes > this.#maxBytes) throw messageTooLarge(bytes, this.#maxBytes);
+      if (bytes > this.#maxBytes) throw grpcError("RESOURCE_EXHAUSTED", tooLarge(bytes, this.#maxBytes));
       if (this.#length < FRAME_HEAD_BYTES + bytes) return;
       const frame = this.#take(FRAME_HEAD_BYTES + bytes);
       yield { isCompressed: frame[0] === 1, message: frame.subarray(FRAME_HEAD_BYTES) };
@@ -69,9 +68,4 @@ export class FrameReader {
 
 function refuseFlag(flag: number): void {
   if (flag > 1) throw grpcError("INTERNAL", `grpc: received unexpected payload format ${flag}`);
-}
-
-/** As grpc-go says it, whose users match on the text. */
-function messageTooLarge(bytes: number, maxBytes: number): Error {
-  return grpcError("RESOURCE_EXHAUSTED", `grpc: received message larger than max (${bytes} vs. ${maxBytes})`);
 }

@@ -1,6 +1,6 @@
 import { CallError } from "../../core/errors.ts";
 
-const FRAME_HEAD_BYTES = 5;
+export const FRAME_HEAD_BYTES = 5;
 
 /** Counts messages (message-frames.ts) in pieces that pass by, cut anywhere, and keeps nothing of them. */
 export class MessageSizes {
@@ -39,13 +39,15 @@ export class MessageSizes {
     else this.#length = this.#length * 256 + byte;
     this.#headBytes++;
     if (this.#headBytes < FRAME_HEAD_BYTES) return;
-    // As grpc-go says it, whose users match on the text.
-    if (this.#length > this.#maxBytes) {
-      const sizes = `${this.#length} vs. ${this.#maxBytes}`;
-      throw new CallError("ResourceExhausted", `grpc: received message larger than max (${sizes})`);
-    }
+    // A CallError, for it is told to the peer's sidecar too.
+    if (this.#length > this.#maxBytes) throw new CallError("ResourceExhausted", tooLarge(this.#length, this.#maxBytes));
     this.#left = this.#length;
     this.#length = 0;
     this.#headBytes = 0;
   }
+}
+
+/** As grpc-go says it, whose users match on the text. */
+export function tooLarge(bytes: number, maxBytes: number): string {
+  return `grpc: received message larger than max (${bytes} vs. ${maxBytes})`;
 }

@@ -3,10 +3,11 @@ import type { Logger } from "../../core/logger.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import type { Invoker } from "../../invocation/invoker.ts";
+import { discard } from "../whole-body.ts";
 import { statusOfProxied } from "./error-status.ts";
 import { FirstMessageBody } from "./first-message-body.ts";
 import type { GrpcCall } from "./grpc-call.ts";
-import { discard, relayAnswer } from "./relay-answer.ts";
+import { relayAnswer } from "./relay-answer.ts";
 import type { GrpcRequest } from "./service.ts";
 import { GrpcError, grpcError } from "./status.ts";
 
@@ -49,14 +50,20 @@ export class GrpcProxy {
       const answering = invoker.invoke(deadline === undefined ? invocation : { ...invocation, deadline });
       relayAnswer(call, await inTime(answering, call.signal));
     } catch (error) {
-      throw new GrpcError(statusOfProxied(error, log), { cause: error });
+      throw new GrpcError(statusOfProxied(call, error, log), { cause: error });
     }
   }
 }
 
-function targetOf({ metadata }: GrpcCall): string {
+/** The app that a call is for. Undefined where it names none. */
+export function appNamedIn(metadata: readonly string[]): string | undefined {
   const named = headerValue(metadata, "dapr-callee-app-id") ?? headerValue(metadata, "dapr-app-id");
-  if (named === undefined || named === "") {
+  return named === "" ? undefined : named;
+}
+
+function targetOf({ metadata }: GrpcCall): string {
+  const named = appNamedIn(metadata);
+  if (named === undefined) {
     throw grpcError("UNKNOWN", "cannot proxy request: missing dapr-callee-app-id or dapr-app-id metadata");
   }
   return named;
@@ -66,18 +73,8 @@ function targetOf({ metadata }: GrpcCall): string {
 const PATH = /^\/[^/?#%\\;]+\/[^/?#%\\;]+$/;
 const DOTS = /\/\.{1,2}(?:\/|$)/;
 
-// What a sidecar says to its own app. Whoever could say it in its place would call any method there is, past the access
-// rules of each, and deliver events that nobody has published. Without case, for some frameworks route so.
-const APP_CALLBACK = /^\/dapr\.proto\.runtime\.v1\.appcallback/i;
-
 /** As grpc-go answers what is no `/service/method`. */
 export function refuseOtherPaths(path: string): void {
-  if (APP_CALLBACK.test(path)) {
-    throw grpcError(
-      "PERMISSION_DENIED",
-      `${path} is for the app's own sidecar alone; use InvokeService to call a method`,
-    );
-  }
   if (PATH.test(path) && !DOTS.test(path)) return;
   throw grpcError(
     "UNIMPLEMENTED",

@@ -1,3 +1,4 @@
+import type { Body } from "../../core/message.ts";
 import { decompressed } from "./compression.ts";
 import { FrameReader } from "./message-frames.ts";
 import { grpcError } from "./status.ts";
@@ -13,15 +14,20 @@ import { grpcError } from "./status.ts";
  * @throws what the body fails with.
  */
 export async function* readMessages(
-  body: AsyncIterable<Uint8Array>,
+  body: Body,
   encoding: string | undefined,
   maxBytes: number,
 ): AsyncGenerator<Uint8Array> {
   const reader = new FrameReader(maxBytes);
-  for await (const piece of body) {
+  for await (const piece of piecesOf(body)) {
     for (const { isCompressed, message } of reader.read(piece)) {
       yield isCompressed ? await decompressed(message, encoding, maxBytes) : message;
     }
   }
   if (!reader.isBetweenMessages) throw grpcError("INTERNAL", "grpc: the call ended within a message");
+}
+
+function piecesOf(body: Body): AsyncIterable<Uint8Array> | readonly Uint8Array[] {
+  if (body === undefined) return [];
+  return body instanceof Uint8Array ? [body] : body;
 }

@@ -1,10 +1,10 @@
-import http from "node:http";
 import { messageOf } from "../../core/errors.ts";
-import { GRPC_CODE, type GrpcCodeName, grpcCodeIn } from "../../core/grpc-code.ts";
-import type { Body, ResponseMessage } from "../../core/message.ts";
+import { GRPC_CODE, grpcCodeIn } from "../../core/grpc-code.ts";
+import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
+import { discard } from "../whole-body.ts";
+import { NO_STATUS, statusOfForeign } from "./answer-status.ts";
 import type { GrpcCall } from "./grpc-call.ts";
-import { isGrpcType } from "./is-grpc.ts";
 import { GrpcError, type GrpcStatus, statusTrailers } from "./status.ts";
 
 /**
@@ -15,7 +15,7 @@ import { GrpcError, type GrpcStatus, statusTrailers } from "./status.ts";
  */
 export function relayAnswer(call: GrpcCall, response: ResponseMessage, added: readonly string[] = []): void {
   const { headers, body } = response;
-  const foreign = whyNotGrpc(response);
+  const foreign = statusOfForeign(response);
   if (foreign !== undefined) {
     discard(body);
     call.fail(foreign, [], added);
@@ -42,17 +42,6 @@ export function relayAnswer(call: GrpcCall, response: ResponseMessage, added: re
   });
 }
 
-/** What was asked for is not wanted any more. */
-export function discard(body: Body): void {
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
-}
-
-// As grpc-go says it.
-const NO_STATUS: GrpcStatus = {
-  code: GRPC_CODE.INTERNAL,
-  message: "server closed the stream without sending trailers",
-};
-
 function hasStatus(headers: readonly string[]): boolean {
   return headerValue(headers, "grpc-status") !== undefined;
 }
@@ -62,28 +51,4 @@ function statusOfBroken(error: Error): GrpcStatus {
   if (error instanceof GrpcError) return error.status;
   const code = grpcCodeIn(error) ?? GRPC_CODE.UNAVAILABLE;
   return { code, message: `the answer broke off: ${messageOf(error)}` };
-}
-
-// gRPC, doc/http-grpc-status-mapping.md. Anything else is UNKNOWN.
-const CODES: Readonly<Record<number, GrpcCodeName>> = {
-  400: "INTERNAL",
-  401: "UNAUTHENTICATED",
-  403: "PERMISSION_DENIED",
-  404: "UNIMPLEMENTED",
-  429: "UNAVAILABLE",
-  502: "UNAVAILABLE",
-  503: "UNAVAILABLE",
-  504: "UNAVAILABLE",
-};
-
-function whyNotGrpc({ status, headers }: ResponseMessage): GrpcStatus | undefined {
-  const type = headerValue(headers, "content-type");
-  const isTyped = type !== undefined && isGrpcType(type);
-  if (isTyped && (status === 200 || hasStatus(headers))) return undefined;
-  const what = `unexpected HTTP status code received from server: ${status} (${http.STATUS_CODES[status] ?? ""})`;
-  const why =
-    type === undefined
-      ? "; malformed header: missing HTTP content-type"
-      : `; received unexpected content-type "${type}"`;
-  return { code: GRPC_CODE[CODES[status] ?? "UNKNOWN"], message: isTyped ? what : what + why };
 }

@@ -7,6 +7,8 @@ export interface GrpcService {
   readonly name: string;
   /** Whether it may be called without the API token. */
   readonly isOpen?: true;
+  /** Whether apps serve one of that name too: a call whose metadata names an app is then meant for the app. */
+  readonly appsHaveIt?: true;
   /** By the name of the method alone. Each answers the call, or throws what the caller is to be told. */
   readonly methods: ReadonlyMap<string, GrpcHandler>;
   /** What to say to who calls a method that is not there, behind gRPC's own words. */

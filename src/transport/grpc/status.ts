@@ -1,4 +1,4 @@
-import { GRPC_CODE, type GrpcCodeName } from "../../core/grpc-code.ts";
+import { codeOfStatusText, GRPC_CODE, type GrpcCodeName } from "../../core/grpc-code.ts";
 import type { RawHeaders } from "../../core/raw-headers.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { decodeBinary, encodeBinary } from "./metadata.ts";
@@ -47,7 +47,7 @@ export function statusIn(trailers: readonly string[]): GrpcStatus | undefined {
   if (sent === undefined) return undefined;
   const details = headerValue(trailers, "grpc-status-details-bin");
   return {
-    code: /^\d{1,9}$/.test(sent) ? Number(sent) : GRPC_CODE.UNKNOWN,
+    code: codeOfStatusText(sent),
     message: decodeMessage(headerValue(trailers, "grpc-message") ?? ""),
     details: details === undefined ? undefined : decodeBinary(details),
   };

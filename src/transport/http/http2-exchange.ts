@@ -140,7 +140,13 @@ export class Http2Exchange implements HttpExchange, BodySource {
     const stream = this.#stream;
     let broke: Error | undefined;
     stream.once("wantTrailers", () => {
-      sendTrailers(stream, broke === undefined ? trailers.complete() : trailers.broken(broke));
+      // Node calls this: what it throws, nobody catches.
+      try {
+        sendTrailers(stream, broke === undefined ? trailers.complete() : trailers.broken(broke));
+      } catch {
+        this.#reset("the trailers cannot be sent");
+        return;
+      }
       setImmediate(this.#answerSent);
     });
     if (!(body instanceof Readable)) stream.end(body);
@@ -191,6 +197,8 @@ export class Http2Exchange implements HttpExchange, BodySource {
     body.once("close", () => {
       if (!body.readableEnded) breakOff();
     });
+    // It was given up before it came here, and says nothing any more.
+    if (body.destroyed && !body.readableEnded) breakOff();
   }
 
   readonly #breakOff = (): void => {
@@ -262,7 +270,12 @@ function answerHeaders(
   return headers;
 }
 
-/** What cannot be written is left out: the status beside it is worth more. */
+/**
+ * What cannot be written is left out: the status beside it is worth more, and what Node does not take for a trailer
+ * costs all but the status.
+ *
+ * @throws {Error} where not even that can be sent.
+ */
 function sendTrailers(stream: ServerHttp2Stream, flat: readonly string[]): void {
   const fields = emptyHeaders();
   for (let i = 0; i < flat.length; i += 2) {
@@ -275,9 +288,17 @@ function sendTrailers(stream: ServerHttp2Stream, flat: readonly string[]): void 
   try {
     stream.sendTrailers(fields);
   } catch (error) {
-    if (!isRefusedRepeat(error)) throw error;
-    stream.sendTrailers(withoutRepeats(fields));
+    stream.sendTrailers(isRefusedRepeat(error) ? withoutRepeats(fields) : statusAlone(fields));
   }
+}
+
+function statusAlone(fields: OutgoingHttpHeaders): OutgoingHttpHeaders {
+  const status = emptyHeaders();
+  for (const name of ["grpc-status", "grpc-message"]) {
+    const value = fields[name];
+    if (value !== undefined) status[name] = value;
+  }
+  return status;
 }
 
 function lengthIn(flat: readonly string[]): number | undefined {

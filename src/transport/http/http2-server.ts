@@ -15,6 +15,13 @@ const MAX_CONCURRENT_STREAMS = 250;
 // is to be answered with 431 by us, where Node would reset the stream without a word. In terms of our own limit.
 const HEADER_LIST_ROOM = 8;
 const HEADER_LIST_PAIR_BYTES = 32;
+// No limit, in megabytes. Node counts answers that their caller does not read, never subtracts those of cancelled calls,
+// and once over its 10 MB refuses every call of the connection, and in the end destroys it. What holds is the number of
+// streams, and that no more is read of an app than its caller takes.
+const SESSION_MEMORY_MB = 100_000;
+// A caller may give up calls by the thousand, with a deadline that is too short. Where Node knows these; else it is nghttp2's
+// own limit, 1,000 at once and 33 a second, at which a connection ends with all its calls.
+const STREAM_RESETS = { streamResetBurst: 10_000, streamResetRate: 1000 };
 // How long a connection may be silent until it is asked whether anybody is there.
 const PROBE_AFTER_S = 30;
 
@@ -42,7 +49,9 @@ export class Http2Server implements Http2Connections {
     this.#probeAfterS = probeAfterS;
     const maxHeaderListSize = owner.maxHeadBytes * HEADER_LIST_ROOM;
     this.#server = http2.createServer({
+      ...STREAM_RESETS,
       maxHeaderListPairs: Math.ceil(maxHeaderListSize / HEADER_LIST_PAIR_BYTES),
+      maxSessionMemory: SESSION_MEMORY_MB,
       settings: { maxConcurrentStreams, maxHeaderListSize },
     });
     this.#server.on("session", (session) => {

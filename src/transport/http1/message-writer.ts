@@ -17,16 +17,23 @@ const knownNames = new Set<string>();
 
 /** `name: value` and CRLF. @throws {UnwritableHeader} */
 export function headerLine(name: string, value: string): string {
-  if (!knownNames.has(name)) checkName(name);
-  if (UNWRITABLE_VALUE.test(value)) {
+  if (!isHeaderName(name)) throw new UnwritableHeader(`${JSON.stringify(name)} is not a header name`);
+  if (!isHeaderValue(value)) {
     throw new UnwritableHeader(`the header ${name} has a character that no header may have`);
   }
   return `${name}: ${value}\r\n`;
 }
 
-function checkName(name: string): void {
-  if (!TOKEN.test(name)) throw new UnwritableHeader(`${JSON.stringify(name)} is not a header name`);
+export function isHeaderName(name: string): boolean {
+  if (knownNames.has(name)) return true;
+  if (!TOKEN.test(name)) return false;
   if (knownNames.size < MAX_KNOWN_NAMES) knownNames.add(name);
+  return true;
+}
+
+/** @param value in latin1 code units. */
+export function isHeaderValue(value: string): boolean {
+  return !UNWRITABLE_VALUE.test(value);
 }
 
 // Up to here a copy into one string, which the socket tries to write at once, is cheaper than two buffers.

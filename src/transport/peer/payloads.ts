@@ -1,7 +1,6 @@
 import { Readable } from "node:stream";
 import { create } from "@bufbuild/protobuf";
 import { CallError } from "../../core/errors.ts";
-import type { Body } from "../../core/message.ts";
 import { type StreamPayload, StreamPayloadSchema } from "../../gen/dapr/proto/common/v1/common_pb.ts";
 
 /** Bodies in the pieces of CallLocalStream: numbered from 0, without a gap (A5). */
@@ -114,20 +113,6 @@ export async function* piecesOf(
     const data = payload === undefined ? NO_BYTES : dataIn(payload);
     if (data.byteLength > 0) yield data;
   }
-}
-
-/** @throws {CallError} ResourceExhausted, where a stream is longer than `maxBytes`; what it fails with. */
-export async function readWhole(body: Body, maxBytes: number): Promise<Uint8Array | undefined> {
-  if (!(body instanceof Readable)) return body;
-  const pieces: Buffer[] = [];
-  let length = 0;
-  for await (const piece of body as AsyncIterable<Buffer>) {
-    length += piece.length;
-    // Leaving the loop gives up the stream.
-    if (length > maxBytes) throw new CallError("ResourceExhausted", `the body has more than ${maxBytes} bytes`);
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces);
 }
 
 const NO_BYTES = new Uint8Array();

@@ -3,26 +3,33 @@ import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn, type StatusCode } from "../../core/grpc-code.ts";
-import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
+import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
-import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
+import { preparedTrailers, responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
+import { formatTimeout } from "../grpc/timeout.ts";
 import { readAtMost } from "../read-at-most.ts";
 import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import { discard } from "../whole-body.ts";
 import { type Peer, PeerConnections } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,
+  DATA_TYPE_HEADER,
   ERROR_HEADER,
+  escapeDataType,
+  HAS_DATA_TYPE,
   HAS_NO_VERB,
   NOT_THIS_APP,
   PROOF_HEADER,
   parseStatusCode,
+  readDataType,
   readTrailers,
   TARGET_HEADER,
+  TIMEOUT_HEADER,
   TRAILER_HEADER,
 } from "./peer-wire.ts";
 import type { proxied } from "./proxying-client.ts";
-import type { codeOfBreak, NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
+import type { NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
 
 const MAX_ERROR_BYTES = 16 * 1024;
 
@@ -57,12 +64,16 @@ export class PeerClient implements PeerCaller {
   }
 
   async #callLean(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const { path, query, body, contentLength, signal, upgrade } = request;
+    const { path, query, body, contentLength, signal, upgrade, dataType, deadline } = request;
     const name = qualifiedName(instance.app);
     const toProve = instance.wire === "unproven";
     const hasNoVerb = request.method === "NONE";
-    const asked = toProve ? name + ASKS_FOR_PROOF : name;
-    const headers = [...request.headers, TARGET_HEADER, hasNoVerb ? asked + HAS_NO_VERB : asked];
+    let target = toProve ? name + ASKS_FOR_PROOF : name;
+    if (hasNoVerb) target += HAS_NO_VERB;
+    if (dataType !== undefined) target += HAS_DATA_TYPE;
+    const headers = [...request.headers, TARGET_HEADER, target];
+    if (dataType !== undefined) headers.push(DATA_TYPE_HEADER, escapeDataType(dataType));
+    if (deadline !== undefined) headers.push(TIMEOUT_HEADER, formatTimeout(deadline - this.#clock.monotonic()));
     const method = hasNoVerb ? "POST" : request.method;
     const sent = { method, path, query, headers, body, contentLength, signal };
     const response = await this.#sendLean(peer, instance, upgrade === undefined ? sent : { ...sent, upgrade });
@@ -74,6 +85,7 @@ export class PeerClient implements PeerCaller {
       throw notTheSidecar(instance, code, `what answers there is no Outrigger (HTTP status ${response.status})`);
     }
     if (toProve && error === undefined) peer.nature = { kind: "outrigger", name };
+    peer.noteAnswer();
     // As the callee's sidecar prepared them, but for what its connection said of itself.
     if (error === undefined) return fromApp(response);
     const message = await readAtMost(response.body, MAX_ERROR_BYTES);
@@ -90,13 +102,13 @@ export class PeerClient implements PeerCaller {
   ): Promise<ResponseMessage> {
     this.#proxied ??= import("./proxying-client.ts").then(({ proxied }) => proxied);
     const call = await this.#proxied;
-    return call(instance, request, caller, async (sent) => {
+    return call(peer, instance, request, caller, async (sent) => {
       try {
         return await peer.http2.send(sent);
       } catch (error) {
         if (!(error instanceof UpstreamError)) throw error;
         peer.forget();
-        throw notReached(instance, mayHaveBegun(error) ? "Internal" : "Unavailable", error);
+        throw notReached(peer, instance, codeOfBreak(error), error);
       }
     });
   }
@@ -109,20 +121,17 @@ export class PeerClient implements PeerCaller {
       peer.forget();
       // What a peer may have begun to do with a connection that was to change its protocol is not asked for twice.
       const isFinal = request.upgrade !== undefined && !error.neverConnected;
-      throw notReached(instance, isFinal ? "Internal" : "Unavailable", error);
+      throw notReached(peer, instance, isFinal ? "Internal" : "Unavailable", error);
     }
   }
 
   async #callAsDaprd(peer: Peer, instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
     this.#serviceInvocation ??= this.#loadServiceInvocation();
-    const { client, codeOfBreak, NoGrpc } = await this.#serviceInvocation;
+    const { client, NoGrpc } = await this.#serviceInvocation;
     try {
       const { outcome, provedAs } = await client.call(peer.http2, instance, request);
-      if (instance.wire === "unproven") {
-        // An error may be that of the wrong sidecar, and proves nothing.
-        if (provedAs !== undefined) peer.nature = { kind: "outrigger", name: provedAs };
-        else if (!(outcome instanceof CallError)) peer.nature = { kind: "daprd" };
-      }
+      peer.noteAnswer();
+      if (instance.wire === "unproven") learn(peer, instance, provedAs, outcome);
       if (outcome instanceof CallError) throw outcome;
       return withHeaders(outcome, responseHeadersFromApp(outcome.headers));
     } catch (error) {
@@ -132,19 +141,18 @@ export class PeerClient implements PeerCaller {
       }
       if (!(error instanceof UpstreamError)) throw error;
       peer.forget();
-      throw notReached(instance, codeOfBreak(error.cause), error);
+      throw notReached(peer, instance, codeOfBreak(error), error);
     }
   }
 
   async #loadServiceInvocation(): Promise<ServiceInvocationWire> {
-    const { ServiceInvocationClient, codeOfBreak, NoGrpc } = await import("./service-invocation-client.ts");
-    return { client: new ServiceInvocationClient(this.#clock), codeOfBreak, NoGrpc };
+    const { ServiceInvocationClient, NoGrpc } = await import("./service-invocation-client.ts");
+    return { client: new ServiceInvocationClient(), NoGrpc };
   }
 }
 
 interface ServiceInvocationWire {
   readonly client: ServiceInvocationClient;
-  readonly codeOfBreak: typeof codeOfBreak;
   readonly NoGrpc: typeof NoGrpc;
 }
 
@@ -155,14 +163,30 @@ function speaksLean({ wire, app }: AppInstance, { nature }: Peer, { upgrade }: R
   return upgrade !== undefined && nature.kind === "unknown";
 }
 
-/** What a peer has reset it may have begun to serve, unless it says that it has not. */
-function mayHaveBegun({ cause }: UpstreamError): boolean {
-  const reset = grpcCodeIn(cause);
-  return reset !== undefined && reset !== GRPC_CODE.UNAVAILABLE;
+/** A call that a peer has reset it may have begun to serve, unless it says that it has not: only then it is made again. */
+function codeOfBreak(error: UpstreamError): StatusCode {
+  return grpcCodeIn(error) === GRPC_CODE.UNAVAILABLE ? "Unavailable" : "Internal";
 }
 
-function notReached(instance: AppInstance, code: StatusCode, error: UpstreamError): CallError {
-  if (instance.wire !== "lean" && wasReached(error)) {
+/** @throws {CallError} Unavailable, where it is the sidecar of another app that has answered. */
+function learn(
+  peer: Peer,
+  instance: AppInstance,
+  provedAs: string | undefined,
+  outcome: ResponseMessage | CallError,
+): void {
+  const name = qualifiedName(instance.app);
+  if (provedAs === name) peer.nature = { kind: "outrigger", name };
+  else if (provedAs !== undefined) {
+    peer.forget();
+    if (!(outcome instanceof CallError)) discard(outcome.body);
+    throw notTheSidecar(instance, "Unavailable", `what answers there is the sidecar of ${provedAs}`);
+  } else if (!(outcome instanceof CallError)) peer.nature = { kind: "daprd" };
+  // An error without proof may be anybody's.
+}
+
+function notReached(peer: Peer, instance: AppInstance, code: StatusCode, error: UpstreamError): CallError {
+  if (instance.wire !== "lean" && !peer.hasAnswered && wasReached(error)) {
     return notTheSidecar(instance, code, `what listens there does not answer as a sidecar does: ${error.message}`);
   }
   return new CallError(code, `cannot reach the sidecar of ${instance.app.id} at ${error.message}`, { cause: error });
@@ -186,10 +210,8 @@ function fromApp(response: ResponseMessage): ResponseMessage {
   const { headers } = response;
   const answer = withHeaders(response, responseHeadersFromApp(headers));
   if (headerValue(headers, TRAILER_HEADER) === undefined) return answer;
-  const trailers = readTrailers(headers);
-  return { ...answer, trailers: () => trailers };
-}
-
-function discard(body: Body): void {
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
+  const trailers = preparedTrailers(readTrailers(headers));
+  const dataType = readDataType(headers);
+  const complete = { ...answer, trailers: () => trailers };
+  return dataType === undefined ? complete : { ...complete, dataType };
 }

@@ -19,12 +19,13 @@ export type PeerNature =
   /** It has answered in daprd's form, and did not know what to prove. */
   | { readonly kind: "daprd" };
 
-const UNKNOWN: PeerNature = { kind: "unknown" };
+const UNKNOWN = { kind: "unknown" } as const;
 
 /** The sidecar at one address, and the connections to it. */
 export class Peer {
-  nature = UNKNOWN;
+  nature: PeerNature = UNKNOWN;
   lastUsed = 0;
+  #hasAnswered = false;
   readonly #create: (wire: { readonly wire?: { readonly kind: "h2c" } }) => Upstream;
   #lean: Upstream | undefined;
   #http2: Upstream | undefined;
@@ -46,9 +47,22 @@ export class Peer {
     return this.#http2;
   }
 
+  /** Whether a sidecar has ever answered there. One that is lost since is no wrong address. */
+  get hasAnswered(): boolean {
+    return this.#hasAnswered;
+  }
+
+  noteAnswer(): void {
+    this.#hasAnswered = true;
+  }
+
   /** Whoever listens there is somebody else, or nobody. */
   forget(): void {
     this.nature = UNKNOWN;
+  }
+
+  get isConnected(): boolean {
+    return this.#lean?.isConnected === true || this.#http2?.isConnected === true;
   }
 
   destroy(): void {
@@ -90,10 +104,11 @@ export class PeerConnections {
     this.#peers.clear();
   }
 
-  /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
+  /** Idle connections have long ended by themselves; one that is left has a call on it, which {@link close} is to cut. */
   #dropUnused(): void {
-    for (const [key, { lastUsed }] of this.#peers) {
-      if (this.#clock.monotonic() - lastUsed >= UNUSED_PEER_MS) this.#peers.delete(key);
+    for (const [key, peer] of this.#peers) {
+      const isUnused = this.#clock.monotonic() - peer.lastUsed >= UNUSED_PEER_MS;
+      if (isUnused && !peer.isConnected) this.#peers.delete(key);
     }
   }
 }

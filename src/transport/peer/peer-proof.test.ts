@@ -10,6 +10,7 @@ import { headerValue } from "../../core/raw-headers.ts";
 import { InternalInvokeResponseStreamSchema } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { frameOf } from "../grpc/message-frames.ts";
+import { parseTimeout } from "../grpc/timeout.ts";
 import { UpstreamError } from "../upstream/upstream.ts";
 import { PeerClient } from "./peer-client.ts";
 
@@ -48,6 +49,7 @@ function clientOf(wires: Wires) {
       sent.push([used, message]);
       return wires[used]();
     },
+    isConnected: false,
     destroy: () => undefined,
   }));
   return { client, sent, used: () => sent.map(([wire]) => wire) };
@@ -105,10 +107,31 @@ test("an address that answers in daprd's form and proves nothing goes on to be c
   client.close();
 });
 
-test("the proof of another app does not open the lean hop", async () => {
+test("what proves to be the sidecar of another app is not this one's: its answer is let go, and it is asked anew", async () => {
   const { client, used } = clientOf({ lean: notUsed, grpc: inDaprdsForm("outrigger-from", "other.prod") });
-  for (let calls = 0; calls < 2; calls++) await client.call(instance("unproven"), request);
+  for (let calls = 0; calls < 2; calls++) {
+    await assert.rejects(client.call(instance("unproven"), request), {
+      code: "Unavailable",
+      message: /at 10\.0\.0\.7:47300: what answers there is the sidecar of other\.prod; name the internal port/,
+    });
+  }
   assert.deepEqual(used(), ["grpc", "grpc"]);
+  client.close();
+});
+
+test("a daprd that has answered and is lost then is not taken for something else", async () => {
+  const wires: Wires = { lean: notUsed, grpc: inDaprdsForm() };
+  const { client } = clientOf(wires);
+  for (const wire of ["daprd", "unproven"] as const) {
+    wires.grpc = inDaprdsForm();
+    await client.call(instance(wire), request);
+    wires.grpc = () =>
+      Promise.reject(new UpstreamError("broken", "10.0.0.7:47300: connection closed before the answer"));
+    await assert.rejects(client.call(instance(wire), request), {
+      code: "Unavailable",
+      message: "cannot reach the sidecar of math at 10.0.0.7:47300: connection closed before the answer",
+    });
+  }
   client.close();
 });
 
@@ -221,5 +244,15 @@ test("the trailers of a gRPC app's answer come in headers, and leave them", asyn
   const response = await client.call(instance("lean"), request);
   assert.deepEqual(response.headers, ["X-App", "1"]);
   assert.deepEqual(response.trailers?.(), ["grpc-status", "5", "x-t", "a: b"]);
+  client.close();
+});
+
+test("a deadline crosses the lean hop as what is left of it; a call without one says nothing of it", async () => {
+  const { client, sent } = clientOf({ lean: lean(), grpc: notUsed });
+  await client.call(instance("lean"), { ...request, deadline: systemClock.monotonic() + 60_000 });
+  await client.call(instance("lean"), request);
+  const [first, second] = sent.map(([, { headers }]) => headerValue(headers, "outrigger-timeout"));
+  assert.ok((parseTimeout(first ?? "") ?? 0) > 50_000 && (parseTimeout(first ?? "") ?? 0) <= 60_001, first);
+  assert.equal(second, undefined);
   client.close();
 });

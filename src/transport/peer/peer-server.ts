@@ -1,8 +1,10 @@
 import { CallError, messageOf } from "../../core/errors.ts";
+import { goQuote } from "../../core/go-json.ts";
 import type { Logger } from "../../core/logger.ts";
 import { hasNoTrailers, type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
+import { parseTimeout } from "../grpc/timeout.ts";
 import { answer } from "../http/answer.ts";
 import { splitRequestTarget } from "../http/api-request.ts";
 import type { HttpAnswer, HttpExchange } from "../http/http-exchange.ts";
@@ -10,14 +12,16 @@ import { type HttpCodec, HttpListener } from "../http/http-listener.ts";
 import { requestBodyOf } from "../http/request-body.ts";
 import { speakGrpc } from "../http/speak-http2.ts";
 import type { GrpcPeerServer } from "./grpc-peer-server.ts";
-import { codeOf, PeerReception, type PeerReceptionParts } from "./peer-reception.ts";
+import { errorName, PeerReception, type PeerReceptionParts } from "./peer-reception.ts";
 import {
-  ASKS_FOR_PROOF,
+  DATA_TYPE_HEADER,
   ERROR_HEADER,
+  escapeDataType,
+  HAS_DATA_TYPE,
   HAS_NO_VERB,
-  NOT_THIS_APP,
-  PROOF_HEADER,
+  readDataType,
   TARGET_HEADER,
+  TIMEOUT_HEADER,
   writeTrailers,
 } from "./peer-wire.ts";
 
@@ -70,46 +74,54 @@ export class PeerServer {
     const startedAt = this.#parts.clock.monotonic();
     try {
       const said = headerValue(exchange.rawHeaders, TARGET_HEADER);
-      const hasNoVerb = said?.endsWith(HAS_NO_VERB) === true;
-      const target = hasNoVerb ? said.slice(0, -HAS_NO_VERB.length) : said;
-      const request = await this.#decode(exchange, target, hasNoVerb ? "NONE" : exchange.method);
-      if (request === undefined) return;
+      const hasDataType = said?.endsWith(HAS_DATA_TYPE) === true;
+      const asked = hasDataType ? said.slice(0, -HAS_DATA_TYPE.length) : said;
+      const hasNoVerb = asked?.endsWith(HAS_NO_VERB) === true;
+      const target = hasNoVerb ? asked.slice(0, -HAS_NO_VERB.length) : asked;
+      this.#reception.refuseStranger(target, undefined);
+      const dataType = hasDataType ? readDataType(exchange.rawHeaders) : undefined;
+      const request = await this.#decode(exchange, hasNoVerb ? "NONE" : exchange.method, dataType);
       const answered = await this.#reception.receive(request, startedAt);
-      exchange.answer(withTrailersInHead(this.#reception.isToProve(target) ? this.#proved(answered) : answered));
+      exchange.answer(withTrailersInHead(proved(answered, this.#reception.proofFor(target))));
     } catch (error) {
       // Where the body could not be read, the caller has gone.
-      if (!exchange.signal.aborted) refuse(exchange, codeOf(error), textOf(error));
+      if (!exchange.signal.aborted) refuse(exchange, errorName(error), textOf(error));
     }
   }
 
-  async #decode(
-    exchange: HttpExchange,
-    target: string | undefined,
-    method: string,
-  ): Promise<RequestMessage | undefined> {
-    const { rawHeaders, contentLength, signal, upgrade } = exchange;
-    const place = splitRequestTarget(exchange.target);
-    if (!this.#reception.isMeant(target) || place === undefined) {
-      const wanted = target?.replace(ASKS_FOR_PROOF, "") ?? "nobody";
-      refuse(exchange, NOT_THIS_APP, this.#reception.notThisApp(wanted));
-      return undefined;
-    }
+  /** @throws {CallError} InvalidArgument, for a request target that is no path. */
+  async #decode(exchange: HttpExchange, method: string, dataType: string | undefined): Promise<RequestMessage> {
+    const { target, rawHeaders, contentLength, signal, upgrade } = exchange;
+    const place = splitRequestTarget(target);
+    if (place === undefined) throw new CallError("InvalidArgument", `${goQuote(target)} is not the path of a method`);
+    const timeout = headerValue(rawHeaders, TIMEOUT_HEADER);
+    const deadline = timeout === undefined ? undefined : this.#deadlineOf(timeout);
     const body = await requestBodyOf(exchange, NO_LIMIT);
     const headers = requestHeadersFromPeer(rawHeaders);
     const request = { method, path: place.path, query: place.query, headers, body, contentLength, signal };
-    return upgrade === undefined ? request : { ...request, upgrade };
+    if (upgrade !== undefined) return { ...request, upgrade };
+    const timed = deadline === undefined ? request : { ...request, deadline };
+    return dataType === undefined ? timed : { ...timed, dataType };
   }
 
-  #proved(answered: ResponseMessage): ResponseMessage {
-    return withHeaders(answered, [...answered.headers, PROOF_HEADER, this.#reception.name]);
+  /** For the app to be told; whoever waits gives up the call by itself. */
+  #deadlineOf(timeout: string): number | undefined {
+    const ms = parseTimeout(timeout);
+    return ms === undefined ? undefined : this.#parts.clock.monotonic() + ms;
   }
+}
+
+function proved(answered: ResponseMessage, proof: readonly string[]): ResponseMessage {
+  return proof.length === 0 ? answered : withHeaders(answered, [...answered.headers, ...proof]);
 }
 
 /** HTTP/1.1 carries none behind a body; what a gRPC app answers here is all there. */
 function withTrailersInHead(answered: ResponseMessage): HttpAnswer {
   if (hasNoTrailers(answered)) return answered;
-  const { status, statusText, headers, body, trailers } = answered;
-  return { status, statusText, headers: [...headers, ...writeTrailers(trailers?.() ?? [])], body };
+  const { status, statusText, headers, body, trailers, dataType } = answered;
+  const said = [...headers, ...writeTrailers(trailers?.() ?? [])];
+  if (dataType !== undefined) said.push(DATA_TYPE_HEADER, escapeDataType(dataType));
+  return { status, statusText, headers: said, body };
 }
 
 function refuse(exchange: HttpExchange, error: string, message: string): void {

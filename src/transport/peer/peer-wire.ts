@@ -1,5 +1,5 @@
 import { STATUS_CODES, type StatusCode } from "../../core/grpc-code.ts";
-import { headerValues, type RawHeaders } from "../../core/raw-headers.ts";
+import { headerValue, headerValues, type RawHeaders } from "../../core/raw-headers.ts";
 
 /**
  * The lean peer hop: an invocation between two Outriggers is an ordinary HTTP/1.1 request on the internal port, with
@@ -21,6 +21,18 @@ export const ASKS_FOR_PROOF = "; prove";
 /** Behind the name, too: the call has no verb, and POST stands in its place. Only callers that speak gRPC have such calls. */
 export const HAS_NO_VERB = "; no-verb";
 
+/** Behind that: there is a {@link DATA_TYPE_HEADER}, which is not looked for in any other call. */
+export const HAS_DATA_TYPE = "; typed";
+
+/**
+ * The `type_url` of the Any that the body was packed into, where a caller or an app that speaks gRPC has said one; escaped as
+ * a URI is. An answer that has it has {@link TRAILER_HEADER} too.
+ */
+export const DATA_TYPE_HEADER = "outrigger-data-type";
+
+/** How long the caller still waits, as `grpc-timeout` says it; absent where it has set no deadline. */
+export const TIMEOUT_HEADER = "outrigger-timeout";
+
 /** In an answer of a gRPC app, once for each: `name: value` of a trailer. */
 export const TRAILER_HEADER = "outrigger-trailer";
 
@@ -39,6 +51,21 @@ export const CALLER_NAMESPACE_HEADER = "outrigger-caller-namespace";
 /** In an answer: this is not the sidecar of that app. */
 export const NOT_THIS_APP = "not-this-app";
 
+/** As it stands in {@link DATA_TYPE_HEADER}. */
+export function escapeDataType(dataType: string): string {
+  return encodeURI(dataType);
+}
+
+export function readDataType(headers: readonly string[]): string | undefined {
+  const written = headerValue(headers, DATA_TYPE_HEADER);
+  try {
+    return written === undefined ? undefined : decodeURI(written);
+  } catch {
+    // No Outrigger has written that.
+    return written;
+  }
+}
+
 export function writeTrailers(trailers: readonly string[]): RawHeaders {
   const headers: RawHeaders = [];
   for (let i = 0; i < trailers.length; i += 2)
@@ -48,8 +75,9 @@ export function writeTrailers(trailers: readonly string[]): RawHeaders {
 
 export function readTrailers(headers: readonly string[]): RawHeaders {
   return headerValues(headers, TRAILER_HEADER).flatMap((line) => {
-    const end = line.indexOf(": ");
-    return end === -1 ? [] : [line.slice(0, end), line.slice(end + 2)];
+    const end = line.indexOf(":");
+    // HTTP/1.1 takes the space from a header whose end it is.
+    return end === -1 ? [] : [line.slice(0, end), line.slice(end + 1).trim()];
   });
 }
 

@@ -1,12 +1,10 @@
-import { constants } from "node:http2";
 import { Readable } from "node:stream";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
-import { qualifiedName } from "../../core/app-id.ts";
+import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
 import { abortReason } from "../../core/call-signal.ts";
-import type { Clock } from "../../core/clock.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
-import { GRPC_CODE, type StatusCode, statusOfNumber } from "../../core/grpc-code.ts";
+import { GRPC_CODE, grpcCodeIn, statusOfNumber } from "../../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import {
@@ -16,12 +14,12 @@ import {
   type InternalInvokeResponseStream,
   InternalInvokeResponseStreamSchema,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
+import { statusOfTrailers } from "../grpc/answer-status.ts";
+import { isGrpcType } from "../grpc/is-grpc.ts";
 import { frameOf } from "../grpc/message-frames.ts";
 import { readMessages } from "../grpc/read-messages.ts";
-import { GrpcError, statusIn } from "../grpc/status.ts";
-import { formatTimeout } from "../grpc/timeout.ts";
+import { GrpcError } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
-import { StreamReset } from "../upstream/http2-call.ts";
 import type { Upstream } from "../upstream/upstream.ts";
 import {
   type MessageOfPiece,
@@ -53,12 +51,6 @@ export interface PeerAnswer {
 
 /** Calls apps behind a daprd, or behind an Outrigger that is not known to be one, over ServiceInvocation (A5). */
 export class ServiceInvocationClient {
-  readonly #clock: Clock;
-
-  constructor(clock: Clock) {
-    this.#clock = clock;
-  }
-
   /**
    * @throws {UpstreamError} where the peer could not be reached, or broke off before its answer began.
    * @throws {NoGrpc}
@@ -91,7 +83,7 @@ export class ServiceInvocationClient {
     const answer = await this.#send("CallLocalStream", upstream, instance, request, messages);
     return {
       provedAs: headerValue(answer.headers, PROOF_HEADER),
-      outcome: await outcomeOf(request, answer, readStreamed),
+      outcome: await outcomeOf(request, instance.app, answer, readStreamed),
     };
   }
 
@@ -106,7 +98,7 @@ export class ServiceInvocationClient {
     const answer = await this.#send("CallLocal", upstream, instance, request, message);
     return {
       provedAs: headerValue(answer.headers, PROOF_HEADER),
-      outcome: await outcomeOf(request, answer, readWhole),
+      outcome: await outcomeOf(request, instance.app, answer, readWhole),
     };
   }
 
@@ -120,10 +112,9 @@ export class ServiceInvocationClient {
   ): Promise<ResponseMessage> {
     const { signal, deadline } = request;
     const headers: RawHeaders = ["content-type", "application/grpc", "user-agent", "outrigger"];
-    if (deadline !== undefined) headers.push("grpc-timeout", formatTimeout(deadline - this.#clock.monotonic()));
     headers.push(...callMetadataOf(request));
     if (wire === "unproven") headers.push(TARGET_HEADER, qualifiedName(app) + ASKS_FOR_PROOF);
-    const answer = await upstream.send({
+    const sent: RequestMessage = {
       method: "POST",
       path: PATH + method,
       query: undefined,
@@ -132,9 +123,10 @@ export class ServiceInvocationClient {
       contentLength: undefined,
       signal,
       grpc: true,
-    });
+    };
+    const answer = await upstream.send(deadline === undefined ? sent : { ...sent, deadline });
     const type = headerValue(answer.headers, "content-type") ?? "";
-    if (answer.status === 200 && type.startsWith("application/grpc")) return answer;
+    if (answer.status === 200 && isGrpcType(type)) return answer;
     if (answer.body instanceof Readable) answer.body.destroy();
     throw new NoGrpc(`HTTP status ${answer.status}`);
   }
@@ -145,17 +137,19 @@ type ReadAnswer = (
   messages: AsyncGenerator<Uint8Array>,
   answer: ResponseMessage,
   source: Readable,
+  callee: AppIdentity,
 ) => Promise<ResponseMessage | undefined>;
 
 async function outcomeOf(
   { signal }: RequestMessage,
+  callee: AppIdentity,
   answer: ResponseMessage,
   read: ReadAnswer,
 ): Promise<PeerAnswer["outcome"]> {
   const source = answer.body instanceof Readable ? answer.body : Readable.from([]);
   const messages = readMessages(source, headerValue(answer.headers, "grpc-encoding"), MAX_MESSAGE_BYTES);
   try {
-    return (await read(messages, answer, source)) ?? errorIn(answer) ?? missingHead();
+    return (await read(messages, answer, source, callee)) ?? errorIn(answer) ?? missingHead();
   } catch (error) {
     source.destroy();
     if (signal.aborted) throw abortReason(signal);
@@ -163,13 +157,13 @@ async function outcomeOf(
   }
 }
 
-const readStreamed: ReadAnswer = async (messages, answer, source) => {
+const readStreamed: ReadAnswer = async (messages, answer, source, callee) => {
   const decoded = decodedIn(messages);
   const first = await decoded.next();
   if (first.done === true) return undefined;
   const { response, payload } = first.value;
   if (response?.status === undefined) throw missingHead();
-  const head = responseIn(response);
+  const head = responseIn(response, callee);
   const body = new PulledBody(untilEnd(piecesOf(payload, payloadsIn(decoded)), answer), source);
   try {
     const gathered = await gatheredBody(body, PAYLOAD_BYTES);
@@ -180,14 +174,14 @@ const readStreamed: ReadAnswer = async (messages, answer, source) => {
   }
 };
 
-const readWhole: ReadAnswer = async (messages, answer) => {
+const readWhole: ReadAnswer = async (messages, answer, _source, callee) => {
   const first = await messages.next();
   if (first.done === true) return undefined;
   const response = decoding(() => fromBinary(InternalInvokeResponseSchema, first.value));
   const further = await messages.next();
   const error = further.done === true ? errorIn(answer) : missingHead();
   if (error !== undefined) throw error;
-  return { ...responseIn(response), body: response.message?.data?.value };
+  return { ...responseIn(response, callee), body: response.message?.data?.value };
 };
 
 async function* decodedIn(messages: AsyncIterable<Uint8Array>): AsyncGenerator<InternalInvokeResponseStream> {
@@ -207,9 +201,8 @@ async function* untilEnd(pieces: AsyncIterable<Uint8Array>, answer: ResponseMess
 
 /** What the call has ended with, once it has. */
 function errorIn({ trailers }: ResponseMessage): CallError | undefined {
-  const status = statusIn(trailers?.() ?? []);
-  if (status === undefined) return new CallError("Internal", "server closed the stream without sending trailers");
-  return status.code === GRPC_CODE.OK ? undefined : new CallError(statusOfNumber(status.code), status.message);
+  const { code, message } = statusOfTrailers(trailers?.() ?? []);
+  return code === GRPC_CODE.OK ? undefined : new CallError(statusOfNumber(code), message);
 }
 
 function missingHead(): CallError {
@@ -228,13 +221,8 @@ function decoding<T>(decode: () => T): T {
 function callErrorOf(error: unknown): CallError {
   if (error instanceof CallError) return error;
   if (error instanceof GrpcError) return new CallError(statusOfNumber(error.status.code), error.message);
-  return new CallError(codeOfBreak(error), `the sidecar broke off: ${messageOf(error)}`, { cause: error });
-}
-
-/** What grpc-go makes of a call without an answer: one that its peer has not looked at, or cannot any more, is Unavailable. */
-export function codeOfBreak(error: unknown): StatusCode {
-  if (!(error instanceof StreamReset)) return "Unavailable";
-  return error.rstCode === constants.NGHTTP2_REFUSED_STREAM ? "Unavailable" : "Internal";
+  const code = statusOfNumber(grpcCodeIn(error) ?? GRPC_CODE.UNAVAILABLE);
+  return new CallError(code, `the sidecar broke off: ${messageOf(error)}`, { cause: error });
 }
 
 function textOf(error: unknown): string {

@@ -59,10 +59,39 @@ for (const method of ["a?b", "a#b", "a\nb", "a%00b"]) {
   });
 }
 
+test("a query of a peer that could end the request line is none, and one in any language is escaped", () => {
+  const asking = (querystring: string) =>
+    create(InternalInvokeRequestSchema, { message: { method: "x", httpExtension: { querystring } } });
+  assert.throws(() => requestIn(asking("a HTTP/1.1\r\n\r\nDELETE /admin"), []), { code: "InvalidArgument" });
+  assert.equal(requestIn(asking("q=ö c"), []).query, "q=%C3%B6%20c");
+});
+
 for (const path of ["/a/b", "/a%20b", "/100%25", "/stra%C3%9Fe", "/%FF", "/a%2Fb", "/%61", "//a//", "/"]) {
   test(`the path ${path} reaches another Outrigger as it is`, () => {
     const sent = request({ path });
     assert.equal(requestIn(internalRequestOf(sent, callee), callMetadataOf(sent)).path, path);
+  });
+}
+
+for (const preserved of [
+  ...[
+    "adm",
+    "nolead",
+    "http://evil/x",
+    "*",
+    "/a b",
+    "/x?y",
+    "/x#z",
+    "/x HTTP/1.1\r\nx:",
+    "/x%00",
+    "/x%3Fy",
+    "/%zz",
+    "",
+  ],
+  ...["/adm", "/x/../adm", "/x%2Fadm", "/X", "/stra\xc3\x9fe"],
+]) {
+  test(`the preserved path ${JSON.stringify(preserved)} is not that of the method x`, () => {
+    assert.throws(() => requestIn(named("x"), ["outrigger-path", preserved]), { code: "InvalidArgument" });
   });
 }
 
@@ -122,15 +151,104 @@ test("a gRPC app's status, details and trailers cross as such", () => {
   const internal = internalResponseOf({ ...sent, trailers: () => trailers });
   assert.deepEqual([internal.status?.code, internal.status?.message], [5, "no ö"]);
   assert.deepEqual(Object.keys(internal.trailers), ["x-t"]);
-  const read = responseIn(internal);
+  const read = responseIn(internal, callee);
   assert.equal(read.status, 500);
   const came = read.trailers?.() ?? [];
   assert.deepEqual(came, ["grpc-status", "5", "grpc-message", "no %C3%B6", ...came.slice(4, -2), "x-t", "1"]);
-  assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } })).status, 200);
+  assert.equal(responseIn(create(InternalInvokeResponseSchema, { status: { code: 0 } }), callee).status, 200);
+});
+
+test("the type of an Any crosses, with the body or without it, and makes the message protobuf", () => {
+  const dataType = "type.googleapis.com/test.v1.Thing";
+  const plain = internalRequestOf(request({ headers: ["Content-Type", "a/b"] }), callee);
+  assert.equal(plain.message?.data, undefined);
+  assert.equal("dataType" in requestIn(plain, []), false);
+  for (const body of [undefined, Buffer.from("x")]) {
+    const sent = request({ headers: ["Content-Type", "a/b"], dataType });
+    const { message } = internalRequestOf(sent, callee, body);
+    assert.deepEqual([message?.data?.typeUrl, message?.data?.value.length], [dataType, body?.length ?? 0]);
+    const read = requestIn(internalRequestOf(sent, callee, body), []);
+    assert.equal(read.dataType, dataType);
+    assert.deepEqual(headerValues(read.headers, "content-type"), ["application/x-protobuf"]);
+    const answer = { status: 200, statusText: "", headers: [], body: undefined, dataType };
+    const back = responseIn(internalResponseOf({ ...answer, trailers: () => ["grpc-status", "0"] }, body), callee);
+    assert.equal(back.dataType, dataType);
+    assert.deepEqual(headerValues(back.headers, "content-type"), ["application/x-protobuf"]);
+  }
 });
 
 for (const code of [101, 199, 1000, 100_000]) {
   test(`an answer with the status ${code} is none`, () => {
-    assert.throws(() => responseIn(create(InternalInvokeResponseSchema, { status: { code } })), { code: "Internal" });
+    const internal = create(InternalInvokeResponseSchema, { status: { code } });
+    assert.throws(() => responseIn(internal, callee), { code: "Internal" });
   });
 }
+
+test("of a peer's trailers, what is about its connection stays behind, and the status is said once", () => {
+  const values = { values: ["1"] };
+  const trailers = { "http2-settings": values, "Proxy-Connection": values, "grpc-status": values, "x-t": values };
+  const { trailers: read } = responseIn(
+    create(InternalInvokeResponseSchema, { status: { code: 5 }, trailers }),
+    callee,
+  );
+  assert.deepEqual(read?.(), ["grpc-status", "5", "x-t", "1"]);
+});
+
+test("what an app behind a daprd says of who calls counts for nothing beside what the daprd says", () => {
+  const metadata = {
+    "dapr-caller-app-id": { values: ["liar", "caller"] },
+    "Dapr-Caller-App-Id": { values: ["liar"] },
+    Dapr_Caller_App_Id: { values: ["liar"] },
+  };
+  const { headers } = requestIn(create(InternalInvokeRequestSchema, { metadata, message: {} }), []);
+  assert.deepEqual(headers.slice(0, 2), ["dapr-caller-app-id", "caller"]);
+  assert.ok(!headers.includes("liar"));
+});
+
+test("no Connection header in a peer's message takes anything out of it", () => {
+  const metadata = {
+    Connection: { values: ["dapr-caller-app-id, x-forwarded-for, x-own"] },
+    "dapr-caller-app-id": { values: ["caller"] },
+    "x-forwarded-for": { values: ["10.0.0.7"] },
+    "x-own": { values: ["1"] },
+  };
+  const { headers } = requestIn(create(InternalInvokeRequestSchema, { metadata, message: {} }), []);
+  for (const name of ["dapr-caller-app-id", "x-forwarded-for", "x-own"]) assert.ok(headers.includes(name), name);
+  assert.ok(!headers.includes("Connection"));
+});
+
+for (const [what, name, value, words] of [
+  ["line break in its value", "X-Mine", "a\r\nX-Evil: 1", "the header X-Mine with a character that no header may have"],
+  ["NUL in its value", "X-Mine", "a\0", "the header X-Mine with a character that no header may have"],
+  [
+    "line break in the trace",
+    "Traceparent",
+    "a\r\nb",
+    "the header Traceparent with a character that no header may have",
+  ],
+  ["space in its name", "X Mine", "a", '"X Mine", which is not a header name'],
+  ["name that is empty", "", "a", '"", which is not a header name'],
+  ["line break in the type", "", "", "the header Content-Type with a character that no header may have"],
+] as const) {
+  test(`a header of a peer that no message can have is refused, and who sent it is named: ${what}`, () => {
+    const metadata = words.includes("Content-Type") ? {} : { [name]: { values: [value] } };
+    const message = words.includes("Content-Type") ? { contentType: "a\r\nb" } : {};
+    assert.throws(() => requestIn(create(InternalInvokeRequestSchema, { metadata, message }), []), {
+      code: "InvalidArgument",
+      message: `the calling sidecar sent ${words}`,
+    });
+    const refused = { code: "Internal", message: `the sidecar of math answered with ${words}` };
+    const status = { code: 200 };
+    const answered = create(InternalInvokeResponseSchema, { status, headers: metadata, message });
+    assert.throws(() => responseIn(answered, callee), refused);
+    if (words.includes("Content-Type")) return;
+    const behind = create(InternalInvokeResponseSchema, { status: { code: 0 }, trailers: metadata });
+    assert.throws(() => responseIn(behind, callee), refused);
+  });
+}
+
+test("what an answer says of its length is not passed on: its pieces are what there is", () => {
+  const headers = { "content-length": { values: ["3"] }, "X-Mine": { values: ["1"] } };
+  const internal = create(InternalInvokeResponseSchema, { status: { code: 200 }, headers });
+  assert.deepEqual(responseIn(internal, callee).headers, ["X-Mine", "1"]);
+});

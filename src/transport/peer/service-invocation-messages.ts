@@ -1,13 +1,19 @@
 import { isUtf8 } from "node:buffer";
-import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { Any, AnySchema } from "@bufbuild/protobuf/wkt";
 import type { AppIdentity } from "../../core/app-id.ts";
 import { CallError } from "../../core/errors.ts";
+import { goQuote } from "../../core/go-json.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import { traceBinOf, traceparentOfBin } from "../../core/grpc-trace-bin.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
 import { type TraceContext, traceContextOf } from "../../core/trace-context.ts";
-import { HTTPExtension_Verb } from "../../gen/dapr/proto/common/v1/common_pb.ts";
+import {
+  HTTPExtension_Verb,
+  type InvokeRequest,
+  type InvokeResponse,
+} from "../../gen/dapr/proto/common/v1/common_pb.ts";
 import { APIVersion } from "../../gen/dapr/proto/internals/v1/apiversion_pb.ts";
 import {
   type InternalInvokeRequest,
@@ -18,9 +24,11 @@ import {
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import type { Status } from "../../gen/dapr/proto/internals/v1/status_pb.ts";
 import { StatusSchema as RpcStatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import { addTraceHeaders, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
+import { addTraceHeaders, preparedTrailers, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
 import { normaliseMethodPath } from "../../invocation/method-path.ts";
+import { normaliseQuery } from "../../invocation/query.ts";
 import { statusIn, statusTrailers } from "../grpc/status.ts";
+import { isHeaderName, isHeaderValue } from "../http1/message-writer.ts";
 import { PATH_HEADER } from "./peer-wire.ts";
 
 /**
@@ -32,31 +40,35 @@ import { PATH_HEADER } from "./peer-wire.ts";
 type Values = Readonly<Record<string, ListStringValue>>;
 
 /** A request without its body and who waits for it. */
-export type RequestHead = Pick<RequestMessage, "method" | "path" | "query" | "headers" | "contentLength">;
+export type RequestHead = Pick<RequestMessage, "method" | "path" | "query" | "headers" | "contentLength" | "dataType">;
 
 /**
  * @param metadata of the gRPC call.
  * @param contentLength where the body is in the message, and so known; else the caller's own header says it.
- * @throws {CallError} InvalidArgument, for a path or a verb that no call can have.
+ * @throws {CallError} InvalidArgument, for a path, a query, a verb or a header that no call can have.
  */
 export function requestIn(
   { metadata: values, message }: InternalInvokeRequest,
   metadata: readonly string[],
   contentLength?: number,
 ): RequestHead {
-  const { method = "", contentType = "", httpExtension } = message ?? {};
+  const { method = "", httpExtension, data } = message ?? {};
+  const contentType = contentTypeIn(message);
   const sent = headersIn(values);
   const headers = requestHeadersFromPeer(withoutHeaders(sent, isSaidElsewhere));
   if (contentType !== "") headers.unshift("Content-Type", toLatin1(contentType));
   addTraceHeaders(headers, traceIn(sent, metadata));
+  const unwritable = unwritableIn(headers);
+  if (unwritable !== undefined) throw new CallError("InvalidArgument", `the calling sidecar sent ${unwritable}`);
   const query = httpExtension?.querystring ?? "";
-  return {
+  const head = {
     method: verbIn(httpExtension?.verb),
-    path: headerValue(metadata, PATH_HEADER) ?? pathOf(method),
-    query: query === "" ? undefined : toLatin1(query),
+    path: pathIn(method, headerValue(metadata, PATH_HEADER)),
+    query: query === "" ? undefined : normaliseQuery(toLatin1(query)),
     headers,
     contentLength: contentLength ?? lengthIn(sent),
   };
+  return withDataType(head, data);
 }
 
 /** The id of the app that the call is for, where its caller says so. */
@@ -66,7 +78,7 @@ export function destinationIn({ metadata }: InternalInvokeRequest): string | und
 
 /** @param data the body, where it goes in the same message. */
 export function internalRequestOf(
-  { path, query, method, headers, body, contentLength }: RequestMessage,
+  { path, query, method, headers, body, contentLength, dataType }: RequestMessage,
   callee: AppIdentity,
   data?: Uint8Array,
 ): InternalInvokeRequest {
@@ -81,7 +93,7 @@ export function internalRequestOf(
       method: methodOf(path),
       contentType: toUtf8(headerValue(headers, "content-type") ?? ""),
       ...(verb === undefined ? {} : { httpExtension: { verb, querystring: toUtf8(query ?? "") } }),
-      ...(data === undefined ? {} : { data: { value: data } }),
+      ...anyOf(dataType, data),
     },
   });
 }
@@ -101,35 +113,68 @@ export function callMetadataOf({ headers, path }: RequestMessage): RawHeaders {
 
 /** @param data the body, where it goes in the same message. */
 export function internalResponseOf(response: ResponseMessage, data?: Uint8Array): InternalInvokeResponse {
-  const { status, headers } = response;
+  const { status, headers, dataType } = response;
   const trailers = response.trailers?.();
   const contentType = toUtf8(headerValue(headers, "content-type") ?? "");
   return create(InternalInvokeResponseSchema, {
     status: trailers === undefined ? { code: status } : appStatusIn(trailers),
     headers: valuesOf(withoutHeaders(headers, (name) => name === "content-length")),
-    trailers: trailers === undefined ? {} : valuesOf(withoutHeaders(trailers, (name) => STATUS_TRAILERS.has(name))),
-    message: data === undefined ? { contentType } : { contentType, data: { value: data } },
+    trailers: trailers === undefined ? {} : valuesOf(withoutHeaders(trailers, isStatusTrailer)),
+    message: { contentType, ...anyOf(dataType, data) },
   });
 }
 
-/** An answer without its body. @throws {CallError} Internal, where it has no status that could be passed on. */
-export function responseIn({ status, headers, trailers, message }: InternalInvokeResponse): ResponseMessage {
+/**
+ * An answer without its body.
+ *
+ * @param callee whose sidecar it comes from.
+ * @throws {CallError} Internal, where it has no status, or a header, that could be passed on.
+ */
+export function responseIn(
+  { status, headers, trailers, message }: InternalInvokeResponse,
+  callee: AppIdentity,
+): ResponseMessage {
   if (status === undefined) throw new CallError("Internal", "response does not contain the required fields");
   const isFromGrpcApp = status.code < MIN_HTTP_STATUS;
-  const sent = headersIn(headers);
+  // The length is that of the pieces, whatever is said of it.
+  const sent = withoutHeaders(headersIn(headers), (name) => name === "content-length");
   const isType = (name: string): boolean => name === "content-type";
-  const contentType = toLatin1(message?.contentType ?? "");
+  const contentType = toLatin1(contentTypeIn(message));
   const kept = contentType === "" && !isFromGrpcApp ? sent : withoutHeaders(sent, isType);
   if (contentType !== "") kept.unshift("Content-Type", contentType);
+  const behind = headersIn(trailers);
+  const unwritable = unwritableIn([...kept, ...behind]);
+  if (unwritable !== undefined) {
+    throw new CallError("Internal", `the sidecar of ${callee.id} answered with ${unwritable}`);
+  }
   if (isFromGrpcApp) {
-    const all = [...appTrailersOf(status), ...headersIn(trailers)];
+    const all = [...appTrailersOf(status), ...withoutHeaders(preparedTrailers(behind), isStatusTrailer)];
     const httpStatus = status.code === GRPC_CODE.OK ? 200 : 500;
-    return { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
+    const answer = { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
+    return withDataType(answer, message?.data);
   }
   if (status.code < MIN_FINAL_STATUS || status.code > MAX_STATUS) {
     throw new CallError("Internal", `the app's status is ${status.code}, which is none of HTTP`);
   }
   return { status: status.code, statusText: "", headers: kept, body: undefined };
+}
+
+/** Where the body goes in pieces, the type of the Any stays behind without it, as in daprd. */
+function anyOf(
+  typeUrl: string | undefined,
+  value: Uint8Array | undefined,
+): { data?: MessageInitShape<typeof AnySchema> } {
+  if (typeUrl === undefined && value === undefined) return {};
+  return { data: { ...(typeUrl === undefined ? {} : { typeUrl }), ...(value === undefined ? {} : { value }) } };
+}
+
+function withDataType<T extends object>(head: T, data: Any | undefined): T & { readonly dataType?: string } {
+  return data === undefined || data.typeUrl === "" ? head : { ...head, dataType: data.typeUrl };
+}
+
+/** A message within the message is protobuf, whatever else was said of it (pkg/messaging/v1/invoke_method_request.go). */
+function contentTypeIn(message: InvokeRequest | InvokeResponse | undefined): string {
+  return (message?.data?.typeUrl ?? "") === "" ? (message?.contentType ?? "") : "application/x-protobuf";
 }
 
 // Smaller ones are gRPC's (A5).
@@ -164,6 +209,8 @@ function isSaidElsewhere(name: string): boolean {
 }
 
 const SAID_ELSEWHERE = new Set([
+  // The message came over a connection of its own: this one's list is about another.
+  "connection",
   ...["content-type", "destination-app-id", "traceparent", "tracestate", "baggage", "grpc-trace-bin"],
 ]);
 
@@ -185,11 +232,33 @@ function lengthIn(headers: readonly string[]): number | undefined {
 /** gRPC keeps names with a colon to itself; an app gets them under another one (A4). */
 function headersIn(values: Values): RawHeaders {
   const headers: RawHeaders = [];
-  for (const [name, list] of Object.entries(values)) {
+  for (const [name, list] of inOrder(values)) {
     const known = name.startsWith(":") ? `dapr-${name.slice(1)}` : name;
     for (const value of list.values) headers.push(toLatin1(known), toLatin1(value));
   }
   return headers;
+}
+
+// What a daprd says itself of who calls whom, as it writes it.
+const SAID_BY_DAPRD = /^dapr-calle[re]-/;
+
+/** A map has no order, and what a daprd says holds before what its app has said in other letters: it goes last. */
+function inOrder(values: Values): [name: string, list: ListStringValue][] {
+  const entries = Object.entries(values);
+  return [
+    ...entries.filter(([name]) => !SAID_BY_DAPRD.test(name)),
+    ...entries.filter(([name]) => SAID_BY_DAPRD.test(name)),
+  ];
+}
+
+/** The first header that no message of HTTP can have, in words. */
+function unwritableIn(headers: readonly string[]): string | undefined {
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] ?? "";
+    if (!isHeaderName(name)) return `${goQuote(toUtf8(name))}, which is not a header name`;
+    if (!isHeaderValue(headers[i + 1] ?? "")) return `the header ${name} with a character that no header may have`;
+  }
+  return undefined;
 }
 
 function valuesOf(headers: readonly string[]): Record<string, { values: string[] }> {
@@ -203,6 +272,11 @@ function valuesOf(headers: readonly string[]): Record<string, { values: string[]
     byName.set(lower, entry);
   }
   return Object.fromEntries([...byName.values()].map(({ name, values }) => [toUtf8(name), { values }]));
+}
+
+/** They are said by the message's own fields. */
+function isStatusTrailer(name: string): boolean {
+  return STATUS_TRAILERS.has(name);
 }
 
 const STATUS_TRAILERS = new Set(["grpc-status", "grpc-message", "grpc-status-details-bin"]);
@@ -249,6 +323,28 @@ function pathOf(method: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: those are left for what refuses them.
   const raw = bytes.replace(/%(?![0-9A-Fa-f]{2})|[^A-Za-z0-9\-._~!$&'()*+,;=:@/%?#\x00-\x1f\x7f]/g, escaped);
   return normaliseMethodPath(`/${raw}`, { preserve: true }).wire;
+}
+
+/**
+ * @param preserved the path as an Outrigger's app has written it, which the method says too, if less exactly. Whoever looks
+ *   at the call on its way sees the method.
+ * @throws {CallError} InvalidArgument, where they are two paths, or there is none that could be sent.
+ */
+function pathIn(method: string, preserved: string | undefined): string {
+  const path = pathOf(method);
+  if (preserved === undefined) return path;
+  if (WRITTEN_PATH.test(preserved) && cleaned(preserved) === cleaned(path)) return preserved;
+  throw new CallError(
+    "InvalidArgument",
+    `invalid method: ${PATH_HEADER} is ${goQuote(preserved)}, which is not the path of ${goQuote(method)}`,
+  );
+}
+
+// In origin-form (RFC 9112 3.2.1): what would end it does not stand in a request line.
+const WRITTEN_PATH = /^\/[\x21\x22\x24-\x3e\x40-\x7e]*$/;
+
+function cleaned(path: string): string {
+  return normaliseMethodPath(path, { preserve: false }).wire;
 }
 
 function escaped(byte: string): string {

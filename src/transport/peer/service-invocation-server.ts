@@ -1,10 +1,7 @@
 import { Readable } from "node:stream";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
-import type { AppIdentity } from "../../core/app-id.ts";
-import type { Clock } from "../../core/clock.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
-import type { Logger } from "../../core/logger.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import {
@@ -14,12 +11,16 @@ import {
   InternalInvokeRequestStreamSchema,
   InternalInvokeResponseSchema,
   InternalInvokeResponseStreamSchema,
+  ServiceInvocation,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
-import { statusOf } from "../grpc/error-status.ts";
+import type { GrpcPortParts } from "../grpc/dispatch.ts";
+import { statusOfFailed } from "../grpc/error-status.ts";
 import type { GrpcCall } from "../grpc/grpc-call.ts";
 import { frameOf } from "../grpc/message-frames.ts";
+import type { GrpcHandler, GrpcService } from "../grpc/service.ts";
 import { grpcError, OK, statusTrailers } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
+import { wholeBody } from "../whole-body.ts";
 import {
   type MessageOfPiece,
   MessagesOfBody,
@@ -27,42 +28,37 @@ import {
   PAYLOAD_BYTES,
   type PayloadMessage,
   piecesOf,
-  readWhole,
 } from "./payloads.ts";
 import type { PeerReception } from "./peer-reception.ts";
-import { ASKS_FOR_PROOF, PROOF_HEADER, TARGET_HEADER } from "./peer-wire.ts";
+import { TARGET_HEADER } from "./peer-wire.ts";
 import { PulledBody } from "./pulled-body.ts";
 import { destinationIn, internalResponseOf, type RequestHead, requestIn } from "./service-invocation-messages.ts";
 
-export const SERVICE = "dapr.proto.internals.v1.ServiceInvocation";
-
-export interface ServiceInvocationServerParts {
-  readonly self: AppIdentity;
-  readonly clock: Clock;
-  /** `--max-body-size`, of one message. */
-  readonly maxMessageBytes: number;
-  readonly log: Logger;
-}
-
 /** daprd's calls between sidecars (A5): a call for the app comes in its messages, and its answer goes back in them. */
-export class ServiceInvocationServer {
-  readonly #parts: ServiceInvocationServerParts;
+export class ServiceInvocationServer implements GrpcService {
+  readonly name = ServiceInvocation.typeName;
+  readonly methods: ReadonlyMap<string, GrpcHandler>;
+  readonly #parts: GrpcPortParts;
   readonly #reception: PeerReception;
 
-  constructor(parts: ServiceInvocationServerParts, reception: PeerReception) {
+  constructor(parts: GrpcPortParts, reception: PeerReception) {
     this.#parts = parts;
     this.#reception = reception;
+    this.methods = new Map([
+      [CALL_LOCAL, this.#answering((call) => this.#callLocal(call))],
+      [CALL_LOCAL_STREAM, this.#answering((call) => this.#callLocalStream(call))],
+    ]);
   }
 
-  /** Answers the call, with a status where it fails. @param method the rpc's name. */
-  async handle(call: GrpcCall, method: string): Promise<void> {
-    try {
-      if (method === "CallLocalStream") await this.#callLocalStream(call);
-      else if (method === "CallLocal") await this.#callLocal(call);
-      else throw grpcError("UNIMPLEMENTED", `unknown method ${method} for service ${SERVICE}`);
-    } catch (error) {
-      if (call.isAnswerable) call.fail(statusOf(error, this.#parts.log), this.#proofFor(call));
-    }
+  /** Errors are proved, too. */
+  #answering(handle: (call: GrpcCall) => Promise<void>): GrpcHandler {
+    return async ({ call }) => {
+      try {
+        await handle(call);
+      } catch (error) {
+        if (call.isAnswerable) call.fail(statusOfFailed(call, error, this.#parts.log), this.#proofFor(call));
+      }
+    };
   }
 
   async #callLocalStream(call: GrpcCall): Promise<void> {
@@ -89,7 +85,7 @@ export class ServiceInvocationServer {
     const body = data === undefined || data.byteLength === 0 ? undefined : data;
     const head = requestIn(internal, call.metadata, body?.byteLength ?? 0);
     const response = await this.#reception.receive(requestOf(head, body, call), startedAt);
-    const answered = (await readWhole(response.body, this.#parts.maxMessageBytes)) ?? new Uint8Array();
+    const answered = await ofTheApp(wholeBody(response.body, this.#parts.maxMessageBytes, call.signal));
     const reply = toBinary(InternalInvokeResponseSchema, internalResponseOf(response, answered));
     call.reply(reply, this.#proofFor(call));
   }
@@ -98,10 +94,11 @@ export class ServiceInvocationServer {
   async #sendInPieces(call: GrpcCall, response: ResponseMessage): Promise<void> {
     // The status of a gRPC app stands in the head and comes behind the body, which is short.
     const isFromGrpcApp = response.trailers !== undefined;
-    const body =
+    const body = await ofTheApp<Body>(
       response.body instanceof Readable && !isFromGrpcApp
-        ? await gatheredBody(response.body, PAYLOAD_BYTES)
-        : await readWhole(response.body, this.#parts.maxMessageBytes);
+        ? gatheredBody(response.body, PAYLOAD_BYTES)
+        : wholeBody(response.body, this.#parts.maxMessageBytes, call.signal),
+    );
     const lead = internalResponseOf(response);
     const toMessage: MessageOfPiece = (payload, isFirst) =>
       frameOf(
@@ -124,25 +121,20 @@ export class ServiceInvocationServer {
     call.relay(headers, messages, trailers);
   }
 
-  /**
-   * daprd does not look whom a call is for. But a port can pass to another process, and whose it was has been looked up a
-   * while ago: the caller is to look again.
-   *
-   * @throws {CallError} Unavailable, which a daprd tries again after it has looked.
-   */
-  #refuseStranger(call: GrpcCall, internal: InternalInvokeRequest): void {
-    const target = headerValue(call.metadata, TARGET_HEADER);
-    const wanted = target === undefined ? destinationIn(internal) : target.replace(ASKS_FOR_PROOF, "");
-    const isMeant =
-      target === undefined ? wanted === undefined || wanted === this.#parts.self.id : this.#reception.isMeant(target);
-    if (!isMeant) throw new CallError("Unavailable", this.#reception.notThisApp(wanted ?? "nobody"));
+  /** daprd does not look whom a call is for. @throws {CallError} Unavailable, which a daprd tries again. */
+  #refuseStranger({ metadata }: GrpcCall, internal: InternalInvokeRequest): void {
+    const target = headerValue(metadata, TARGET_HEADER);
+    const wanted = destinationIn(internal);
+    if (target !== undefined || wanted !== undefined) this.#reception.refuseStranger(target, wanted);
   }
 
-  #proofFor(call: GrpcCall): RawHeaders {
-    const asks = this.#reception.isToProve(headerValue(call.metadata, TARGET_HEADER));
-    return asks ? [PROOF_HEADER, this.#reception.name] : [];
+  #proofFor({ metadata }: GrpcCall): readonly string[] {
+    return this.#reception.proofFor(headerValue(metadata, TARGET_HEADER));
   }
 }
+
+const { name: CALL_LOCAL } = ServiceInvocation.method.callLocal;
+const { name: CALL_LOCAL_STREAM } = ServiceInvocation.method.callLocalStream;
 
 async function* decodedIn(messages: AsyncIterable<Uint8Array>): AsyncGenerator<InternalInvokeRequestStream> {
   for await (const message of messages) yield decoding(() => fromBinary(InternalInvokeRequestStreamSchema, message));
@@ -166,8 +158,22 @@ function missingHead(): Error {
   return grpcError("INVALID_ARGUMENT", `parsing InternalInvokeRequest error: ${what}`);
 }
 
+/** @throws {CallError} Internal, where the app breaks off its answer; what says more than that goes on. */
+async function ofTheApp<T>(answered: Promise<T> | T): Promise<T> {
+  try {
+    return await answered;
+  } catch (cause) {
+    if (cause instanceof CallError) throw cause;
+    throw new CallError("Internal", brokenOff(cause), { cause });
+  }
+}
+
 function brokenTrailers(error: Error): RawHeaders {
-  return statusTrailers({ code: GRPC_CODE.INTERNAL, message: `error invoking app channel: ${messageOf(error)}` });
+  return statusTrailers({ code: GRPC_CODE.INTERNAL, message: brokenOff(error) });
+}
+
+function brokenOff(error: unknown): string {
+  return `error invoking app channel: ${messageOf(error)}`;
 }
 
 // Nothing in the first message tells whether there is a body. Of these, nobody expects one, so that it is waited for.

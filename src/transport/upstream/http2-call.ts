@@ -262,6 +262,7 @@ export class Http2Call implements BodySource, AbortListener {
   #cancel(): void {
     const stream = this.#stream;
     if (stream === undefined || stream.destroyed) return;
+    this.#session?.noteReset();
     // Of all errors, Node sends CANCEL only for this one.
     addAbortSignal(AbortSignal.abort(), stream);
   }

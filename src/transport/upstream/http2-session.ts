@@ -22,13 +22,22 @@ export interface Http2SessionOwner {
 const MAX_STREAMS = 100;
 const STREAM_WINDOW_BYTES = 256 * 1024;
 const SESSION_WINDOW_BYTES = 1024 * 1024;
+// No limit, in megabytes. Node counts all that is queued, the bodies of calls whose origin does not read among it, never
+// subtracts what a cancelled call had queued, and once over its 10 MB refuses every call. What holds is each stream's own
+// window, --max-body-size and --app-max-concurrency.
+const SESSION_MEMORY_MB = 100_000;
 // HTTP/2 counts 32 bytes for each header beyond its text, which is a multiple of a short one.
 const HEADER_LIST_ROOM = 8;
 const HEADER_LIST_PAIR_BYTES = 32;
+// Servers of nghttp2 (Node, nginx, Envoy) take 1,000 resets at once and 33 a second from one session, and then end it with all
+// that runs on it. Ours may still have as many as it has streams when it is retired.
+const MAX_RESETS = 500;
 // How long a session with calls on it may be silent until it is asked whether it still lives, and then again.
 const PROBE_AFTER_MS = 5000;
 const PROBE_AGAIN_FACTOR = 6;
 const PROBE_WRITTEN_MS = 100;
+// Node ends a session of its own with ten SETTINGS that the origin has not acknowledged, the first of all among them.
+const MAX_UNANSWERED_PROBES = 8;
 
 /** One HTTP/2 connection to an origin, with many streams. */
 export class Http2Session {
@@ -47,6 +56,8 @@ export class Http2Session {
   #error: NodeJS.ErrnoException | undefined;
   #limit = MAX_STREAMS;
   #streams = 0;
+  #resets = 0;
+  #unansweredProbes = 0;
   #over = false;
 
   constructor(options: UpstreamOptions, owner: Http2SessionOwner, probeAfterMs = PROBE_AFTER_MS) {
@@ -57,6 +68,7 @@ export class Http2Session {
     this.#session = http2.connect(originOf(options), {
       createConnection: () => this.#socket,
       maxHeaderListPairs: Math.ceil(maxHeaderListSize / HEADER_LIST_PAIR_BYTES),
+      maxSessionMemory: SESSION_MEMORY_MB,
       settings: { enablePush: false, initialWindowSize: STREAM_WINDOW_BYTES, maxHeaderListSize },
     });
     this.#connectTimer = setTimeout(() => {
@@ -101,6 +113,11 @@ export class Http2Session {
       if (this.hasRoom) this.#owner.hasRoom(this);
     });
     return stream;
+  }
+
+  /** One of its streams has been reset from here. After many, further calls go to another session. */
+  noteReset(): void {
+    if (++this.#resets === MAX_RESETS) this.close();
   }
 
   /** Ends it after the last of its streams. */
@@ -159,13 +176,19 @@ export class Http2Session {
 
   /**
    * To some mistakes of an origin (a broken header block, a frame that is too large) Node sends GOAWAY, and from then on
-   * neither reads nor closes, nor says so: its calls would never end. But then it writes nothing either, not even a PING.
-   * An origin that is only slow is left in peace, and so is one that has stopped: of its ten unanswered PINGs that Node
-   * allows (maxOutstandingPings), each was written, and of a further one nothing can be told.
+   * neither reads nor closes, nor says so: its calls would never end. But then it writes nothing either, not even SETTINGS.
+   * Not a PING: servers of grpc-go end a session that sends these more often than every five minutes.
+   *
+   * An origin that is only slow is left in peace, and so is one that has stopped: each of its unanswered probes was written,
+   * and once they are too many there is no further one, of which nothing could be told.
    */
   #probe(): void {
+    if (this.#unansweredProbes === MAX_UNANSWERED_PROBES) return;
     const before = this.#socket.bytesWritten;
-    if (!this.#session.ping(() => undefined)) return;
+    this.#unansweredProbes++;
+    this.#session.settings({}, () => {
+      this.#unansweredProbes--;
+    });
     setTimeout(() => {
       const isMute = this.#socket.bytesWritten === before && this.#socket.writableLength === 0;
       if (!isMute || this.#session.destroyed) return;

@@ -11,6 +11,7 @@ import {
   IDLE_CONNECTION_MS,
   mayBeSentAgain,
   originOf,
+  requestTargetOf,
   schemeOf,
   type Upstream,
   type UpstreamOptions,
@@ -61,6 +62,10 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
         }
       }
     }
+  }
+
+  get isConnected(): boolean {
+    return this.#alive.size > 0;
   }
 
   destroy(): void {
@@ -149,29 +154,21 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
     this.#sweep = undefined;
   }
 
-  /** @throws {Error} where a header cannot be written. */
-  #headersOf({
-    method,
-    path,
-    query,
-    headers,
-    body,
-    contentLength,
-    grpc,
-    deadline,
-  }: RequestMessage): OutgoingHttpHeaders {
+  /** @throws {Error} where the path, the query or a header cannot be written. */
+  #headersOf(request: RequestMessage): OutgoingHttpHeaders {
+    const { method, headers, body, contentLength, grpc, deadline } = request;
     const fields = emptyHeaders();
     fields[":method"] = method;
     fields[":scheme"] = schemeOf(this.#options);
     fields[":authority"] = authorityOf(this.#options);
-    fields[":path"] = query === undefined ? path : `${path}?${query}`;
+    fields[":path"] = requestTargetOf(request);
     for (let i = 0; i < headers.length; i += 2) {
       const name = (headers[i] ?? "").toLowerCase();
       if (!NOT_IN_HTTP2.has(name)) addHeader(fields, name, headers[i + 1] ?? "");
     }
     // The one value that HTTP/2 allows, and gRPC demands it.
     if (grpc === true) fields.te = "trailers";
-    // What is left of it: each hop takes its time.
+    // What is left of it: each hop takes its time. By the clock that deadlines are told in.
     if (grpc === true && deadline !== undefined) fields["grpc-timeout"] = formatTimeout(deadline - performance.now());
     if (body !== undefined && contentLength !== undefined) fields["content-length"] = String(contentLength);
     return fields;

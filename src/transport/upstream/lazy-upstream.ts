@@ -24,6 +24,10 @@ export class LazyUpstream implements Upstream {
     return (this.#upstream ?? (await this.#loading)).send(request);
   }
 
+  get isConnected(): boolean {
+    return this.#upstream?.isConnected === true;
+  }
+
   destroy(): void {
     this.#destroyed = true;
     this.#upstream?.destroy();

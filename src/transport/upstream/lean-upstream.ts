@@ -14,6 +14,7 @@ import {
   MAX_IDLE_CONNECTIONS,
   mayBeSentAgain,
   originOf,
+  requestTargetOf,
   type Upstream,
   UpstreamError,
   type UpstreamOptions,
@@ -62,6 +63,10 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
     } catch (error) {
       throw explainFailure(this.origin, request, error);
     }
+  }
+
+  get isConnected(): boolean {
+    return this.#connections.size > 0 || this.#node?.isConnected === true;
   }
 
   destroy(): void {
@@ -164,8 +169,8 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
   }
 
   #headOf(request: RequestMessage): string {
-    const { method, path, query, headers } = request;
-    let head = `${method} ${path}${query === undefined ? "" : `?${query}`} HTTP/1.1\r\n${this.#hostLine}`;
+    const { method, headers } = request;
+    let head = `${method} ${requestTargetOf(request)} HTTP/1.1\r\n${this.#hostLine}`;
     for (let i = 0; i < headers.length; i += 2) head += headerLine(headers[i] ?? "", headers[i + 1] ?? "");
     const [framing, length] = framingOf(request);
     return framing === undefined ? `${head}\r\n` : `${head}${framing}: ${length ?? ""}\r\n\r\n`;

@@ -14,6 +14,7 @@ import {
   MAX_IDLE_CONNECTIONS,
   mayBeSentAgain,
   originOf,
+  requestTargetOf,
   type Upstream,
   type UpstreamOptions,
 } from "./upstream.ts";
@@ -95,6 +96,11 @@ export class NodeUpstream implements Upstream {
     }
   }
 
+  get isConnected(): boolean {
+    const { sockets, freeSockets } = this.#wire.agent;
+    return this.#upgrading.size > 0 || [sockets, freeSockets].some((pool) => Object.keys(pool).length > 0);
+  }
+
   destroy(): void {
     this.#wire.agent.destroy();
     for (const socket of this.#upgrading) socket.destroy();
@@ -162,12 +168,11 @@ export class NodeUpstream implements Upstream {
   /** @param connection what the request says of its connection. */
   #begin(request: RequestMessage, connection: readonly string[], over: http.RequestOptions): http.ClientRequest {
     const { host, port, maxHeaderBytes } = this.#options;
-    const { method, path, query } = request;
     const outgoing = this.#wire.request({
       host,
       port,
-      method,
-      path: query === undefined ? path : `${path}?${query}`,
+      method: request.method,
+      path: requestTargetOf(request),
       headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request), ...connection],
       maxHeaderSize: maxHeaderBytes,
       ...over,

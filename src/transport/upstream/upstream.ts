@@ -19,6 +19,8 @@ export interface Upstream {
    * @throws the signal's reason where it fired first.
    */
   send(request: RequestMessage): Promise<ResponseMessage>;
+  /** Whether there is a connection, idle or with a call on it. Idle ones end by themselves, in time. */
+  readonly isConnected: boolean;
   /** Cuts every connection. May be called twice. */
   destroy(): void;
 }
@@ -99,6 +101,22 @@ export function schemeOf({ wire }: UpstreamOptions): "http" | "https" {
 
 export function authorityOf({ host, port }: { readonly host: string; readonly port: number }): string {
   return `${hostInUrl(host)}:${port}`;
+}
+
+const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const TARGET = /^\/[\x21-\x7e]*$/;
+
+/**
+ * Path and query as they are written into a request. Whoever has made the request saw to it that they can be: this is for
+ * who forgot.
+ *
+ * @throws {CallError} InvalidArgument, where they or the method would make another request of it, or a second one.
+ */
+export function requestTargetOf({ method, path, query }: RequestMessage): string {
+  const target = query === undefined ? path : `${path}?${query}`;
+  if (METHOD.test(method) && TARGET.test(target)) return target;
+  const what = METHOD.test(method) ? "the path or the query" : "the method";
+  throw new CallError("InvalidArgument", `${what} has a character that cannot stand in a request`);
 }
 
 const METHODS_WITH_BODY = new Set(["POST", "PUT", "PATCH"]);

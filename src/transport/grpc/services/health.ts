@@ -14,6 +14,7 @@ export function healthService(source: HealthSource, served: ReadonlySet<string>,
   return {
     name: Health.typeName,
     isOpen: true,
+    appsHaveIt: true,
     methods: new Map([
       unary(Health.method.check, log, ({ service }) => {
         if (!isKnown(service)) throw grpcError("NOT_FOUND", `unknown service "${service}"`);

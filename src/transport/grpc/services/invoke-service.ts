@@ -1,4 +1,6 @@
 import { CallError, messageOf, OutriggerError } from "../../../core/errors.ts";
+import { visible } from "../../../core/go-json.ts";
+import { GRPC_CODE } from "../../../core/grpc-code.ts";
 import type { ResponseMessage } from "../../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../../core/raw-headers.ts";
 import {
@@ -15,13 +17,13 @@ import {
 } from "../../../invocation/forward-headers.ts";
 import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import { traceHeadersOf } from "../../http/api-request.ts";
+import { wholeBody } from "../../whole-body.ts";
+import { statusOfTrailers } from "../answer-status.ts";
 import { statusOfHttp } from "../error-status.ts";
 import type { GrpcCall } from "../grpc-call.ts";
 import { customMetadata } from "../metadata.ts";
 import type { GrpcRequest } from "../service.ts";
-import { statusIn } from "../status.ts";
 import { decode, encode, type Method, traceMetadata } from "./methods.ts";
-import { wholeBody } from "./whole-body.ts";
 
 /** `InvokeService`: service invocation by message, deprecated by Dapr and what its SDKs still call (A5). */
 export function invokeService(invoker: Pick<Invoker, "invoke">): Method {
@@ -31,7 +33,10 @@ export function invokeService(invoker: Pick<Invoker, "invoke">): Method {
     async (request) => {
       const { id, message } = decode(input, await request.call.message());
       if (message === undefined) {
-        throw new OutriggerError("malformedRequest", `failed to invoke, id: ${id}, err: the request has no message`);
+        throw new OutriggerError(
+          "malformedRequest",
+          `failed to invoke, id: ${visible(id)}, err: the request has no message`,
+        );
       }
       const response = await invoker.invoke(invocationOf(id, message, request));
       const body = await bodyOf(response, id, request.call);
@@ -48,14 +53,15 @@ function invocationOf(target: string, message: InvokeRequest, { call, metadata, 
     rawPath: pathOf(method),
     methodMissing: method === "",
     method: verbOf(httpExtension),
-    query: httpExtension === undefined || httpExtension.querystring === "" ? undefined : httpExtension.querystring,
+    query: queryOf(httpExtension),
     headers: headersFromMetadata(metadata, contentTypeOf(message)),
     trace,
     body: data === undefined || data.value.length === 0 ? undefined : data.value,
     contentLength: data?.value.length ?? 0,
     signal: call.signal,
   };
-  return call.deadline === undefined ? invocation : { ...invocation, deadline: call.deadline };
+  const timed = call.deadline === undefined ? invocation : { ...invocation, deadline: call.deadline };
+  return data === undefined || data.typeUrl === "" ? timed : { ...timed, dataType: data.typeUrl };
 }
 
 /** daprd reads a method as a path in a URL: what is an escape stays one, and what cannot stand in a path becomes one. */
@@ -64,6 +70,10 @@ function pathOf(method: string): string {
     .replace(/%(?![0-9A-Fa-f]{2})/g, "%25")
     .replace(/[^\x21-\x7e]|[?#"<>\\^`{|}]/gu, (character) => encodeURIComponent(character));
   return path.startsWith("/") ? path : `/${path}`;
+}
+
+function queryOf({ querystring = "" }: Partial<HTTPExtension> = {}): string | undefined {
+  return querystring === "" ? undefined : Buffer.from(querystring).toString("latin1");
 }
 
 function verbOf(extension: HTTPExtension | undefined): string {
@@ -88,7 +98,7 @@ async function bodyOf({ body }: ResponseMessage, id: string, { signal }: GrpcCal
     return await wholeBody(body, MAX_MESSAGE_BYTES - FIELDS_BYTES, signal);
   } catch (cause) {
     const kind = cause instanceof CallError && cause.code === "ResourceExhausted" ? "bodyTooLarge" : "invocationFailed";
-    throw new OutriggerError(kind, `failed to invoke, id: ${id}, err: ${messageOf(cause)}`, { cause });
+    throw new OutriggerError(kind, `failed to invoke, id: ${visible(id)}, err: ${messageOf(cause)}`, { cause });
   }
 }
 
@@ -103,18 +113,19 @@ function answerOfHttp({ call, trace }: GrpcRequest, { status, headers }: Respons
 /** A gRPC app's answer is its own: message, status and metadata. daprd says the trace behind it once more. */
 function answerOfGrpc(
   { call, trace }: GrpcRequest,
-  { headers }: ResponseMessage,
+  { headers, dataType }: ResponseMessage,
   body: Uint8Array,
   appTrailers: RawHeaders,
 ): void {
   const traced = [...traceHeadersOf(trace), ...traceMetadata(trace)];
   const metadata = [...metadataFromGrpcAnswer(headers), ...traced];
   const trailers = [...metadataFromGrpcAnswer(customMetadata(appTrailers)), ...traced];
-  const status = statusIn(appTrailers);
-  if (status === undefined || status.code === 0) call.reply(invokeResponse(headers, body), metadata, trailers);
+  const status = statusOfTrailers(appTrailers);
+  if (status.code === GRPC_CODE.OK) call.reply(invokeResponse(headers, body, dataType), metadata, trailers);
   else call.fail(status, metadata, trailers);
 }
 
-function invokeResponse(headers: RawHeaders, value: Uint8Array): Uint8Array {
-  return encode(InvokeResponseSchema, { data: { value }, contentType: headerValue(headers, "content-type") ?? "" });
+function invokeResponse(headers: RawHeaders, value: Uint8Array, typeUrl = ""): Uint8Array {
+  const contentType = headerValue(headers, "content-type") ?? "";
+  return encode(InvokeResponseSchema, { data: { typeUrl, value }, contentType });
 }

@@ -35,7 +35,11 @@ export function reflectionServices(
       });
     }),
   ]);
-  return [ServerReflection, ServerReflectionAlpha].map(({ typeName }) => ({ name: typeName, methods }));
+  return [ServerReflection, ServerReflectionAlpha].map(({ typeName }) => ({
+    name: typeName,
+    appsHaveIt: true,
+    methods,
+  }));
 }
 
 type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>["messageResponse"]>;
