@@ -171,6 +171,11 @@ const OF_HTTP = new Set([
   ...["via", "warning"],
 ]);
 
+/** @param lowerName of a header. */
+export function isOfHttp(lowerName: string): boolean {
+  return OF_HTTP.has(lowerName);
+}
+
 /** What an HTTP app's answer has in its headers, as metadata for a caller that speaks gRPC. */
 export function metadataFromHttpAnswer(headers: readonly string[]): RawHeaders {
   const metadata: RawHeaders = [];
@@ -178,7 +183,7 @@ export function metadataFromHttpAnswer(headers: readonly string[]): RawHeaders {
     const name = (headers[i] ?? "").toLowerCase();
     // The length is the body's, which becomes part of a message; the status is Outrigger's to say.
     if (name === "content-length" || name === "dapr-http-status" || name.endsWith("-bin")) continue;
-    metadata.push(OF_HTTP.has(name) ? `dapr-${name}` : name, headers[i + 1] ?? "");
+    metadata.push(isOfHttp(name) ? `dapr-${name}` : name, headers[i + 1] ?? "");
   }
   return metadata;
 }
