@@ -7,7 +7,6 @@ import {
   addCallerMetadata,
   addTraceHeaders,
   preparedMetadata,
-  preparedTrailers,
   requestHeadersFromApp,
   requestHeadersFromPeer,
   requestMetadataFromApp,
@@ -347,7 +346,7 @@ test("gRPC: metadata goes on whole, but for its connection, its target, and what
 test("gRPC: no trailer is about a connection, and none Outrigger's own", () => {
   const trailers = ["grpc-status", "5", "x-own", "1", "x-own-bin", "AAE"];
   const dropped = [...HOP_BY_HOP, ...OF_ONE_CONNECTION, "outrigger-error", "Outrigger-From"];
-  assert.deepEqual(preparedTrailers([...dropped.flatMap((name) => [name, "x"]), ...trailers]), trailers);
+  assert.deepEqual(preparedMetadata([...dropped.flatMap((name) => [name, "x"]), ...trailers]), trailers);
 });
 
 test("gRPC: who calls whom is said once, and the trace in both forms", () => {

@@ -171,6 +171,11 @@ const OF_HTTP = new Set([
   ...["via", "warning"],
 ]);
 
+/** @param lowerName of a header. */
+export function isOfHttp(lowerName: string): boolean {
+  return OF_HTTP.has(lowerName);
+}
+
 /** What an HTTP app's answer has in its headers, as metadata for a caller that speaks gRPC. */
 export function metadataFromHttpAnswer(headers: readonly string[]): RawHeaders {
   const metadata: RawHeaders = [];
@@ -178,7 +183,7 @@ export function metadataFromHttpAnswer(headers: readonly string[]): RawHeaders {
     const name = (headers[i] ?? "").toLowerCase();
     // The length is the body's, which becomes part of a message; the status is Outrigger's to say.
     if (name === "content-length" || name === "dapr-http-status" || name.endsWith("-bin")) continue;
-    metadata.push(OF_HTTP.has(name) ? `dapr-${name}` : name, headers[i + 1] ?? "");
+    metadata.push(isOfHttp(name) ? `dapr-${name}` : name, headers[i + 1] ?? "");
   }
   return metadata;
 }
@@ -223,7 +228,7 @@ export function addCallerHeaders(
  */
 export function requestMetadataFromApp(received: readonly string[]): RawHeaders {
   return withoutHeaders(received, (name) => {
-    return isOfOneHop(name) || name === "dapr-app-id" || SAID_BY_OUTRIGGER.test(comparable(name));
+    return isOfOneHop(name) || name === "dapr-app-id" || (traitsOf(name) & SAID_BY_A_SIDECAR) !== 0;
   });
 }
 
@@ -232,23 +237,18 @@ export function requestMetadataFromPeer(received: readonly string[]): RawHeaders
   return saidLast(preparedMetadata(received));
 }
 
-/** Metadata that a side has already prepared, without what is about one connection. */
+/**
+ * Metadata that a side has already prepared, or what stood behind an answer on any wire: nothing about a connection, which
+ * no trailer may say (RFC 9110 6.5.1), and nothing of Outrigger's own.
+ */
 export function preparedMetadata(received: readonly string[]): RawHeaders {
   return withoutHeaders(received, isOfOneHop);
 }
 
-/**
- * What goes on of what stood behind an answer, whichever wire has brought it: nothing about a connection, which no
- * trailer may say (RFC 9110 6.5.1), and nothing of Outrigger's own.
- */
-export function preparedTrailers(received: readonly string[]): RawHeaders {
-  return withoutHeaders(received, isOfOneHop);
-}
-
-/** The same where the trailers are not here yet. */
+/** The same for trailers that are not here yet. */
 export function withPreparedTrailers(response: ResponseMessage): ResponseMessage {
   const { trailers } = response;
-  return trailers === undefined ? response : { ...response, trailers: () => preparedTrailers(trailers()) };
+  return trailers === undefined ? response : { ...response, trailers: () => preparedMetadata(trailers()) };
 }
 
 /** What goes back of what an app has answered to a gRPC call, before its messages and behind them. */

@@ -1,4 +1,4 @@
-import type { AppChannel } from "../invocation/ports.ts";
+import type { AppChannel, AppProbe } from "../invocation/ports.ts";
 import type { AppChannelOptions } from "../transport/app/app-channel-options.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
 import { GrpcAppChannel, grpcUpstreamOptions } from "../transport/app/grpc-app-channel.ts";
@@ -37,22 +37,19 @@ export function appProbe(
   const createUpstream = upstreamFactory(lent);
   if (isGrpcApp(protocol)) {
     const upstream = createUpstream(grpcUpstreamOptions({ ...options, protocol }));
-    const probe = new GrpcAppProbe({ upstream, appToken });
-    return {
-      ask: (signal) => probe.ask(signal),
-      close: () => {
-        upstream.destroy();
-      },
-    };
+    return closable(new GrpcAppProbe({ upstream, appToken }), () => {
+      upstream.destroy();
+    });
   }
   const channel = new HttpAppChannel({ ...options, protocol }, createUpstream);
-  const probe = new HttpAppProbe(channel, path);
-  return {
-    ask: (signal) => probe.ask(signal),
-    close: () => {
-      channel.close();
-    },
-  };
+  return closable(new HttpAppProbe(channel, path), () => {
+    channel.close();
+  });
+}
+
+/** A probe, and the end of what it asks over. */
+function closable(probe: AppProbe, close: () => void): ClosableProbe {
+  return { ask: (signal) => probe.ask(signal), close };
 }
 
 function optionsOf(settings: SidecarSettings, port: number): Omit<AppChannelOptions<never>, "protocol"> {

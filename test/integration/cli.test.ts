@@ -307,13 +307,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
     await outrigger.waitForOutput(/--enable-profiling is accepted and has no effect/);
   });
 
-  const REFUSED: readonly string[] = [
-    "--app-protocol=grpc",
-    "--app-protocol=grpcs",
-    "--mode=kubernetes",
-    "--dapr-block-shutdown-duration=5s",
-    "--enable-mtls",
-  ];
+  const REFUSED: readonly string[] = ["--mode=kubernetes", "--dapr-block-shutdown-duration=5s", "--enable-mtls"];
 
   for (const flag of REFUSED) {
     test(`sidecar stops at ${flag}, in one line that names it`, async (t) => {

@@ -24,6 +24,7 @@ import {
   startWithApp,
   whenReady,
 } from "../support/processes.ts";
+import { beginRaw, frame, rawAnswer } from "../support/raw-grpc.ts";
 import { firstAnswers, RawConnection } from "../support/raw-http.ts";
 import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";
 
@@ -189,8 +190,11 @@ test("the gRPC API is on a socket of its own", { timeout: 120_000 }, async (t) =
   t.after(() => {
     session.destroy();
   });
-  const { headers } = await callH2(session, { method: "POST", path: "/dapr.proto.runtime.v1.Dapr/GetMetadata" });
-  assert.equal(headers["grpc-status"], "12");
+  const stream = beginRaw(session, "/dapr.proto.runtime.v1.Dapr/GetMetadata", {});
+  stream.end(frame(""));
+  const { status, body } = await rawAnswer(stream);
+  assert.equal(status, "0");
+  assert.match(body.toString("latin1"), /callee/);
 });
 
 suite("the command line and Unix sockets", { concurrency: 2, timeout: 240_000 }, () => {

@@ -1,16 +1,15 @@
 import { traceBinOf } from "../../core/grpc-trace-bin.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import { traceContextOf } from "../../core/trace-context.ts";
+import { isOfHttp } from "../../invocation/forward-headers.ts";
 import { decodeBinary, encodeBinary } from "../grpc/metadata.ts";
 
 /** The headers of a call as the metadata that a gRPC app gets with it (A4, pkg/messaging/v1/util.go). */
 
-/** What HTTP has of its own goes by another name, so that it is not taken for the app's own HTTP/2. */
-const OF_HTTP = new Set([
-  ...["accept", "accept-charset", "accept-language", "accept-ranges", "cache-control", "content-type", "cookie"],
-  ...["date", "from", "if-match", "if-modified-since", "if-none-match", "if-schedule-tag-match"],
-  ...["if-unmodified-since", "max-forwards", "origin", "pragma", "referer", "via", "warning"],
-]);
+/** What HTTP has of its own goes by another name, so that it is not taken for the app's own HTTP/2; credentials are the app's. */
+function isRenamed(lowerName: string): boolean {
+  return isOfHttp(lowerName) && lowerName !== "authorization";
+}
 
 /** Said by this sidecar, or by the caller's wire about itself. */
 const NOT_PASSED = /^(?:grpc-|dapr-grpc-|(?:dapr-authority|user-agent|content-length|te|host|traceparent|tracestate)$)/;
@@ -31,7 +30,7 @@ export function onInvokeMetadata(headers: readonly string[], bodyBytes: number |
     if (name === "content-type" && !isFromHttp) continue;
     const value = name.endsWith("-bin") ? binaryValue(headers[i + 1] ?? "") : (headers[i + 1] ?? "");
     if (value === undefined || !VALUE.test(value)) continue;
-    metadata.push(isFromHttp && OF_HTTP.has(name) ? `dapr-${name}` : name, value);
+    metadata.push(isFromHttp && isRenamed(name) ? `dapr-${name}` : name, value);
   }
   if (isFromHttp && bodyBytes !== undefined && bodyBytes > 0) metadata.push("dapr-content-length", String(bodyBytes));
   metadata.push(...traceMetadata(headers));

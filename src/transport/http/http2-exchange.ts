@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOption
 import { Readable } from "node:stream";
 import { CallAbort } from "../../core/call-signal.ts";
 import { type BodySource, IncomingBody } from "../http1/incoming-body.ts";
+import { discard } from "../whole-body.ts";
 import { type AnswerTrailers, BrokenAnswer, type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
 import { addHeader, emptyHeaders, isRefusedRepeat, withoutRepeats } from "./http2-header-object.ts";
 import type { Http2RequestHead } from "./http2-request-head.ts";
@@ -81,7 +82,7 @@ export class Http2Exchange implements HttpExchange, BodySource {
   answer({ status, headers, body, trailers }: HttpAnswer): void {
     if (body instanceof Readable && body.errored !== null) throw new BrokenAnswer(body.errored);
     if (!this.isAnswerable) {
-      if (body instanceof Readable) body.destroy();
+      discard(body);
       return;
     }
     // RFC 9110 15.3.6: a 205 is as empty as a 204, and Node ends its stream as it does theirs.
@@ -92,7 +93,7 @@ export class Http2Exchange implements HttpExchange, BodySource {
       this.#respond(answerHeaders(status, headers, announced), { endStream, waitForTrailers: trailers !== undefined });
     } catch (error) {
       // The answer cannot be passed on, and must not be left unread.
-      if (body instanceof Readable) body.destroy();
+      discard(body);
       throw error;
     }
     this.#isAnswered = true;

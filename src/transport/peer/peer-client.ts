@@ -5,7 +5,7 @@ import { CallError } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn, type StatusCode } from "../../core/grpc-code.ts";
 import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
-import { preparedTrailers, responseHeadersFromApp } from "../../invocation/forward-headers.ts";
+import { preparedMetadata, responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { PeerCaller } from "../../invocation/ports.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
 import { readAtMost } from "../read-at-most.ts";
@@ -210,7 +210,7 @@ function fromApp(response: ResponseMessage): ResponseMessage {
   const { headers } = response;
   const answer = withHeaders(response, responseHeadersFromApp(headers));
   if (headerValue(headers, TRAILER_HEADER) === undefined) return answer;
-  const trailers = preparedTrailers(readTrailers(headers));
+  const trailers = preparedMetadata(readTrailers(headers));
   const dataType = readDataType(headers);
   const complete = { ...answer, trailers: () => trailers };
   return dataType === undefined ? complete : { ...complete, dataType };

@@ -13,6 +13,7 @@ import {
   InternalInvokeResponseSchema,
   type InternalInvokeResponseStream,
   InternalInvokeResponseStreamSchema,
+  ServiceInvocation,
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import { statusOfTrailers } from "../grpc/answer-status.ts";
 import { isGrpcType } from "../grpc/is-grpc.ts";
@@ -21,6 +22,7 @@ import { readMessages } from "../grpc/read-messages.ts";
 import { GrpcError } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
 import type { Upstream } from "../upstream/upstream.ts";
+import { discard } from "../whole-body.ts";
 import {
   type MessageOfPiece,
   MessagesOfBody,
@@ -33,7 +35,6 @@ import { ASKS_FOR_PROOF, PROOF_HEADER, TARGET_HEADER } from "./peer-wire.ts";
 import { PulledBody } from "./pulled-body.ts";
 import { callMetadataOf, internalRequestOf, responseIn } from "./service-invocation-messages.ts";
 
-const PATH = "/dapr.proto.internals.v1.ServiceInvocation/";
 // Of one message: a daprd cuts answers into 2 KB, but one that knows CallLocal alone sends them whole.
 const MAX_MESSAGE_BYTES = 16 * 1024 * 1024;
 
@@ -116,7 +117,7 @@ export class ServiceInvocationClient {
     if (wire === "unproven") headers.push(TARGET_HEADER, qualifiedName(app) + ASKS_FOR_PROOF);
     const sent: RequestMessage = {
       method: "POST",
-      path: PATH + method,
+      path: `/${ServiceInvocation.typeName}/${method}`,
       query: undefined,
       headers,
       body,
@@ -127,7 +128,7 @@ export class ServiceInvocationClient {
     const answer = await upstream.send(deadline === undefined ? sent : { ...sent, deadline });
     const type = headerValue(answer.headers, "content-type") ?? "";
     if (answer.status === 200 && isGrpcType(type)) return answer;
-    if (answer.body instanceof Readable) answer.body.destroy();
+    discard(answer.body);
     throw new NoGrpc(`HTTP status ${answer.status}`);
   }
 }

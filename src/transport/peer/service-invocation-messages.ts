@@ -24,7 +24,7 @@ import {
 } from "../../gen/dapr/proto/internals/v1/service_invocation_pb.ts";
 import type { Status } from "../../gen/dapr/proto/internals/v1/status_pb.ts";
 import { StatusSchema as RpcStatusSchema } from "../../gen/google/rpc/status_pb.ts";
-import { addTraceHeaders, preparedTrailers, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
+import { addTraceHeaders, preparedMetadata, requestHeadersFromPeer } from "../../invocation/forward-headers.ts";
 import { normaliseMethodPath } from "../../invocation/method-path.ts";
 import { normaliseQuery } from "../../invocation/query.ts";
 import { statusIn, statusTrailers } from "../grpc/status.ts";
@@ -148,7 +148,7 @@ export function responseIn(
     throw new CallError("Internal", `the sidecar of ${callee.id} answered with ${unwritable}`);
   }
   if (isFromGrpcApp) {
-    const all = [...appTrailersOf(status), ...withoutHeaders(preparedTrailers(behind), isStatusTrailer)];
+    const all = [...appTrailersOf(status), ...withoutHeaders(preparedMetadata(behind), isStatusTrailer)];
     const httpStatus = status.code === GRPC_CODE.OK ? 200 : 500;
     const answer = { status: httpStatus, statusText: "", headers: kept, body: undefined, trailers: () => all };
     return withDataType(answer, message?.data);
