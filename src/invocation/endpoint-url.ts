@@ -15,7 +15,7 @@ const DEFAULT_PORT = { http: 80, https: 443 } as const;
 export function endpointAt(text: string): Endpoint {
   const written = text.replace(HAS_HTTP_SCHEME, (scheme) => `${scheme.slice(0, scheme.indexOf(":")).toLowerCase()}://`);
   const url = URL.canParse(written) ? new URL(written) : undefined;
-  if (url === undefined || url.search !== "" || url.hash !== "" || url.username !== "" || url.password !== "") {
+  if (url === undefined || [url.search, url.hash, url.username, url.password].some((part) => part !== "")) {
     throw new CallError(undefined, `invalid URL ${text}: write http://host[:port][/path] or https://…, then /method/`);
   }
   return { name: text, ...placeOf(url), headers: [], tls: undefined, followsRedirects: false };

@@ -113,7 +113,7 @@ test("an endpoint follows redirects, a URL does not; a loop ends, and strangers 
   assert.deepEqual([(await get(api, "ext/method/hop")).body, app.whole.length], ["landed", 2]);
   assert.equal((await get(api, `${origin}/method/hop`)).status, 302);
   const loop = await get(api, "ext/method/loop");
-  assert.deepEqual([loop.status, /stopped after 10 redirects/.test(loop.body)], [500, true]);
+  assert.deepEqual([loop.status, loop.body.includes("stopped after 10 redirects")], [500, true]);
   assert.equal((await get(api, "ext/method/away", { authorization: "Bearer x" })).body, "ok");
   const names = (stranger.whole[0]?.headers ?? []).filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
   assert.ok(!names.includes("x-key") && !names.includes("authorization"), names.join());
@@ -174,7 +174,7 @@ test("an event stream arrives as it is sent, also where only the endpoint asks f
   assert.ok(reader);
   for (const n of [1, 2, 3]) {
     if (n > 1) send?.(`data: ${n}\n\n`);
-    const { value } = await reader.read();
+    const { value } = (await reader.read()) as { readonly value?: Uint8Array };
     assert.equal(Buffer.from(value ?? []).toString(), `data: ${n}\n\n`);
   }
   await reader.cancel();
@@ -245,7 +245,7 @@ test("an endpoint that is scoped to others, or of another namespace, is none", a
   const api = await start(t, scoped + elsewhere);
   for (const name of ["scoped", "elsewhere"]) {
     const { status, body } = await get(api, `${name}/method/x`);
-    assert.deepEqual([status, /no host found/.test(body)], [500, true]);
+    assert.deepEqual([status, body.includes("no host found")], [500, true]);
   }
   assert.equal(app.whole.length, 0);
 });
