@@ -15,6 +15,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): Omit<Sidecar
     accessControl: undefined,
     appTls: undefined,
     nameResolution: undefined,
+    pipelines: { http: [], app: [] },
     withoutEffect: [],
     forGrpcAlone: [],
   };

@@ -62,6 +62,7 @@ export function settingsFrom(source: SettingsSource): Omit<SidecarSettings, "res
     appToken: env["APP_API_TOKEN"] === "" ? undefined : env["APP_API_TOKEN"],
     preservePath: configuration.preservePath,
     safeRetries: configuration.safeRetries,
+    pipelines: configuration.pipelines,
     grpcErrorStatus: configuration.grpcErrorStatus,
     accessControl: configuration.accessControl,
     nameResolution: configuration.nameResolution,

@@ -1,3 +1,4 @@
+import type { MiddlewareEntry } from "./contract/middleware.ts";
 import type { NameResolverEntry } from "./contract/name-resolver.ts";
 import type { SecretStoreEntry } from "./contract/secret-store.ts";
 
@@ -19,3 +20,5 @@ export const standardSecretStores: readonly SecretStoreEntry[] = [
     load: async () => (await import("./secretstores/local-env/manifest.ts")).localEnvManifest,
   },
 ];
+
+export const standardMiddleware: readonly MiddlewareEntry[] = [];

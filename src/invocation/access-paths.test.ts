@@ -71,9 +71,8 @@ function vaultOf(spec: Omit<AccessControlSpec, "trustDomain">, preservePath: boo
     observer: { callEnded: ignore },
     clock,
     preservePath,
-    endpoints: new Map(),
+    rules: { endpoints: new Map(), policies: undefined, appPipeline: undefined },
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
-    policies: undefined,
     safeRetries: false,
     grpcErrorStatus: "fixed",
   });

@@ -105,9 +105,8 @@ function world({
     observer: { callEnded: (call) => seen.records.push(call) },
     clock,
     preservePath,
-    endpoints: new Map(),
+    rules: { endpoints: new Map(), policies: undefined, appPipeline: undefined },
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
-    policies: undefined,
     safeRetries: false,
     grpcErrorStatus,
   });

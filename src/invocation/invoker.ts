@@ -30,7 +30,15 @@ import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
 import { callUnderPolicy } from "./policed-call.ts";
-import type { Endpoint, EndpointCaller, Neighbour, Neighbours, PeerCaller, RepeatableBody } from "./ports.ts";
+import type {
+  CallRules,
+  Endpoint,
+  EndpointCaller,
+  Neighbour,
+  Neighbours,
+  PeerCaller,
+  RepeatableBody,
+} from "./ports.ts";
 import { normaliseQuery } from "./query.ts";
 import type { Receiver } from "./receiver.ts";
 import { parseTarget, type Target } from "./target.ts";
@@ -72,14 +80,11 @@ export interface InvokerParts {
   readonly receiver: Receiver;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
-  /** By their names. */
-  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  readonly rules: CallRules;
   readonly endpointCaller: EndpointCaller;
   readonly resolver: NameResolver;
   readonly observer: CallObserver;
   readonly clock: Clock;
-  /** Undefined where no Resiliency resource is for the app. */
-  readonly policies: ResiliencyPolicies | undefined;
   /** `spec.invocation.safeRetries`. */
   readonly safeRetries: boolean;
   /** `spec.invocation.preservePath`. */
@@ -128,11 +133,11 @@ export class Invoker {
   }
 
   async #carry(invocation: Invocation): Promise<ResponseMessage> {
-    const target = parseTarget(invocation.target, this.#parts.self, this.#parts.endpoints);
+    const target = parseTarget(invocation.target, this.#parts.self, this.#parts.rules.endpoints);
     refuseMissingMethod(invocation, target);
     const request = this.#fromHere(this.#toRequest(invocation), target, invocation);
     const { repeatable } = invocation;
-    const policy = this.#parts.policies?.policyFor(policyTarget(target, invocation, request));
+    const policy = this.#parts.rules.policies?.policyFor(policyTarget(target, invocation, request));
     if (policy === undefined) return this.#dispatch(target, request, repeatable);
     return callUnderPolicy({
       policy,
@@ -176,12 +181,16 @@ export class Invoker {
 
   /** Whoever is there is not told who calls, and has no token of the app's. */
   #callEndpoint(endpoint: Endpoint, request: RequestMessage): Promise<ResponseMessage> {
-    if (request.grpc !== true) return this.#parts.endpointCaller.call(endpoint, request);
-    throw new CallError("Unimplemented", `${endpoint.name} is an HTTP endpoint; calls of gRPC go to apps alone`);
+    const { endpointCaller, rules } = this.#parts;
+    if (request.grpc === true) {
+      throw new CallError("Unimplemented", `${endpoint.name} is an HTTP endpoint; calls of gRPC go to apps alone`);
+    }
+    if (rules.appPipeline === undefined) return endpointCaller.call(endpoint, request);
+    return rules.appPipeline.handle(request, (passedOn) => endpointCaller.call(endpoint, passedOn));
   }
 
   async #callApp(callee: AppIdentity, request: RequestMessage, body?: RepeatableBody): Promise<ResponseMessage> {
-    const { policies } = this.#parts;
+    const { policies } = this.#parts.rules;
     // Whoever has policies of its own for an app has thought of retries, too (A3).
     if (policies?.names({ kind: "app", name: callee.id, endpoint: "" }) === true) {
       return this.#callAnyInstance(callee, request, body);

@@ -4,6 +4,8 @@ import type { CallSignal } from "../core/call-signal.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { RawHeaders } from "../core/raw-headers.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
+import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
+import type { Pipeline } from "./pipeline.ts";
 
 /** What invocation needs from the outside. Implemented by transport/ and runtime/. */
 
@@ -42,6 +44,16 @@ export interface RepeatableBody {
   readonly canRepeat: boolean;
   /** The call is answered: nothing has to be kept any longer. */
   keepNoMore(): void;
+}
+
+/** What resources say of calls. They may be others from one call to the next: a call asks once and goes on with what it got. */
+export interface CallRules {
+  /** By their names. */
+  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  /** Undefined where no Resiliency resource is for the app. */
+  readonly policies: ResiliencyPolicies | undefined;
+  /** `spec.appHttpPipeline`, in front of the app and of HTTP endpoints; undefined where there is nothing in it. */
+  readonly appPipeline: Pipeline | undefined;
 }
 
 /** A way to reach what no sidecar stands beside. */

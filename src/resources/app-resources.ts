@@ -10,6 +10,7 @@ import { ResourceError } from "./yaml-file.ts";
 export interface AppResources {
   readonly endpoints: readonly HttpEndpointSpec[];
   readonly secretStores: readonly ComponentSpec[];
+  readonly middleware: readonly ComponentSpec[];
   readonly resiliency: readonly ResiliencySpec[];
 }
 
@@ -24,17 +25,27 @@ export function readAppResources(
   const endpoints = ofKind(found, "HTTPEndpoint")
     .map(({ document }) => readHttpEndpoint(document))
     .filter(isForApp);
-  const secretStores = ofKind(found, "Component")
-    .filter(({ type }) => type.startsWith("secretstores."))
+  const components = ofKind(found, "Component")
+    .filter(isSupported)
     .map(({ document }) => readComponent(document))
     .filter(isForApp);
+  const ofType = (prefix: string): ComponentSpec[] => components.filter(({ type }) => type.startsWith(prefix));
   const resiliency = ofKind(found, "Resiliency")
     .flatMap((resource) => resiliencyIn(resource, warnings))
     .filter((spec) => isFor({ ...spec, namespace: undefined }, app));
   refuseTwins("HTTPEndpoint", endpoints);
-  refuseTwins("Component", secretStores);
-  warnings.push(...endpoints.flatMap(({ slips }) => slips), ...found.filter(isUnused).map(notSupported));
-  return { endpoints, secretStores, resiliency, warnings };
+  refuseTwins("Component", components);
+  warnings.push(
+    ...endpoints.flatMap(({ slips }) => slips),
+    ...found.filter((resource) => !isSupported(resource)).map(notSupported),
+  );
+  return {
+    endpoints,
+    secretStores: ofType("secretstores."),
+    middleware: ofType("middleware.http."),
+    resiliency,
+    warnings,
+  };
 }
 
 interface Scoped {
@@ -69,8 +80,11 @@ function refuseTwins(kind: string, specs: readonly { readonly name: string; read
   }
 }
 
-function isUnused({ kind, type }: FoundResource): boolean {
-  return kind === "Component" ? !type.startsWith("secretstores.") : kind !== "HTTPEndpoint" && kind !== "Resiliency";
+const COMPONENTS = ["secretstores.", "middleware.http."];
+
+function isSupported({ kind, type }: FoundResource): boolean {
+  if (kind === "Component") return COMPONENTS.some((prefix) => type.startsWith(prefix));
+  return kind === "HTTPEndpoint" || kind === "Resiliency";
 }
 
 function notSupported({ kind, name, type, file }: FoundResource): string {

@@ -9,6 +9,7 @@ import {
   readAccessControl,
 } from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
+import { type HandlerSpec, pipelineSchema, readPipeline } from "./pipeline-spec.ts";
 import { checkDocument, ResourceError, readYamlFile, sectionAt, type YamlDocument } from "./yaml-file.ts";
 
 /** What a `kind: Configuration` resource sets, merged over all that were given. */
@@ -25,6 +26,7 @@ export interface Configuration {
   readonly appTls: AppTls | undefined;
   /** `spec.nameResolution`; undefined where none of them has it. Of several, the last holds, as a whole. */
   readonly nameResolution: NameResolution | undefined;
+  readonly pipelines: Pipelines;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
   /** Operations of access rules that no call to an app over HTTP meets: they are for gRPC. */
@@ -53,6 +55,14 @@ export interface NameResolution {
   placeOf(field: "component" | "version" | "configuration"): string;
 }
 
+/** Of several Configurations, the last that has one holds, as a whole. */
+export interface Pipelines {
+  /** `spec.httpPipeline`: in front of the HTTP API. */
+  readonly http: readonly HandlerSpec[];
+  /** `spec.appHttpPipeline`: in front of the app and of HTTP endpoints. */
+  readonly app: readonly HandlerSpec[];
+}
+
 const section = z.unknown().optional();
 
 // Every section of Dapr's Configuration, and ours (docs/extensions.md).
@@ -72,10 +82,10 @@ const schema = z.strictObject({
         .optional(),
       accessControl: accessControlSchema.optional(),
       api: section,
-      appHttpPipeline: section,
+      appHttpPipeline: pipelineSchema.optional(),
       components: section,
       features: section,
-      httpPipeline: section,
+      httpPipeline: pipelineSchema.optional(),
       logging: section,
       metric: section,
       metrics: section,
@@ -93,7 +103,7 @@ const schema = z.strictObject({
 
 // Leaving this out would open a door that the user believes shut, so it stops the start instead.
 const REFUSED = ["api"] as const;
-const SUPPORTED = new Set(["invocation", "accessControl", "nameResolution"]);
+const SUPPORTED = new Set(["invocation", "accessControl", "nameResolution", "httpPipeline", "appHttpPipeline"]);
 
 /** @throws {ResourceError} naming file, line and field. */
 export function readConfigurations(files: readonly string[]): Configuration {
@@ -126,9 +136,22 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     appTls: appTlsIn(document, spec.invocation?.appTLS) ?? before.appTls,
     nameResolution:
       spec.nameResolution === undefined ? before.nameResolution : nameResolutionOf(document, spec.nameResolution),
+    pipelines: {
+      http: pipelineOr(before.pipelines.http, document, "httpPipeline", spec.httpPipeline),
+      app: pipelineOr(before.pipelines.app, document, "appHttpPipeline", spec.appHttpPipeline),
+    },
     withoutEffect: [...before.withoutEffect, ...sections.map((name) => here(`spec.${name}`))],
     forGrpcAlone: [...before.forGrpcAlone, ...operationsForGrpcAlone(spec.accessControl ?? {}).map(here)],
   });
+}
+
+function pipelineOr(
+  before: readonly HandlerSpec[],
+  document: YamlDocument,
+  name: "httpPipeline" | "appHttpPipeline",
+  written: z.output<typeof pipelineSchema> | undefined,
+): readonly HandlerSpec[] {
+  return written === undefined ? before : readPipeline(document, name, written);
 }
 
 function appTlsIn(

@@ -8,6 +8,7 @@ export const DEFAULT_CONFIGURATION: Configuration = {
   accessControl: undefined,
   appTls: undefined,
   nameResolution: undefined,
+  pipelines: { http: [], app: [] },
   withoutEffect: [],
   forGrpcAlone: [],
 };

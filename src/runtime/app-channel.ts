@@ -1,4 +1,5 @@
-import type { AppChannel, AppProbe } from "../invocation/ports.ts";
+import type { RequestMessage, ResponseMessage } from "../core/message.ts";
+import type { AppChannel, AppProbe, CallRules } from "../invocation/ports.ts";
 import type { AppChannelOptions } from "../transport/app/app-channel-options.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
 import { GrpcAppChannel, grpcUpstreamOptions } from "../transport/app/grpc-app-channel.ts";
@@ -16,12 +17,17 @@ export interface ClosableChannel extends AppChannel {
 }
 
 /** Undefined for a sidecar without an app. */
-export function appChannel(settings: SidecarSettings, lent: UpstreamSurroundings): ClosableChannel | undefined {
+export function appChannel(
+  settings: SidecarSettings,
+  lent: UpstreamSurroundings,
+  rules: Pick<CallRules, "appPipeline">,
+): ClosableChannel | undefined {
   const { appPort, appProtocol: protocol, maxBodyBytes } = settings;
   if (appPort === undefined) return undefined;
   const options = optionsOf(settings, appPort);
   const createUpstream = upstreamFactory(lent);
-  if (!isGrpcApp(protocol)) return new HttpAppChannel({ ...options, protocol }, createUpstream);
+  if (!isGrpcApp(protocol))
+    return new PipedChannel(new HttpAppChannel({ ...options, protocol }, createUpstream), rules);
   return new GrpcAppChannel({ ...options, protocol, maxBodyBytes }, createUpstream);
 }
 
@@ -45,6 +51,27 @@ export function appProbe(
   return closable(new HttpAppProbe(channel, path), () => {
     channel.close();
   });
+}
+
+/** An app that speaks HTTP, behind `spec.appHttpPipeline`. Calls of gRPC pass by it, as in daprd. */
+class PipedChannel implements ClosableChannel {
+  readonly #channel: ClosableChannel;
+  readonly #rules: Pick<CallRules, "appPipeline">;
+
+  constructor(channel: ClosableChannel, rules: Pick<CallRules, "appPipeline">) {
+    this.#channel = channel;
+    this.#rules = rules;
+  }
+
+  call(request: RequestMessage): Promise<ResponseMessage> {
+    const { appPipeline } = this.#rules;
+    if (appPipeline === undefined || request.grpc === true) return this.#channel.call(request);
+    return appPipeline.handle(request, (passedOn) => this.#channel.call(passedOn));
+  }
+
+  close(): void {
+    this.#channel.close();
+  }
 }
 
 /** A probe, and the end of what it asks over. */

@@ -3,14 +3,14 @@ import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import type { Endpoint, Neighbour, Neighbours } from "../invocation/ports.ts";
-import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
+import type { Neighbour, Neighbours } from "../invocation/ports.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { EndpointClient } from "../transport/outbound/endpoint-client.ts";
 import { PeerClient } from "../transport/peer/peer-client.ts";
 import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { UnluckyPort } from "./bind-ports.ts";
+import { LiveResources } from "./live-resources.ts";
 import { NameResolvers } from "./name-resolvers.ts";
 import { Registry } from "./registry/registry.ts";
 import { Sidecar, type SidecarSurroundings } from "./sidecar.ts";
@@ -28,6 +28,8 @@ export interface HostParts {
   /** A logger for the process, or for one app of it. */
   logFor(appId?: string): Logger;
 }
+
+type OfOneSidecar = Pick<SidecarSurroundings, "resolver" | "resources" | "onShutdown">;
 
 // Ports that are chosen freely and will not do are rare; so many in a row are no chance.
 const MAX_PORT_TRIES = 20;
@@ -74,13 +76,21 @@ export class Host implements Neighbours {
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
     const resolver = await this.#resolvers.get(settings.nameResolution);
-    const endpoints = await this.#endpointsOf(settings);
-    const policies = await this.#policiesOf(settings);
+    const resources = await this.#resourcesOf(settings);
+    try {
+      return await this.#start(settings, { resolver, resources, onShutdown });
+    } catch (error) {
+      await resources.close();
+      throw error;
+    }
+  }
+
+  async #start(settings: SidecarSettings, own: OfOneSidecar): Promise<Sidecar> {
     for (let tries = 1; ; tries++) {
-      const sidecar = this.#create(settings, { resolver, endpoints, policies, onShutdown });
+      const sidecar = this.#create(settings, own);
       try {
         await sidecar.start();
-        this.#sidecars.set(name, sidecar);
+        this.#sidecars.set(qualifiedName(settings.app), sidecar);
         return sidecar;
       } catch (error) {
         await sidecar.close();
@@ -90,22 +100,14 @@ export class Host implements Neighbours {
   }
 
   /** @throws {SetupError} naming the resource that cannot be used. */
-  async #endpointsOf({ app, resources }: SidecarSettings): Promise<ReadonlyMap<string, Endpoint>> {
-    if (resources.endpoints.length === 0 && resources.secretStores.length === 0) return new Map();
-    const { loadEndpoints } = await import("./load-endpoints.ts");
-    return loadEndpoints(resources, process.env, this.#parts.logFor(app.id));
+  async #resourcesOf({ app, pipelines, resources }: SidecarSettings): Promise<LiveResources> {
+    const { clock } = this.#parts;
+    const live = new LiveResources(pipelines, { env: process.env, clock, log: this.#parts.logFor(app.id) });
+    await live.load(resources);
+    return live;
   }
 
-  async #policiesOf({ app, resources }: SidecarSettings): Promise<ResiliencyPolicies | undefined> {
-    if (resources.resiliency.length === 0) return undefined;
-    const { loadPolicies } = await import("./load-policies.ts");
-    return loadPolicies(resources.resiliency, this.#parts.clock, this.#parts.logFor(app.id));
-  }
-
-  #create(
-    settings: SidecarSettings,
-    own: Pick<SidecarSurroundings, "resolver" | "endpoints" | "policies" | "onShutdown">,
-  ): Sidecar {
+  #create(settings: SidecarSettings, own: OfOneSidecar): Sidecar {
     const { appPorts, clock, codec, observer } = this.#parts;
     return new Sidecar(settings, {
       ...own,
@@ -130,6 +132,7 @@ export class Host implements Neighbours {
   async cut(sidecar: Sidecar): Promise<void> {
     this.forget(sidecar);
     await sidecar.close();
+    await sidecar.resources.close();
   }
 
   find(app: AppIdentity): Neighbour | undefined {

@@ -1,7 +1,8 @@
-import type { SecretStore, SecretStoreEntry, SecretStoreMetadata } from "../components/contract/secret-store.ts";
+import type { SecretStore, SecretStoreEntry } from "../components/contract/secret-store.ts";
 import { messageOf, SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { ComponentSpec } from "../resources/component-spec.ts";
+import { componentMetadata, described } from "./component-metadata.ts";
 import { SecretValues } from "./secret-values.ts";
 
 /** The secret stores of one app, ready to be asked. */
@@ -23,7 +24,7 @@ export class SecretStores {
       try {
         await this.#startOne(spec);
       } catch (cause) {
-        const what = `Component ${spec.name} (${spec.type}) in ${spec.file}: ${messageOf(cause)}`;
+        const what = `${described(spec)}: ${messageOf(cause)}`;
         if (!spec.ignoreErrors) throw new SetupError(what, { cause });
         this.#log.warn(`${what}; it was left out, as its ignoreErrors says`);
       }
@@ -51,20 +52,7 @@ export class SecretStores {
       return;
     }
     const store = (await entry.load()).create();
-    await store.init(await this.#metadataOf(spec));
+    await store.init(await componentMetadata(spec, this.values));
     this.#stores.set(spec.name, store);
-  }
-
-  async #metadataOf({ name, file, metadata, secretStore }: ComponentSpec): Promise<SecretStoreMetadata> {
-    const user = { description: `Component ${name} in ${file}`, secretStore };
-    const fields = new Map<string, string>();
-    for (const field of metadata) {
-      fields.set(field.name.toLowerCase(), await this.values.valueOf(field.source, field.name, user));
-    }
-    return {
-      get: (field) => fields.get(field.toLowerCase()),
-      fields: metadata.map((field) => field.name),
-      file,
-    };
   }
 }

@@ -1,7 +1,7 @@
 import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
 import type { AppResources } from "../resources/app-resources.ts";
-import type { GrpcErrorStatus, NameResolution } from "../resources/configuration.ts";
+import type { GrpcErrorStatus, NameResolution, Pipelines } from "../resources/configuration.ts";
 import type { AppProtocol } from "../transport/app/app-protocol.ts";
 import type { TlsTrust } from "../transport/upstream/upstream.ts";
 import type { RunOrigin } from "./registry/registry-store.ts";
@@ -55,6 +55,8 @@ export interface SidecarSettings {
   readonly safeRetries: boolean;
   /** `spec.accessControl`. */
   readonly accessControl: AccessControlSpec | undefined;
+  /** `spec.httpPipeline` and `spec.appHttpPipeline`. */
+  readonly pipelines: Pipelines;
   /** HTTP endpoints, resiliency policies and where their secrets are. */
   readonly resources: AppResources;
   /** `spec.nameResolution`; undefined for the registry. */

@@ -3,7 +3,9 @@ import net from "node:net";
 import { test } from "node:test";
 import { ManualClock } from "../../test/support/manual-clock.ts";
 import { anApp } from "../../test/support/name-resolver-contract.ts";
+import type { Logger } from "../core/logger.ts";
 import { NO_RESOURCES } from "../resources/no-resources.ts";
+import { LiveResources } from "./live-resources.ts";
 import { Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
@@ -37,6 +39,7 @@ const settings: SidecarSettings = {
   grpcErrorStatus: "fixed",
   accessControl: undefined,
   nameResolution: undefined,
+  pipelines: { http: [], app: [] },
   hostAddress: "127.0.0.1",
   resources: NO_RESOURCES,
   command: "",
@@ -60,6 +63,12 @@ test("a registry that cannot be written keeps neither the announcement nor a por
   let withdrawn = 0;
   const silent = (): void => undefined;
   const noUse = (): never => assert.fail("nobody calls");
+  const log: Logger = {
+    debug: silent,
+    info: silent,
+    warn: silent,
+    error: (_, fields) => errors.push(fields?.["error"]),
+  };
   const sidecar = new Sidecar(settings, {
     registry: {
       register: () =>
@@ -68,8 +77,7 @@ test("a registry that cannot be written keeps neither the announcement nor a por
           withdraw: () => Promise.reject(new Error("the disk is full")),
         }),
     },
-    endpoints: new Map(),
-    policies: undefined,
+    resources: new LiveResources(settings.pipelines, { env: {}, clock: new ManualClock(), log }),
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     resolver: {
       description: "",
@@ -93,7 +101,7 @@ test("a registry that cannot be written keeps neither the announcement nor a por
     appPorts: new Set(),
     clock: new ManualClock(),
     codec: "lean",
-    log: { debug: silent, info: silent, warn: silent, error: (_, fields) => errors.push(fields?.["error"]) },
+    log,
     onShutdown: noUse,
   });
   await sidecar.start();

@@ -8,10 +8,9 @@ import type { Logger } from "../core/logger.ts";
 import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
 import { Invoker } from "../invocation/invoker.ts";
-import type { Endpoint, EndpointCaller, Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
+import type { EndpointCaller, Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
 import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
-import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
@@ -26,6 +25,7 @@ import { apiHost } from "./api-place.ts";
 import { appChannel, appProbe, type ClosableChannel } from "./app-channel.ts";
 import { AppHealthWatch } from "./app-health-watch.ts";
 import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
+import type { LiveResources } from "./live-resources.ts";
 import { Readiness } from "./readiness.ts";
 import type { Registration, Registry } from "./registry/registry.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
@@ -41,11 +41,8 @@ export interface SidecarSurroundings {
   readonly registry: Pick<Registry, "register">;
   /** The one that this Sidecar's Configuration asks for. */
   readonly resolver: NameResolver;
-  /** By their names. */
-  readonly endpoints: ReadonlyMap<string, Endpoint>;
+  readonly resources: LiveResources;
   readonly endpointCaller: EndpointCaller;
-  /** Undefined where no Resiliency resource is for the app. */
-  readonly policies: ResiliencyPolicies | undefined;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
   readonly observer: CallObserver;
@@ -65,6 +62,8 @@ export interface SidecarSurroundings {
  */
 export class Sidecar {
   readonly settings: SidecarSettings;
+  /** Closed by whoever made them. */
+  readonly resources: LiveResources;
   /** How the other Sidecars of this process call this one. */
   readonly neighbour: Neighbour;
   readonly #surroundings: SidecarSurroundings;
@@ -90,9 +89,10 @@ export class Sidecar {
 
   constructor(settings: SidecarSettings, surroundings: SidecarSurroundings) {
     this.settings = settings;
+    this.resources = surroundings.resources;
     this.#surroundings = surroundings;
     this.#readiness = new Readiness(settings.app.id, settings.appPort !== undefined);
-    this.#channel = appChannel(settings, surroundings);
+    this.#channel = appChannel(settings, surroundings, this.resources);
     this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
     this.#health = this.#buildHealth();
     this.#receiver = new Receiver({
@@ -303,7 +303,7 @@ export class Sidecar {
 
   #buildInvoker(): Invoker {
     const { accessControl, app, grpcErrorStatus, hostAddress, preservePath, safeRetries } = this.settings;
-    const { neighbours, peers, endpoints, endpointCaller, policies, resolver, observer, clock } = this.#surroundings;
+    const { neighbours, peers, endpointCaller, resolver, observer, clock } = this.#surroundings;
     const host = { address: hostAddress, hostname: hostname() };
     return new Invoker({
       self: app,
@@ -312,9 +312,8 @@ export class Sidecar {
       receiver: this.#receiver,
       neighbours,
       peers,
-      endpoints,
+      rules: this.resources,
       endpointCaller,
-      policies,
       safeRetries,
       resolver,
       observer,

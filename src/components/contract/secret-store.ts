@@ -1,3 +1,5 @@
+import type { ComponentMetadata } from "./component-metadata.ts";
+
 /**
  * Holds secrets for other resources (Dapr's building block "secrets", the part of it that resources need).
  *
@@ -5,7 +7,7 @@
  */
 export interface SecretStore {
   /** @throws {Error} in words for the log, where the store cannot be used: what is wrong with it, and what to do. */
-  init(metadata: SecretStoreMetadata): Promise<void>;
+  init(metadata: ComponentMetadata): Promise<void>;
   /**
    * The values of the secret with this name, by their keys; a secret of one value has it under its own name.
    *
@@ -13,16 +15,6 @@ export interface SecretStore {
    */
   secret(name: string): Promise<ReadonlyMap<string, string> | undefined>;
   close(): Promise<void>;
-}
-
-/** `spec.metadata` of its Component, secrets of other stores resolved. */
-export interface SecretStoreMetadata {
-  /** By field name, without regard to its case, as daprd reads them; undefined where it is not there. */
-  get(field: string): string | undefined;
-  /** Names of the fields that are there, as written. */
-  readonly fields: readonly string[];
-  /** Where the Component is written: relative paths count from its folder. */
-  readonly file: string;
 }
 
 /** What a folder under components/secretstores/ exports, checked there with `satisfies`. */

@@ -1,4 +1,5 @@
-import type { SecretStore, SecretStoreMetadata } from "../../contract/secret-store.ts";
+import type { ComponentMetadata } from "../../contract/component-metadata.ts";
+import type { SecretStore } from "../../contract/secret-store.ts";
 
 // Never given out, as in daprd: they open the sidecar and the app.
 const HIDDEN = new Set(["APP_API_TOKEN", "DAPR_API_TOKEN", "DAPR_API_TOKEN_PREVIOUS"]);
@@ -12,7 +13,7 @@ export class LocalEnvSecretStore implements SecretStore {
     this.#env = env;
   }
 
-  init(metadata: SecretStoreMetadata): Promise<void> {
+  init(metadata: ComponentMetadata): Promise<void> {
     this.#prefix = metadata.get("prefix") ?? "";
     return Promise.resolve();
   }

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
-import type { SecretStore, SecretStoreMetadata } from "../../contract/secret-store.ts";
+import type { ComponentMetadata } from "../../contract/component-metadata.ts";
+import type { SecretStore } from "../../contract/secret-store.ts";
 
 type Secrets = ReadonlyMap<string, ReadonlyMap<string, string>>;
 
@@ -11,7 +12,7 @@ type Secrets = ReadonlyMap<string, ReadonlyMap<string, string>>;
 export class LocalFileSecretStore implements SecretStore {
   #secrets: Secrets = new Map();
 
-  async init(metadata: SecretStoreMetadata): Promise<void> {
+  async init(metadata: ComponentMetadata): Promise<void> {
     const file = metadata.get("secretsFile");
     if (file === undefined || file === "") throw new Error("metadata field secretsFile is missing; name a JSON file");
     const separator = metadata.get("nestedSeparator") ?? ":";

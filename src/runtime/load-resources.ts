@@ -1,0 +1,50 @@
+import { standardMiddleware, standardSecretStores } from "../components/standard.ts";
+import type { Clock } from "../core/clock.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Pipeline } from "../invocation/pipeline.ts";
+import type { CallRules } from "../invocation/ports.ts";
+import type { AppResources } from "../resources/app-resources.ts";
+import type { Pipelines } from "../resources/configuration.ts";
+import { endpointsFrom } from "./app-endpoints.ts";
+import { AppMiddleware } from "./app-middleware.ts";
+import { loadPolicies } from "./load-policies.ts";
+import { SecretStores } from "./secret-stores.ts";
+
+/** What the resources of one app have come to, ready to be used. */
+export interface LoadedResources extends CallRules {
+  /** `spec.httpPipeline`; undefined where there is nothing in it. */
+  readonly httpPipeline: Pipeline | undefined;
+  /** Ends what runs behind them, once nothing uses them any more. */
+  close(): Promise<void>;
+}
+
+export interface ResourceSurroundings {
+  readonly env: NodeJS.ProcessEnv;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Makes them ready. Its secret stores are asked now, and not again. @throws {SetupError} naming the resource; then nothing of it is left. */
+export async function loadResources(
+  resources: AppResources,
+  pipelines: Pipelines,
+  { env, clock, log }: ResourceSurroundings,
+): Promise<LoadedResources> {
+  const stores = new SecretStores(standardSecretStores, env, log);
+  const middleware = new AppMiddleware({ entries: standardMiddleware, values: stores.values, clock, log });
+  try {
+    await stores.start(resources.secretStores);
+    return {
+      endpoints: await endpointsFrom(resources.endpoints, stores.values),
+      policies: resources.resiliency.length === 0 ? undefined : loadPolicies(resources.resiliency, clock, log),
+      httpPipeline: await middleware.pipeline(pipelines.http, resources.middleware),
+      appPipeline: await middleware.pipeline(pipelines.app, resources.middleware),
+      close: () => middleware.close(),
+    };
+  } catch (error) {
+    await middleware.close();
+    throw error;
+  } finally {
+    await stores.close();
+  }
+}
