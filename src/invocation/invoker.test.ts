@@ -347,7 +347,7 @@ test("a URL without a path is no missing method: it is the root of that host", a
   await rejects(
     invoke({ target: "http://example.org", rawPath: "/", methodMissing: true }),
     "invocationFailed",
-    /calls to URLs/,
+    "failed to invoke, id: http://example.org, err: no endpoint",
   );
 });
 

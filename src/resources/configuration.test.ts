@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { makeAuthority } from "../../test/support/certificates.ts";
 import { type Configuration, readConfigurations } from "./configuration.ts";
+import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "outrigger-test-"));
 after(() => {
@@ -12,16 +13,6 @@ after(() => {
 });
 
 const HEAD = "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata:\n  name: config\n";
-
-const NOTHING_SAID = {
-  preservePath: false,
-  grpcErrorStatus: "fixed",
-  accessControl: undefined,
-  appTls: undefined,
-  nameResolution: undefined,
-  withoutEffect: [],
-  forGrpcAlone: [],
-};
 
 /** Files of these texts, each a Configuration from its `spec` on. */
 function read(...specs: readonly string[]): Configuration {
@@ -39,17 +30,17 @@ function fileOf(at: number): string {
 }
 
 test("without a Configuration, paths are cleaned and nothing is without effect", () => {
-  assert.deepEqual(readConfigurations([]), NOTHING_SAID);
+  assert.deepEqual(readConfigurations([]), DEFAULT_CONFIGURATION);
 });
 
 test("a Configuration without a spec changes nothing", () => {
-  assert.deepEqual(read(""), NOTHING_SAID);
+  assert.deepEqual(read(""), DEFAULT_CONFIGURATION);
 });
 
 test("a spec or a section without a value is as good as none", () => {
-  assert.deepEqual(read("spec:\n"), NOTHING_SAID);
+  assert.deepEqual(read("spec:\n"), DEFAULT_CONFIGURATION);
   const sections = "spec:\n  invocation:\n  tracing:\n  accessControl: ~\n  mtls: null\n";
-  assert.deepEqual(read(sections), NOTHING_SAID);
+  assert.deepEqual(read(sections), DEFAULT_CONFIGURATION);
   const kept = read("spec: { invocation: { preservePath: true } }\n", "spec: { invocation: { preservePath: } }\n");
   assert.equal(kept.preservePath, true);
 });

@@ -20,7 +20,8 @@ test("every document of every YAML file is found, in the order of the names", (t
     "a.yaml":
       "kind: Component\nmetadata: { name: pubsub }\nspec: { type: pubsub.redis }\n---\nkind: Subscription\nmetadata: { name: s }\n",
   });
-  assert.deepEqual(readResourceFolders([folder]), [
+  const found = readResourceFolders([folder]).map(({ kind, name, type, file }) => ({ kind, name, type, file }));
+  assert.deepEqual(found, [
     { kind: "Component", name: "pubsub", type: "pubsub.redis", file: join(folder, "a.yaml") },
     { kind: "Subscription", name: "s", type: "", file: join(folder, "a.yaml") },
     { kind: "Resiliency", name: "r", type: "", file: join(folder, "b.yml") },

@@ -58,9 +58,9 @@ export class LiveResources implements CallRules {
   }
 
   async #ready(resources: AppResources): Promise<LoadedResources> {
+    const { endpoints, secretStores, resiliency } = resources;
     const { http, app } = this.#pipelines;
-    const nothing = Object.values(resources).every((found) => found.length === 0) && http.length + app.length === 0;
-    if (nothing) return NOTHING;
+    if ([endpoints, secretStores, resiliency, http, app].every((list) => list.length === 0)) return NOTHING;
     // Apps without resources do not load what makes something of them.
     const { loadResources } = await import("./load-resources.ts");
     return loadResources(resources, this.#pipelines, this.#surroundings);
