@@ -87,6 +87,7 @@ export const LINGER_MS = 10_000;
 
 /**
  * A client that sends no more may only have closed its half of the connection, or be gone for good, which looks the
- * same. An answer within this time still goes out to it; later its call is given up.
+ * same. An answer within this time still goes out to it; later its call is given up. Of an answer that has begun, see
+ * `SilenceWatch`.
  */
 export const HALF_CLOSED_PATIENCE_MS = 1000;
