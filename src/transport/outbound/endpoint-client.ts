@@ -1,7 +1,8 @@
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
+import { acceptsEventStream } from "../../core/event-stream.ts";
 import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
-import { withoutHeaders } from "../../core/raw-headers.ts";
+import { type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { Endpoint, EndpointCaller } from "../../invocation/ports.ts";
 import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
@@ -99,11 +100,21 @@ function wireTo(tls: Endpoint["tls"]) {
 }
 
 /** With the endpoint's path and headers, and without what is only between Outrigger and apps. */
-function prepared({ basePath, headers: fixed }: Endpoint, request: RequestMessage): RequestMessage {
+function prepared({ basePath, headers: own }: Endpoint, request: RequestMessage): RequestMessage {
+  const fixed = fixedFor(request, own);
   const names = new Set(fixed.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
   const headers = withoutHeaders(request.headers, (name) => names.has(name) || name.endsWith("-bin"));
   headers.push(...fixed);
   return { ...request, path: basePath + request.path, headers };
+}
+
+/**
+ * An endpoint's headers take the place of the caller's, but for one: a caller that reads event streams already may read
+ * more, and a client of MCP has to say so.
+ */
+function fixedFor({ headers }: RequestMessage, own: RawHeaders): RawHeaders {
+  if (!acceptsEventStream(own) || !acceptsEventStream(headers)) return own;
+  return withoutHeaders(own, (name) => name === "accept");
 }
 
 function whatWasAsked({ scheme, host, port }: Endpoint, { method, path }: RequestMessage): string {
