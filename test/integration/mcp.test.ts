@@ -61,7 +61,7 @@ async function startMcpServer(t: TestContext): Promise<McpPlace> {
       },
     });
     // The SDK's own types are not made for exact optional properties.
-    await server.connect(transport as Parameters<McpServer["connect"]>[0]);
+    await server.connect(transport);
     latest = server;
     return transport;
   };
@@ -113,7 +113,7 @@ async function connect(t: TestContext, url: string) {
   const transport = new StreamableHTTPClientTransport(new URL(url));
   const client = new Client({ name: "agent", version: "1.0.0" });
   t.after(() => client.close());
-  await client.connect(transport as Parameters<Client["connect"]>[0]);
+  await client.connect(transport);
   return { client, transport };
 }
 
