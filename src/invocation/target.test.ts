@@ -31,6 +31,7 @@ for (const [url, scheme, host, port, basePath] of [
   ["https://example.org:8443/base/", "https", "example.org", 8443, "/base"],
   ["HTTP://example.org", "http", "example.org", 80, ""],
   ["https:/a.b.c.d", "https", "a.b.c.d", 443, ""],
+  ["http%3A%2F%2Fexample.org%3A81%2Fbase", "http", "example.org", 81, "/base"],
   ["http://[::1]:81", "http", "::1", 81, ""],
 ] as const) {
   test(`${url} is a URL, dots and all`, () => {
