@@ -12,6 +12,8 @@ import { discardBody, redirected } from "./redirect.ts";
 const MAX_REDIRECTS = 10;
 const MAX_HEADER_BYTES = 256 * 1024;
 const MAX_CONNECTIONS = 1024;
+// As daprd waits (A4); over the Internet a handshake takes longer than beside an app.
+const CONNECT_TIMEOUT_MS = 15_000;
 // Callers choose the URLs, so there may be any number of them.
 const UNUSED_MS = 3 * 60_000;
 
@@ -26,11 +28,14 @@ export class EndpointClient implements EndpointCaller {
   readonly #origins = new Map<Endpoint["tls"], Map<string, Origin>>();
   readonly #clock: Clock;
   readonly #createUpstream: UpstreamFactory;
+  readonly #connectTimeoutMs: number;
   readonly #sweep: NodeJS.Timeout;
 
-  constructor(clock: Clock, createUpstream: UpstreamFactory) {
+  /** @param connectTimeoutMs until a connection can be used, a TLS handshake included. */
+  constructor(clock: Clock, createUpstream: UpstreamFactory, connectTimeoutMs = CONNECT_TIMEOUT_MS) {
     this.#clock = clock;
     this.#createUpstream = createUpstream;
+    this.#connectTimeoutMs = connectTimeoutMs;
     this.#sweep = setInterval(() => {
       this.#dropUnused();
     }, UNUSED_MS / 3).unref();
@@ -74,7 +79,13 @@ export class EndpointClient implements EndpointCaller {
     const key = `${scheme}://${host}:${port}`;
     let origin = origins.get(key);
     if (origin === undefined) {
-      const place = { host, port, maxConnections: MAX_CONNECTIONS, maxHeaderBytes: MAX_HEADER_BYTES };
+      const place = {
+        host,
+        port,
+        maxConnections: MAX_CONNECTIONS,
+        maxHeaderBytes: MAX_HEADER_BYTES,
+        connectTimeoutMs: this.#connectTimeoutMs,
+      };
       const upstream = this.#createUpstream(scheme === "http" ? place : { ...place, wire: wireTo(tls) });
       origin = { upstream, lastUsed: 0 };
       origins.set(key, origin);
@@ -94,8 +105,9 @@ export class EndpointClient implements EndpointCaller {
 }
 
 function wireTo(tls: Endpoint["tls"]) {
-  const { ca, own, renegotiation } = tls ?? {};
-  const trust = { ca, serverName: undefined, ...(own && { own }), ...(renegotiation && { renegotiation }) };
+  // Go's default, and so daprd's.
+  const { ca, own, renegotiation = "never" } = tls ?? {};
+  const trust = { ca, serverName: undefined, renegotiation, ...(own && { own }) };
   return { kind: "https", trust } as const;
 }
 
