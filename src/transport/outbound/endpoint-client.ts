@@ -6,6 +6,7 @@ import { type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { Endpoint, EndpointCaller } from "../../invocation/ports.ts";
 import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import { advice } from "./endpoint-advice.ts";
 import { discardBody, redirected } from "./redirect.ts";
 
 // Go's client, and so daprd's, gives up here.
@@ -133,11 +134,4 @@ function whatWasAsked({ scheme, host, port }: Endpoint, { method, path }: Reques
   const verb = method.charAt(0) + method.slice(1).toLowerCase();
   const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   return `${verb} "${scheme}://${authority}${path}"`;
-}
-
-function advice({ name, tls }: Endpoint, { kind }: UpstreamError): string {
-  if (kind !== "untrusted") return "";
-  return tls?.ca === undefined
-    ? `; an HTTPEndpoint with clientTLS.rootCA says which authority to trust for ${name}`
-    : `; clientTLS.rootCA of ${name} says which authority is trusted`;
 }
