@@ -9,6 +9,14 @@ export const DEFAULT_CONFIGURATION: Configuration = {
   appTls: undefined,
   nameResolution: undefined,
   pipelines: { http: [], app: [] },
+  metrics: {
+    enabled: true,
+    recordErrorCodes: false,
+    latencyBuckets: undefined,
+    rules: [],
+    http: { increasedCardinality: true, pathMatching: [], excludeVerbs: false },
+  },
+  apiLogging: { enabled: false, obfuscateUrls: false, omitHealthChecks: false },
   withoutEffect: [],
   forGrpcAlone: [],
 };

@@ -15,6 +15,8 @@ export interface HttpExchange {
   readonly rawHeaders: readonly string[];
   /** Bytes of the request's body: 0 where it has none, undefined where it does not say. */
   readonly contentLength: number | undefined;
+  /** Bytes of the request's body that have come so far, where they are counted. */
+  readonly receivedBytes?: number;
   /** Fires when the client goes away before the answer is complete. */
   readonly signal: CallSignal;
   /** The protocols that the client would go on with, where it asks for any and we can. It has sent no body then. */
