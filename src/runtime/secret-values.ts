@@ -1,5 +1,6 @@
 import type { SecretStore } from "../components/contract/secret-store.ts";
 import { messageOf, SetupError } from "../core/errors.ts";
+import { isHiddenVariable } from "../core/hidden-variables.ts";
 import type { ValueSource } from "../resources/value-source.ts";
 
 /** Who asks for a value, for error texts: `HTTPEndpoint github in endpoints.yaml`. */
@@ -36,7 +37,12 @@ export class SecretValues {
   }
 
   #variable(name: string, field: string, { description }: ValueUser): string {
-    const value = this.#env[name];
+    if (isHiddenVariable(name)) {
+      throw new SetupError(
+        `${description}: ${field}: the environment variable ${name} is not given to resources; use another one`,
+      );
+    }
+    const value = Object.hasOwn(this.#env, name) ? this.#env[name] : undefined;
     if (value !== undefined) return value;
     throw new SetupError(`${description}: ${field}: the environment variable ${name} is not set; set it for Outrigger`);
   }

@@ -1,8 +1,6 @@
+import { isHiddenVariable } from "../../../core/hidden-variables.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type { SecretStore } from "../../contract/secret-store.ts";
-
-// Never given out, as in daprd: they open the sidecar and the app.
-const HIDDEN = new Set(["APP_API_TOKEN", "DAPR_API_TOKEN", "DAPR_API_TOKEN_PREVIOUS"]);
 
 /** `secretstores.local.env`: each environment variable of Outrigger is a secret of one value. */
 export class LocalEnvSecretStore implements SecretStore {
@@ -20,7 +18,8 @@ export class LocalEnvSecretStore implements SecretStore {
 
   secret(name: string): Promise<ReadonlyMap<string, string> | undefined> {
     const variable = this.#prefix + name;
-    const value = HIDDEN.has(variable.toUpperCase()) ? undefined : this.#env[variable];
+    const isThere = Object.hasOwn(this.#env, variable) && !isHiddenVariable(variable);
+    const value = isThere ? this.#env[variable] : undefined;
     return Promise.resolve(value === undefined ? undefined : new Map([[name, value]]));
   }
 
