@@ -8,7 +8,7 @@ const MB = 1024 ** 2;
 const NGINX_US_WHEN_SET = 29;
 
 // CPU time of a call, by path.
-const CALL_GOALS = { plain: 90, cohosted: 80, two: 150 };
+const CALL_GOALS = { plain: 90, endpoint: 90, fqdn: 90, cohosted: 80, two: 150 };
 const ONE_HOP_RATIO = 2.5;
 
 /** How often nginx's cost a call may have by the strictest goal for its path; undefined where there is none. */
@@ -24,6 +24,8 @@ export function goals(results) {
     callGoal("two sidecars, a call", headline("two"), CALL_GOALS.two),
     callGoal("co-hosted apps, a call", headline("cohosted"), CALL_GOALS.cohosted),
     callGoal("one hop to a plain server, a call", headline("plain"), CALL_GOALS.plain),
+    callGoal("an HTTPEndpoint, a call", headline("endpoint"), CALL_GOALS.endpoint),
+    callGoal("a URL (FQDN), a call", headline("fqdn"), CALL_GOALS.fqdn),
     limit("one hop, beside nginx", headline("plain")?.ratio, ONE_HOP_RATIO, (ratio) => `${ratio.toFixed(1)} × nginx`),
     limit("p50 at one connection, two sidecars", cellOf(results, "connections-1", "two")?.p50Ms, 0.35, inMs),
     memoryAtRest(results.sidecar.start),

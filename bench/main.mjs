@@ -19,7 +19,7 @@ class UsageError extends Error {}
 
 const QUICK = {
   rows: ["headline", GRPC_HEADLINE],
-  paths: ["nginx", "undici", "plain", "cohosted", "two"],
+  paths: ["nginx", "undici", "plain", "endpoint", "fqdn", "cohosted", "two"],
   rounds: 3,
   headlineRounds: 5,
   ms: 500,

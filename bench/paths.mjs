@@ -29,6 +29,8 @@ export const PATHS = [
   { key: "http-proxy", title: "http-proxy, one hop", start: (at) => startNodeProxy(at, "proxy-http-proxy.mjs") },
   { key: "fastify", title: "@fastify/http-proxy, one hop", start: (at) => startNodeProxy(at, "proxy-fastify.mjs") },
   { key: "plain", title: "Outrigger, one hop to a plain server", own: true, start: startPlainHop },
+  { key: "endpoint", title: "Outrigger, an HTTPEndpoint", own: true, start: startEndpointHop },
+  { key: "fqdn", title: "Outrigger, a URL (FQDN)", own: true, start: startUrlHop },
   { key: "cohosted", title: "Outrigger, co-hosted apps", own: true, start: startCohosted },
   { key: "two", title: "Outrigger, two processes", own: true, start: startTwoProcesses },
 ];
@@ -85,6 +87,27 @@ export async function startPlainHop({ workshop, appPort }) {
   return { port: sidecar.port, prefix: "/v1.0/invoke/app/method", processes: [sidecar.process] };
 }
 
+/** To the app as to an API that no sidecar stands beside, by its name. */
+async function startEndpointHop({ workshop, appPort }) {
+  const home = workshop.subfolder("home");
+  const resources = join(home, "resources");
+  mkdirSync(resources);
+  const endpoint = `apiVersion: dapr.io/v1alpha1
+kind: HTTPEndpoint
+metadata: {name: api}
+spec: {baseUrl: "http://127.0.0.1:${appPort}"}
+`;
+  writeFileSync(join(resources, "api.yaml"), endpoint);
+  const sidecar = await startSidecar(workshop, home, "caller", undefined, "http", [`--resources-path=${resources}`]);
+  return { port: sidecar.port, prefix: "/v1.0/invoke/api/method", processes: [sidecar.process] };
+}
+
+async function startUrlHop({ workshop, appPort }) {
+  const sidecar = await startSidecar(workshop, workshop.subfolder("home"), "caller");
+  const prefix = `/v1.0/invoke/http://127.0.0.1:${appPort}/method`;
+  return { port: sidecar.port, prefix, processes: [sidecar.process] };
+}
+
 export async function startTwoProcesses({ workshop, appPort }) {
   const home = workshop.subfolder("home");
   const callee = await startSidecar(workshop, home, "app", appPort);
@@ -133,9 +156,9 @@ export async function sidecarArguments(appId, appPort, protocol = "http") {
   return { args, port: http, grpcPort: grpc };
 }
 
-export async function startSidecar(workshop, home, appId, appPort, protocol) {
+export async function startSidecar(workshop, home, appId, appPort, protocol, more = []) {
   const { args, port, grpcPort } = await sidecarArguments(appId, appPort, protocol);
-  const process = workshop.outrigger(home, args);
+  const process = workshop.outrigger(home, [...args, ...more]);
   await ready(process, () => everyAnswers204([port]));
   return { port, grpcPort, process };
 }
