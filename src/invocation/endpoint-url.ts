@@ -22,6 +22,24 @@ export function endpointAt(text: string): Endpoint {
   return { name: written, ...placeOf(url), headers: [], tls: undefined, followsRedirects: false };
 }
 
+// Callers choose the URLs, so there may be any number of them.
+const MAX_KNOWN_URLS = 256;
+
+/** Reads as {@link endpointAt}, once for each URL: it costs more than all else that is done to find a target. */
+export class KnownUrls {
+  readonly #known = new Map<string, Endpoint>();
+
+  /** @throws {CallError} as `endpointAt` does. */
+  readonly endpointAt = (text: string): Endpoint => {
+    const known = this.#known.get(text);
+    if (known !== undefined) return known;
+    const endpoint = endpointAt(text);
+    if (this.#known.size >= MAX_KNOWN_URLS) this.#known.clear();
+    this.#known.set(text, endpoint);
+    return endpoint;
+  };
+}
+
 /** Where a URL leads. */
 export function placeOf(url: URL): Pick<Endpoint, "scheme" | "host" | "port" | "basePath"> {
   const scheme = url.protocol === "https:" ? "https" : "http";

@@ -17,6 +17,7 @@ import {
   runWithRetries,
 } from "../resiliency/retry-runner.ts";
 import type { GrpcErrorStatus } from "../resources/configuration.ts";
+import { KnownUrls } from "./endpoint-url.ts";
 import {
   addCallerHeaders,
   addCallerMetadata,
@@ -101,6 +102,7 @@ const RESOLVE_INTERVAL_MS = 100;
 export class Invoker {
   readonly #parts: InvokerParts;
   readonly #rotation = new InstanceRotation();
+  readonly #urls = new KnownUrls();
 
   constructor(parts: InvokerParts) {
     this.#parts = parts;
@@ -133,7 +135,7 @@ export class Invoker {
   }
 
   async #carry(invocation: Invocation): Promise<ResponseMessage> {
-    const target = parseTarget(invocation.target, this.#parts.self, this.#parts.rules.endpoints);
+    const target = parseTarget(invocation.target, this.#parts.self, this.#parts.rules.endpoints, this.#urls.endpointAt);
     refuseMissingMethod(invocation, target);
     const request = this.#fromHere(this.#toRequest(invocation), target, invocation);
     const { repeatable } = invocation;

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type AppIdentity, parseAppId, parseNamespace } from "../core/app-id.ts";
 import { CallError } from "../core/errors.ts";
+import { KnownUrls } from "./endpoint-url.ts";
 import type { Endpoint } from "./ports.ts";
 import { parseTarget } from "./target.ts";
 
@@ -66,3 +67,12 @@ for (const text of ["a.b.c", "math.", ".prod", "."]) {
 function app(id: string, namespace: string): AppIdentity {
   return { id: parseAppId(id), namespace: parseNamespace(namespace) };
 }
+
+test("a URL that is known is not read again, and others do not pile up", () => {
+  const urls = new KnownUrls();
+  const first = urls.endpointAt("http://example.org");
+  assert.equal(urls.endpointAt("http://example.org"), first);
+  for (let n = 0; n < 1000; n++) urls.endpointAt(`http://example.org/${n}`);
+  assert.notEqual(urls.endpointAt("http://example.org"), first);
+  assert.throws(() => urls.endpointAt("http://"), /invalid URL/);
+});

@@ -20,12 +20,17 @@ export type Target =
  *
  * @throws {CallError} without a code where there is no id, or it has more than two parts, or one that no app can have.
  */
-export function parseTarget(text: string, self: AppIdentity, endpoints: ReadonlyMap<string, Endpoint>): Target {
+export function parseTarget(
+  text: string,
+  self: AppIdentity,
+  endpoints: ReadonlyMap<string, Endpoint>,
+  readUrl: (url: string) => Endpoint = endpointAt,
+): Target {
   if (text === "") throw new CallError(undefined, "app id is empty");
   const named = endpoints.get(text);
   if (named !== undefined) return { kind: "endpoint", endpoint: named };
   const url = urlIn(text);
-  if (url !== undefined) return { kind: "url", endpoint: endpointAt(url) };
+  if (url !== undefined) return { kind: "url", endpoint: readUrl(url) };
   const [id = "", namespace = self.namespace, ...more] = text.split(".");
   const isPossible = isPossibleName(id) && isPossibleName(namespace) && more.length === 0;
   if (!isPossible) throw new CallError(undefined, `invalid app id ${visible(text)}`);

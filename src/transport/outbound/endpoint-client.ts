@@ -115,10 +115,14 @@ function wireTo(tls: Endpoint["tls"]) {
 /** With the endpoint's path and headers, and without what is only between Outrigger and apps. */
 function prepared({ basePath, headers: own }: Endpoint, request: RequestMessage): RequestMessage {
   const fixed = fixedFor(request, own);
+  const path = basePath + request.path;
+  if (fixed.length === 0) {
+    return { ...request, path, headers: withoutHeaders(request.headers, (name) => name.endsWith("-bin")) };
+  }
   const names = new Set(fixed.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
   const headers = withoutHeaders(request.headers, (name) => names.has(name) || name.endsWith("-bin"));
   headers.push(...fixed);
-  return { ...request, path: basePath + request.path, headers };
+  return { ...request, path, headers };
 }
 
 /**
