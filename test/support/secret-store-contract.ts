@@ -5,7 +5,7 @@ import type { SecretStore } from "../../src/components/contract/secret-store.ts"
 
 /** How a test of the contract gets at a store. */
 export interface SecretStoreSetup {
-  create(): SecretStore;
+  readonly create: () => SecretStore;
   /** With which the store can be used, and has a secret `there` whose value under its own name is `yes`. */
   readonly usable: ComponentMetadata;
   /** With which it cannot; undefined where there is nothing that it would refuse. */

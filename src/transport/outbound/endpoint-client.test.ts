@@ -125,8 +125,9 @@ for (const codec of ["lean", "node"] as const) {
       const own = ["X-Key", "theirs"];
       const answer = await call(t, endpoint(`${url}/v2/`, { headers: own }), { path: "/a%2Fb", query: "x=1", headers });
       assert.equal(await textOfAnswer(answer), "ok");
-      assert.equal(seen[0]?.url, "/v2/a%2Fb?x=1");
-      const { host, "x-key": key, "x-other": other, "x-bytes-bin": binary } = seen[0]?.headers ?? {};
+      const [request] = seen;
+      assert.equal(request?.url, "/v2/a%2Fb?x=1");
+      const { host, "x-key": key, "x-other": other, "x-bytes-bin": binary } = request.headers;
       assert.deepEqual([host, key, other, binary], [url.slice("http://".length), "theirs", "o", undefined]);
     });
 
