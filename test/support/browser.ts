@@ -11,7 +11,9 @@ export class Browser {
     for (const line of response.headers.getSetCookie()) {
       const [pair = "", ...attributes] = line.split(";").map((part) => part.trim());
       const at = pair.indexOf("=");
-      const isGone = attributes.some((attribute) => /^max-age=0$/i.test(attribute) || /^expires=Thu, 01 Jan 1970/i.test(attribute));
+      const isGone = attributes.some(
+        (attribute) => /^max-age=0$/i.test(attribute) || /^expires=Thu, 01 Jan 1970/i.test(attribute),
+      );
       if (isGone) jar.delete(pair.slice(0, at));
       else jar.set(pair.slice(0, at), pair.slice(at + 1));
     }
@@ -19,7 +21,10 @@ export class Browser {
   }
 
   /** Goes on until an answer sends it nowhere, or to somewhere that `until` is true of. */
-  async follow(url: string, until: (next: string) => boolean = () => false): Promise<{ url: string; response: Response }> {
+  async follow(
+    url: string,
+    until: (next: string) => boolean = () => false,
+  ): Promise<{ url: string; response: Response }> {
     let at = url;
     for (let hops = 0; hops < 12; hops++) {
       const response = await this.get(at);

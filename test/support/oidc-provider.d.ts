@@ -8,6 +8,11 @@ declare module "oidc-provider" {
     save(): Promise<string>;
   }
 
+  interface GrantClass {
+    new (of: { clientId: string; accountId: string }): Grant;
+    find(id: string): Promise<Grant | undefined>;
+  }
+
   interface Interaction {
     readonly prompt: { readonly name: string };
   }
@@ -16,13 +21,13 @@ declare module "oidc-provider" {
     readonly oidc: {
       readonly provider: Provider;
       readonly client: { readonly clientId: string };
-      readonly session: { readonly accountId: string };
+      readonly session: { readonly accountId: string; grantIdFor(clientId: string): string | undefined };
     };
   }
 
   export default class Provider {
     constructor(issuer: string, configuration: object);
-    readonly Grant: new (of: { clientId: string; accountId: string }) => Grant;
+    readonly Grant: GrantClass;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
     interactionDetails(request: IncomingMessage, response: ServerResponse): Promise<Interaction>;
     interactionFinished(request: IncomingMessage, response: ServerResponse, result: object): Promise<void>;

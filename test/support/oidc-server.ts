@@ -46,7 +46,6 @@ export interface TokenChanges {
 
 export interface OidcServerOptions {
   readonly redirectUris?: readonly string[];
-  readonly authMethod?: "client_secret_basic" | "client_secret_post";
   readonly tokenSeconds?: number;
   /** 0: any free one. */
   readonly port?: number;
@@ -120,7 +119,7 @@ function tokenOf({ issuer, key: own }: OidcServer, changes: TokenChanges): Promi
 const RESOURCE = "urn:example:orders";
 
 function providerOf(issuer: string, { jwk }: SigningKey, options: OidcServerOptions): Provider {
-  const { redirectUris = [], authMethod = "client_secret_basic", tokenSeconds = 3600 } = options;
+  const { redirectUris = [], tokenSeconds = 3600 } = options;
   return new Provider(issuer, {
     clients: [
       {
@@ -129,7 +128,6 @@ function providerOf(issuer: string, { jwk }: SigningKey, options: OidcServerOpti
         grant_types: redirectUris.length === 0 ? ["client_credentials"] : ["authorization_code", "client_credentials"],
         response_types: redirectUris.length === 0 ? [] : ["code"],
         redirect_uris: redirectUris,
-        token_endpoint_auth_method: authMethod,
       },
     ],
     jwks: { keys: [jwk] },
@@ -139,6 +137,8 @@ function providerOf(issuer: string, { jwk }: SigningKey, options: OidcServerOpti
     findAccount: (_context: unknown, id: string) => ({ accountId: id, claims: () => ({ sub: id }) }),
     interactions: { url: (_context: unknown, { uid }: { uid: string }) => `/interaction/${uid}` },
     loadExistingGrant: async ({ oidc }: ProviderContext) => {
+      const earlier = oidc.session.grantIdFor(oidc.client.clientId);
+      if (earlier !== undefined) return oidc.provider.Grant.find(earlier);
       const grant = new oidc.provider.Grant({ clientId: oidc.client.clientId, accountId: oidc.session.accountId });
       grant.addOIDCScope("openid api");
       grant.addResourceScope(RESOURCE, "api");

@@ -1,9 +1,9 @@
+import type { MiddlewareManifest } from "../../src/components/contract/middleware.ts";
 import { CallAbort } from "../../src/core/call-signal.ts";
 import type { Clock } from "../../src/core/clock.ts";
 import type { Logger } from "../../src/core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../../src/core/message.ts";
 import { headerValue, headerValues } from "../../src/core/raw-headers.ts";
-import type { MiddlewareManifest } from "../../src/components/contract/middleware.ts";
 import type { TestScope } from "./cleanup.ts";
 import { metadataOf } from "./component-metadata.ts";
 import { ManualClock } from "./manual-clock.ts";

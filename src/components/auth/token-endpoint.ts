@@ -39,7 +39,6 @@ export class TokenEndpoint {
   readonly #client: TokenClient;
   readonly #server: AuthorizationServer;
   readonly #timeoutMs: number;
-  readonly #closing = new AbortController();
   /** Once a style has worked, there is nothing to find out any more. */
   #style: Exclude<AuthStyle, "auto"> | undefined;
 
@@ -70,11 +69,6 @@ export class TokenEndpoint {
     );
   }
 
-  /** Whoever waits for a token gets none. */
-  close(): void {
-    this.#closing.abort(new ServerFailure("the sidecar is ending", true));
-  }
-
   async #ask(grant: Grant): Promise<Token> {
     const style = this.#style ?? "basic";
     try {
@@ -92,7 +86,7 @@ export class TokenEndpoint {
       const response = await grant(auth, {
         [allowInsecureRequests]: true,
         [customFetch]: fetchWhatIsUsed,
-        signal: AbortSignal.any([AbortSignal.timeout(this.#timeoutMs), this.#closing.signal]),
+        signal: AbortSignal.timeout(this.#timeoutMs),
       });
       const { server, client } = this.parties;
       const token = await processGenericTokenEndpointResponse(server, client, response);

@@ -64,7 +64,8 @@ const REFUSED: Readonly<Record<string, (oidc: OidcServer, bearer: StartedMiddlew
   "of no issuer": (oidc, bearer) => tokenNow(oidc, bearer, { without: ["iss"] }),
   "that expired five minutes ago": (oidc, bearer) => tokenNow(oidc, bearer, { expiresIn: -300 }),
   "that never expires": (oidc, bearer) => tokenNow(oidc, bearer, { without: ["exp"] }),
-  "that is not valid yet": (oidc, bearer) => tokenNow(oidc, bearer, { claims: { nbf: bearer.clock.now() / 1000 + 302 } }),
+  "that is not valid yet": (oidc, bearer) =>
+    tokenNow(oidc, bearer, { claims: { nbf: bearer.clock.now() / 1000 + 302 } }),
   "signed by somebody else": async (oidc, bearer) => tokenNow(oidc, bearer, { key: await signingKey() }),
   "signed by somebody else under the issuer's key id": async (oidc, bearer) =>
     tokenNow(oidc, bearer, { key: await signingKey(), kid: oidc.key.kid }),
@@ -143,7 +144,9 @@ test("an issuer that goes away: its keys serve for a day, and then nothing passe
   };
   bearer.clock.advance(11 * 60_000);
   assert.equal(await statusWith(bearer, token), 200);
-  await waitFor("the failure to be logged", () => /warn .*keys could not be read.*go on to serve.*503/.test(bearer.logged.join()));
+  await waitFor("the failure to be logged", () =>
+    /warn .*keys could not be read.*go on to serve.*503/.test(bearer.logged.join()),
+  );
   bearer.clock.advance(86_400_000);
   const answer = await bearer.send({ headers: ["authorization", `Bearer ${token}`] });
   assert.equal(answer.status, 500);
@@ -189,7 +192,10 @@ const MISTAKES: Readonly<Record<string, [(issuer: string) => Readonly<Record<str
     (issuer) => ({ issuer, audience: "x", jwksURL: `${issuer}/.well-known/openid-configuration` }),
     /no keys in it; it is a discovery document: leave jwksURL out/,
   ],
-  "an address without keys": [(issuer) => ({ issuer, audience: "x", jwksURL: `${issuer}/nothing` }), /nothing: it answered 404/],
+  "an address without keys": [
+    (issuer) => ({ issuer, audience: "x", jwksURL: `${issuer}/nothing` }),
+    /nothing: it answered 404/,
+  ],
   "a misspelled field": [
     (issuer) => ({ issuer, audience: "x", jwksUrls: issuer }),
     /component\.yaml:\d+: unknown metadata field "jwksUrls"; did you mean "jwksURL"\?/,

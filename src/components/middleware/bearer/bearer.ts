@@ -81,7 +81,6 @@ export class Bearer implements Middleware {
 
   close(): Promise<void> {
     this.#settings?.keys.close();
-    this.#settings = undefined;
     return Promise.resolve();
   }
 
@@ -107,7 +106,7 @@ export class Bearer implements Middleware {
 
   /** @throws where it is not to be believed, and {@link ServerFailure} where nothing can be said. */
   async #verify(token: string): Promise<void> {
-    if (this.#settings === undefined) throw new ServerFailure("the middleware is closed", true);
+    if (this.#settings === undefined) throw new ServerFailure("the middleware has no settings", true);
     const { issuer, audience, keys } = this.#settings;
     const { clock } = this.#context;
     await keys.ready();

@@ -66,7 +66,7 @@ export class OAuth2 implements Middleware {
 
   async handle(request: RequestMessage, next: MiddlewareNext): Promise<ResponseMessage> {
     const settings = this.#settings;
-    if (settings === undefined) return textAnswer(500, "the middleware is closed");
+    if (settings === undefined) return textAnswer(500, "the middleware has no settings");
     const { cookies, logins, sessions, paths } = settings;
     const answer = answerIn(request.query);
     const login = answer && logins.under(answer.state, request.headers);
@@ -82,9 +82,6 @@ export class OAuth2 implements Middleware {
   }
 
   close(): Promise<void> {
-    this.#settings?.endpoint.close();
-    this.#settings?.sessions.clear();
-    this.#settings = undefined;
     return Promise.resolve();
   }
 

@@ -42,10 +42,6 @@ export class Sessions {
     return session.credentials;
   }
 
-  clear(): void {
-    this.#byId.clear();
-  }
-
   #makeRoom(): void {
     const now = this.#clock.monotonic();
     for (const [id, { until }] of this.#byId) if (until <= now) this.#byId.delete(id);

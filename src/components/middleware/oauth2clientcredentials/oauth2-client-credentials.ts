@@ -24,7 +24,6 @@ const AUTH_STYLES: Readonly<Record<string, AuthStyle>> = { "": "auto", "0": "aut
 interface Settings {
   readonly headerName: string;
   readonly paths: PathFilter;
-  readonly endpoint: TokenEndpoint;
   readonly token: ClientToken;
 }
 
@@ -46,7 +45,7 @@ export class OAuth2ClientCredentials implements Middleware {
 
   async handle(request: RequestMessage, next: MiddlewareNext): Promise<ResponseMessage> {
     const settings = this.#settings;
-    if (settings === undefined) return textAnswer(500, "the middleware is closed");
+    if (settings === undefined) return textAnswer(500, "the middleware has no settings");
     const { headerName, paths, token } = settings;
     if (!paths.matches(request.path)) return next(request);
     let credentials: string;
@@ -67,8 +66,6 @@ export class OAuth2ClientCredentials implements Middleware {
   }
 
   close(): Promise<void> {
-    this.#settings?.endpoint.close();
-    this.#settings = undefined;
     return Promise.resolve();
   }
 
@@ -87,7 +84,6 @@ export class OAuth2ClientCredentials implements Middleware {
     return {
       headerName: headerNameField(metadata, "headerName"),
       paths: pathFilterField(metadata),
-      endpoint,
       token: new ClientToken(this.#context.clock, () => this.#fetch(endpoint, parameters, name)),
     };
   }
