@@ -9,12 +9,10 @@ import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";
 
 /** The middleware that authenticates, in front of an app behind a real Outrigger, with a real OpenID provider. */
 
-const PIPELINES = ["appHttpPipeline"] as const;
-type PipelineName = (typeof PIPELINES)[number];
+type PipelineName = "httpPipeline" | "appHttpPipeline";
+const PIPELINES: readonly PipelineName[] = ["appHttpPipeline"];
 
-interface Fields {
-  readonly [name: string]: string | { readonly secret: string };
-}
+type Fields = Readonly<Record<string, string | { readonly secret: string }>>;
 
 function component(type: string, fields: Fields, more = ""): string {
   const items = Object.entries(fields).map(([name, value]) =>

@@ -15,7 +15,7 @@ export interface StartedMiddleware {
   readonly logged: string[];
   /** What reached the app. */
   readonly passed: RequestMessage[];
-  send(asked?: Asked): Promise<Answered>;
+  readonly send: (asked?: Asked) => Promise<Answered>;
 }
 
 export interface Asked {

@@ -1,4 +1,4 @@
-import { createLocalJWKSet, errors, type JSONWebKeySet, type JWTVerifyGetKey } from "jose";
+import { createLocalJWKSet, errors, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from "jose";
 import type { Clock } from "../../../core/clock.ts";
 import type { Logger } from "../../../core/logger.ts";
 import { boundedText, placeOf, SERVER_TIMEOUT_MS, ServerFailure, unreachable } from "../../auth/server-answer.ts";
@@ -181,10 +181,12 @@ function parsed(text: string, url: URL): Json {
 /** Keys that serve both sides alike are not let in: whoever can check a token with one can make it. */
 function keySetIn(text: string, url: URL): JSONWebKeySet {
   const { keys, jwks_uri: elsewhere } = parsed(text, url);
-  if (Array.isArray(keys)) {
-    return { keys: keys.filter((key: Json | null) => typeof key === "object" && key !== null && key["kty"] !== "oct") };
-  }
+  if (Array.isArray(keys)) return { keys: keys.filter(isPublicKey) };
   const advice =
     typeof elsewhere === "string" ? "it is a discovery document: leave jwksURL out" : "write the address of a key set";
   throw new ServerFailure(`${placeOf(url)}: there are no keys in it; ${advice}`, false);
+}
+
+function isPublicKey(key: unknown): key is JWK {
+  return typeof key === "object" && key !== null && "kty" in key && key.kty !== "oct";
 }

@@ -22,10 +22,9 @@ type Fields = Readonly<Record<string, string>>;
 
 /** A site with the middleware in front, and its authorization server. */
 async function startSite(t: TestScope, fields: Fields = {}): Promise<Site> {
-  let serving: StartedMiddleware | undefined;
   const server = http.createServer((request, response) => {
     const asked: Asked = { path: request.url ?? "", headers: request.rawHeaders };
-    void serving?.send(asked).then(({ status, headers, body }) => {
+    void middleware.send(asked).then(({ status, headers, body }) => {
       response.writeHead(status, [...headers]).end(body);
     });
   });
@@ -38,8 +37,8 @@ async function startSite(t: TestScope, fields: Fields = {}): Promise<Site> {
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const redirectURL = fields["redirectURL"] ?? `${url}/back`;
   const oidc = await startOidcServer(t, { redirectUris: [redirectURL], tokenSeconds: 600 });
-  serving = await startMiddleware(t, oauth2Manifest, { ...fieldsFor(oidc), redirectURL, ...fields });
-  return { url, oidc, middleware: serving, browser: new Browser() };
+  const middleware = await startMiddleware(t, oauth2Manifest, { ...fieldsFor(oidc), redirectURL, ...fields });
+  return { url, oidc, middleware, browser: new Browser() };
 }
 
 function fieldsFor(oidc: OidcServer): Fields {

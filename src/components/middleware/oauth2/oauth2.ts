@@ -144,7 +144,7 @@ export class OAuth2 implements Middleware {
 
 /** What an authorization server sends a user back with (RFC 6749 4.1.2), if it looks like it. */
 function answerIn(query: string | undefined) {
-  if (query === undefined || !query.includes("state=")) return undefined;
+  if (query?.includes("state=") !== true) return undefined;
   const parameters = new URLSearchParams(query);
   const state = parameters.get("state");
   const isAnswer = parameters.has("code") || parameters.has("error");

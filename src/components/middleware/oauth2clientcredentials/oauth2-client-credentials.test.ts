@@ -41,9 +41,8 @@ function tokenPassed({ passed }: StartedMiddleware, header = "Authorization"): s
 test("requests go on with one token, in place of what the caller has sent", async (t) => {
   const { oidc, middleware } = await start(t, { scopes: "api" });
   const callers = ["authorization", "Bearer of the caller", "x", "y", "AUTHORIZATION", "too"];
-  await Promise.all(
-    [1, 2, 3, 4, 5].map(async () => assert.equal((await middleware.send({ headers: callers })).status, 200)),
-  );
+  const answers = await Promise.all([1, 2, 3].map(() => middleware.send({ headers: callers })));
+  assert.deepEqual(new Set(answers.map(({ status }) => status)), new Set([200]));
   const credentials = tokenPassed(middleware);
   assert.match(credentials ?? "", /^Bearer /);
   const claims = decodeJwt((credentials ?? "").slice("Bearer ".length));
