@@ -21,4 +21,18 @@ export const standardSecretStores: readonly SecretStoreEntry[] = [
   },
 ];
 
-export const standardMiddleware: readonly MiddlewareEntry[] = [];
+export const standardMiddleware: readonly MiddlewareEntry[] = [
+  {
+    type: "middleware.http.bearer",
+    load: async () => (await import("./middleware/bearer/manifest.ts")).bearerManifest,
+  },
+  {
+    type: "middleware.http.oauth2",
+    load: async () => (await import("./middleware/oauth2/manifest.ts")).oauth2Manifest,
+  },
+  {
+    type: "middleware.http.oauth2clientcredentials",
+    load: async () =>
+      (await import("./middleware/oauth2clientcredentials/manifest.ts")).oauth2ClientCredentialsManifest,
+  },
+];

@@ -70,9 +70,18 @@ export class AppMiddleware {
       starts?.failed(spec.type);
       const what = `${described(spec)}: ${messageOf(cause)}`;
       if (!spec.ignoreErrors) throw new SetupError(what, { cause });
+      if (await this.#guards(spec)) {
+        this.#parts.log.error(`${what}; its ignoreErrors lets the app start, and every request is answered 500`);
+        return closedDoor(spec.name);
+      }
       this.#parts.log.warn(`${what}; it was left out, as its ignoreErrors says`);
       return undefined;
     }
+  }
+
+  async #guards({ type }: ComponentSpec): Promise<boolean> {
+    const entry = this.#parts.entries.find((known) => known.type === type);
+    return entry !== undefined && (await entry.load()).guards === true;
   }
 
   async #start(spec: ComponentSpec): Promise<Middleware> {
@@ -88,4 +97,13 @@ export class AppMiddleware {
     await middleware.init(await componentMetadata(spec, values));
     return middleware;
   }
+}
+
+/** Stands in for a guard that cannot be used. */
+function closedDoor(name: string): Middleware {
+  return {
+    init: () => Promise.resolve(),
+    handle: () => Promise.reject(new Error(`the middleware ${name} cannot be used; see the sidecar's log`)),
+    close: () => Promise.resolve(),
+  };
 }

@@ -36,6 +36,11 @@ export interface MiddlewareContext {
 export interface MiddlewareManifest {
   /** As `spec.type` of a Component names it: `middleware.http.uppercase`. */
   readonly type: string;
+  /**
+   * It keeps out who may not pass. Where it cannot be used and `ignoreErrors` lets the app start all the same, every request
+   * is answered 500 in its place: left out, it would let in everybody.
+   */
+  readonly guards?: true;
   create(context: MiddlewareContext): Middleware;
 }
 
