@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { ManualClock } from "../../test/support/manual-clock.ts";
-import { CallAbort } from "../core/call-signal.ts";
+import { abortReason, CallAbort } from "../core/call-signal.ts";
 import type { ResiliencySpec } from "../resources/resiliency-spec.ts";
 import type { PolicyObserver } from "./policy-observer.ts";
 import { runWithPolicy } from "./policy-runner.ts";
@@ -45,7 +45,7 @@ test("an observer is told which policies a call is under, and each time that one
       new Promise((_, reject) => {
         signal.addEventListener("abort", {
           handleEvent: () => {
-            reject(signal.reason ?? new Error("no reason"));
+            reject(abortReason(signal));
           },
         });
         clock.advance(50);

@@ -32,7 +32,11 @@ async function startTogether(
   t: TestContext,
   apps: readonly RunFileApp[],
   files: Readonly<Record<string, string>> = {},
-): Promise<{ readonly outrigger: Outrigger; listed(id: string): ListedApp; api(id: string): string }> {
+): Promise<{
+  readonly outrigger: Outrigger;
+  readonly listed: (id: string) => ListedApp;
+  readonly api: (id: string) => string;
+}> {
   const home = ownHome(t);
   const described = apps.map((app) => ({ appDirPath: ".", ...app }));
   const folder = folderWith(t, { ...files, "run.yaml": JSON.stringify({ version: 1, apps: described }) });

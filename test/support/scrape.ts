@@ -75,13 +75,13 @@ function histogramsOf(
       labels,
       value,
       sum: sums.find((sum) => sameLabels(sum.labels, labels))?.value ?? Number.NaN,
-      buckets: Object.fromEntries(own.map((bucket) => [bucket.labels["le"], bucket.value])),
+      buckets: Object.fromEntries(own.map((bucket) => [bucket.labels["le"] ?? "", bucket.value])),
     };
   });
 }
 
-function withoutBound({ le: _, ...labels }: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
-  return labels;
+function withoutBound(labels: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(labels).filter(([name]) => name !== "le"));
 }
 
 function sameLabels(a: Readonly<Record<string, string>>, b: Readonly<Record<string, string>>): boolean {
