@@ -57,6 +57,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
       APP_PORT: env["APP_PORT"],
       DAPR_HTTP_PORT: env["DAPR_HTTP_PORT"],
       DAPR_GRPC_PORT: env["DAPR_GRPC_PORT"],
+      DAPR_METRICS_PORT: env["DAPR_METRICS_PORT"],
       DAPR_HTTP_ENDPOINT: env["DAPR_HTTP_ENDPOINT"],
       DAPR_GRPC_ENDPOINT: env["DAPR_GRPC_ENDPOINT"],
     };
@@ -66,6 +67,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
       APP_PORT: String(appPort),
       DAPR_HTTP_PORT: String(listed.httpPort),
       DAPR_GRPC_PORT: String(listed.grpcPort),
+      DAPR_METRICS_PORT: String(listed.metricsPort),
       DAPR_HTTP_ENDPOINT: api,
       DAPR_GRPC_ENDPOINT: `http://127.0.0.1:${listed.grpcPort}`,
     });
@@ -419,6 +421,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
       "grpcPort",
       "httpPort",
       "internalPort",
+      "metricsPort",
       "namespace",
       "pid",
       "startedAt",
