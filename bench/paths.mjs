@@ -11,7 +11,6 @@ import { withSbin } from "./programs.mjs";
 const ROOT = join(import.meta.dirname, "..");
 // Enough for every row; daprd's default of 4 MiB is about what an app may be sent, not about speed.
 const MAX_BODY = "2Gi";
-const LOOPBACK_METRICS = "--metrics-listen-address=127.0.0.1";
 const FILE_SIZES = [1024, 64 * 1024, 1024 * 1024];
 
 /**
@@ -139,9 +138,7 @@ export async function startHost(workshop, apps, protocol = "http") {
 export async function sidecarArguments(appId, appPort, protocol = "http") {
   const [http, grpc, internal, metrics] = await freePorts(4);
   const ports = [`--dapr-http-port=${http}`, `--dapr-grpc-port=${grpc}`, `--dapr-internal-grpc-port=${internal}`];
-  // METRICS=false measures without what counts.
-  const counting =
-    process.env.METRICS === "false" ? ["--enable-metrics=false"] : [`--metrics-port=${metrics}`, LOOPBACK_METRICS];
+  const counting = [`--metrics-port=${metrics}`, "--metrics-listen-address=127.0.0.1"];
   const addresses = ["--dapr-listen-addresses=127.0.0.1", "--dapr-internal-grpc-listen-address=127.0.0.1"];
   const app = appPort === undefined ? [] : [`--app-port=${appPort}`, `--app-protocol=${protocol}`];
   const args = [

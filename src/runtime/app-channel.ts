@@ -39,9 +39,9 @@ export function appChannel(
 /** Below the pipeline, so that what is counted is what the app was sent. */
 function counted(channel: ClosableChannel, measured: MeasuredCalls | undefined, speaksGrpc: boolean): ClosableChannel {
   if (measured === undefined) return channel;
-  const { call } = measured.channel(channel, speaksGrpc);
+  const within = measured.channel(channel, speaksGrpc);
   return {
-    call,
+    call: (request) => within.call(request),
     close: () => {
       channel.close();
     },

@@ -129,8 +129,9 @@ export class Host implements Neighbours {
   ): Promise<ApiObserver | undefined> {
     if (spec === undefined) return metrics;
     const { ApiLog, GRPC_API_SCOPE, HTTP_API_SCOPE } = await import("../observability/api-log.ts");
-    const { logFor } = this.#parts;
-    const log = new ApiLog({ spec, http: logFor(app.id, HTTP_API_SCOPE), grpc: logFor(app.id, GRPC_API_SCOPE) });
+    const parts = this.#parts;
+    const [http, grpc] = [parts.logFor(app.id, HTTP_API_SCOPE), parts.logFor(app.id, GRPC_API_SCOPE)];
+    const log = new ApiLog({ spec, http, grpc });
     return metrics === undefined ? log : new BothObservers(metrics, log);
   }
 

@@ -221,13 +221,14 @@ export class HostedApp {
    */
   #environment(): NodeJS.ProcessEnv {
     const { app, appPort, listenAddresses } = this.spec.settings;
-    const { http, grpc } = this.ports;
+    const { http, grpc, metrics } = this.ports;
     return {
       APP_ID: app.id,
       SERVICE_ID: app.id,
       APP_PORT: appPort === undefined ? undefined : String(appPort),
       DAPR_HTTP_PORT: portText(http),
       DAPR_GRPC_PORT: portText(grpc),
+      DAPR_METRICS_PORT: metrics === undefined ? undefined : String(metrics),
       DAPR_HTTP_ENDPOINT: apiUrl(listenAddresses, http),
       DAPR_GRPC_ENDPOINT: apiUrl(listenAddresses, grpc),
     };

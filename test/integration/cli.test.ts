@@ -57,6 +57,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
       APP_PORT: env["APP_PORT"],
       DAPR_HTTP_PORT: env["DAPR_HTTP_PORT"],
       DAPR_GRPC_PORT: env["DAPR_GRPC_PORT"],
+      DAPR_METRICS_PORT: env["DAPR_METRICS_PORT"],
       DAPR_HTTP_ENDPOINT: env["DAPR_HTTP_ENDPOINT"],
       DAPR_GRPC_ENDPOINT: env["DAPR_GRPC_ENDPOINT"],
     };
@@ -66,6 +67,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
       APP_PORT: String(appPort),
       DAPR_HTTP_PORT: String(listed.httpPort),
       DAPR_GRPC_PORT: String(listed.grpcPort),
+      DAPR_METRICS_PORT: String(listed.metricsPort),
       DAPR_HTTP_ENDPOINT: api,
       DAPR_GRPC_ENDPOINT: `http://127.0.0.1:${listed.grpcPort}`,
     });
@@ -245,8 +247,6 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
     "--dapr-graceful-shutdown-seconds=5",
     "--disable-init-endpoints=config,subscribe",
     "--enable-api-logging",
-    "--metrics-port=9090",
-    "--metrics-listen-address=0.0.0.0",
     "--enable-metrics=true",
     "--profile-port=7777",
     "--enable-profiling=false",
@@ -276,6 +276,8 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
       `--dapr-http-port=${await ownPort()}`,
       `--dapr-grpc-port=${await ownPort()}`,
       `--dapr-internal-grpc-port=${await ownPort()}`,
+      `--metrics-port=${await ownPort()}`,
+      "--metrics-listen-address=127.0.0.1",
       "--dapr-internal-grpc-listen-address=127.0.0.1",
       "--dapr-listen-addresses=127.0.0.1",
     ];
@@ -419,6 +421,7 @@ describe("the command line", { concurrency: 3, timeout: 240_000 }, () => {
       "grpcPort",
       "httpPort",
       "internalPort",
+      "metricsPort",
       "namespace",
       "pid",
       "startedAt",
@@ -665,7 +668,7 @@ apps:
       const folder = folderWith(t, {
         "dapr.yaml": `version: 1
 apps:
-  - {appID: callee, appDirPath: ., appPort: ${port}, metricsPort: 9090, command: ["${NODE}", "${APP}"]}
+  - {appID: callee, appDirPath: ., appPort: ${port}, profilePort: 7777, command: ["${NODE}", "${APP}"]}
   - {appID: caller, appDirPath: ., command: ["${NODE}", -e, "console.error('to stderr'); setInterval(() => {}, 1000)"]}
 `,
       });
@@ -693,7 +696,7 @@ apps:
       assert.deepEqual([line?.["app_id"], line?.["scope"], line?.["level"]], ["callee", "app", "info"]);
       const error = err.find(({ msg }) => msg === "to stderr");
       assert.deepEqual([error?.["app_id"], error?.["scope"]], ["caller", "app"]);
-      assert.ok(err.some(({ msg, level }) => level === "warning" && String(msg).includes("--metrics-port")));
+      assert.ok(err.some(({ msg, level }) => level === "warning" && String(msg).includes("--profile-port")));
       assert.ok(out.some(({ msg }) => String(msg).startsWith("ending: SIGTERM")));
     });
   }

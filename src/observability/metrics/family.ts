@@ -1,7 +1,7 @@
 import type { Rewrite } from "../../resources/metrics-spec.ts";
 
 /** What stands in the place of every label of a call that came when its metric had as many series as it may have. */
-export const OVERFLOW = "_overflow";
+const OVERFLOW = "_overflow";
 /** Sets of label values of one metric. */
 export const MAX_SERIES = 2000;
 

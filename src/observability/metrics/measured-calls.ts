@@ -38,7 +38,7 @@ export class MeasuredCalls {
   }
 
   /** @param speaksGrpc what is no call of gRPC goes to the app as `OnInvoke`. */
-  channel<Channel extends AppChannel>(channel: Channel, speaksGrpc: boolean): AppChannel {
+  channel(channel: AppChannel, speaksGrpc: boolean): AppChannel {
     if (speaksGrpc) return { call: (request) => this.#callGrpcApp(channel, request) };
     return {
       call: (request) =>
