@@ -22,8 +22,10 @@ const CODECS: readonly HttpCodec[] = ["lean", "node"];
 
 type Handle = Middleware["handle"];
 
+type Route = (request: ApiRequest) => void | Promise<void>;
+
 /** A server whose route says what it got: `METHOD path?query`, and the body behind it. @returns its port. */
-async function serve(t: TestContext, codec: HttpCodec, handles: readonly Handle[], route = echo): Promise<number> {
+async function serve(t: TestContext, codec: HttpCodec, handles: readonly Handle[], route: Route = echo): Promise<number> {
   const done = (): Promise<void> => Promise.resolve();
   const steps = handles.map((handle, at) => ({ name: `step ${at}`, middleware: { init: done, handle, close: done } }));
   const pipeline = new Pipeline(steps, log);
@@ -87,7 +89,7 @@ for (const codec of CODECS) {
       const text = "x".repeat(size);
       assert.equal(await (await fetch(url, { method: "POST", body: text })).text(), `POST /a ${text}`);
       const body = new Blob([text]).stream();
-      const streamed = await fetch(url, { method: "POST", body, duplex: "half" } as RequestInit);
+      const streamed = await fetch(url, { method: "POST", body, duplex: "half" });
       assert.equal(await streamed.text(), `POST /a ${text}`);
     }
   });
@@ -108,7 +110,7 @@ for (const codec of CODECS) {
     assert.deepEqual([announced.status, announced.headers.get("x-trace")], [413, "t"]);
     assert.match(await announced.text(), /more than --max-body-size allows/);
     const body = new Blob(["z".repeat(MAX_BODY_BYTES + 1)]).stream();
-    const chunked = await fetch(url, { method: "POST", body, duplex: "half" } as RequestInit);
+    const chunked = await fetch(url, { method: "POST", body, duplex: "half" });
     assert.equal(chunked.status, 500);
     assert.match(await chunked.text(), /the middleware step 0 failed: stream too large/);
   });

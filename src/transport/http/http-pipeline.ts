@@ -27,10 +27,10 @@ export interface PipedRoute {
 export async function throughPipeline(pipeline: Pipeline, request: ApiRequest, behind: PipedRoute): Promise<void> {
   const { exchange, traceHeaders } = request;
   const body = exchange.contentLength === 0 ? undefined : new UnopenedBody(exchange, behind.maxBodyBytes);
-  let isPassedOn = false;
+  const progress = { isPassedOn: false };
   try {
     const answer = await pipeline.handle(messageFrom(request, body), (passedOn) => {
-      isPassedOn = true;
+      progress.isPassedOn = true;
       return routed(request, passedOn, behind);
     });
     exchange.answer(withoutTrailers(answer, [...answer.headers, ...traceHeaders]));
@@ -38,7 +38,7 @@ export async function throughPipeline(pipeline: Pipeline, request: ApiRequest, b
     throw forCallers(error);
   } finally {
     // Whoever got the request further on may still be reading its body, though the answer has begun.
-    if (!isPassedOn) body?.destroy();
+    if (!progress.isPassedOn) body?.destroy();
   }
 }
 
