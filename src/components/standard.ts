@@ -21,4 +21,25 @@ export const standardSecretStores: readonly SecretStoreEntry[] = [
   },
 ];
 
-export const standardMiddleware: readonly MiddlewareEntry[] = [];
+export const standardMiddleware: readonly MiddlewareEntry[] = [
+  {
+    type: "middleware.http.uppercase",
+    load: async () => (await import("./middleware/uppercase/manifest.ts")).uppercaseManifest,
+  },
+  {
+    type: "middleware.http.routeralias",
+    load: async () => (await import("./middleware/routeralias/manifest.ts")).routerAliasManifest,
+  },
+  {
+    type: "middleware.http.routerchecker",
+    load: async () => (await import("./middleware/routerchecker/manifest.ts")).routerCheckerManifest,
+  },
+  {
+    type: "middleware.http.ratelimit",
+    load: async () => (await import("./middleware/ratelimit/manifest.ts")).rateLimitManifest,
+  },
+  {
+    type: "middleware.http.module",
+    load: async () => (await import("./middleware/module/manifest.ts")).moduleManifest,
+  },
+];

@@ -1,7 +1,7 @@
 import type { Middleware, MiddlewareNext, MiddlewareRequest } from "../components/contract/middleware.ts";
 import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
-import type { ResponseMessage } from "../core/message.ts";
+import { type ResponseMessage, withHeaders } from "../core/message.ts";
 
 export interface PipelineStep {
   /** For logs and error texts: `Component limit (middleware.http.ratelimit) in limit.yaml`. */
@@ -25,8 +25,10 @@ export class Pipeline {
    * @param last what the pipeline is in front of.
    * @throws {CallError} without a code, naming the step that failed; also what `last` throws.
    */
-  handle(request: MiddlewareRequest, last: MiddlewareNext): Promise<ResponseMessage> {
-    return this.#from(0, request, last);
+  async handle(request: MiddlewareRequest, last: MiddlewareNext): Promise<ResponseMessage> {
+    const answer = await this.#from(0, request, last);
+    // Whoever gets it may add to its headers, and a step may give out the same list again and again.
+    return withHeaders(answer, [...answer.headers]);
   }
 
   async #from(at: number, request: MiddlewareRequest, last: MiddlewareNext): Promise<ResponseMessage> {

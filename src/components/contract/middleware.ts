@@ -15,7 +15,8 @@ export interface Middleware {
   /**
    * Runs for any number of requests at once. Neither the request nor what is in it is changed: what is passed on is a copy
    * (`{ ...request, path }`). Whoever gives a request another body says how long that is, and whoever answers a request
-   * without passing it on leaves its body alone. Whoever does not hand on an answer that it got destroys its body.
+   * without passing it on leaves its body alone. Whoever does not hand on an answer that it got destroys its body; whoever
+   * gives it another body takes out its `Content-Length`.
    *
    * @param request in `spec.httpPipeline` the one that the API was sent, its path that of the API, headers of the connection
    *   among its own; in `spec.appHttpPipeline` the one that the app, or the HTTP endpoint, would get.

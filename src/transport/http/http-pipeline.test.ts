@@ -25,7 +25,12 @@ type Handle = Middleware["handle"];
 type Route = (request: ApiRequest) => void | Promise<void>;
 
 /** A server whose route says what it got: `METHOD path?query`, and the body behind it. @returns its port. */
-async function serve(t: TestContext, codec: HttpCodec, handles: readonly Handle[], route: Route = echo): Promise<number> {
+async function serve(
+  t: TestContext,
+  codec: HttpCodec,
+  handles: readonly Handle[],
+  route: Route = echo,
+): Promise<number> {
   const done = (): Promise<void> => Promise.resolve();
   const steps = handles.map((handle, at) => ({ name: `step ${at}`, middleware: { init: done, handle, close: done } }));
   const pipeline = new Pipeline(steps, log);
