@@ -125,9 +125,13 @@ export class ApiServer {
       if (httpPipeline === undefined || this.#isByOwner(key, headers)) await this.#routeFor(key)(request);
       else await this.#throughPipeline(httpPipeline, request);
     } catch (error) {
-      if (error instanceof OutriggerError) this.#parts.observer?.errorAnswered(error.errorCode);
-      answerError(exchange, error, traceHeaders, this.#parts.log);
+      this.#answerError(exchange, error, traceHeaders);
     }
+  }
+
+  #answerError(exchange: HttpExchange, error: unknown, extra: readonly string[]): void {
+    if (error instanceof OutriggerError) this.#parts.observer?.errorAnswered(error.errorCode);
+    answerError(exchange, error, extra, this.#parts.log);
   }
 
   async #throughPipeline(pipeline: Pipeline, request: ApiRequest): Promise<void> {
@@ -135,8 +139,10 @@ export class ApiServer {
     const { throughPipeline } = await import("./http-pipeline.ts");
     await throughPipeline(pipeline, request, {
       route: (piped) => this.#routeFor(`${piped.method} ${routingPath(piped.path)}`)(piped),
+      answerError: (exchange, error) => {
+        this.#answerError(exchange, error, []);
+      },
       maxBodyBytes: this.#parts.invocation.maxBodyBytes,
-      log: this.#parts.log,
     });
   }
 

@@ -11,6 +11,7 @@ import { traceContextOf } from "../../core/trace-context.ts";
 import { Pipeline } from "../../invocation/pipeline.ts";
 import { type ApiRequest, splitRequestTarget } from "./api-request.ts";
 import { answerError } from "./error-answer.ts";
+import type { HttpExchange } from "./http-exchange.ts";
 import { type HttpCodec, HttpListener } from "./http-listener.ts";
 import { throughPipeline } from "./http-pipeline.ts";
 import { requestBodyOf } from "./request-body.ts";
@@ -46,7 +47,7 @@ async function serve(
       const traceHeaders = ["X-Trace", "t"];
       const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
       try {
-        await throughPipeline(pipeline, request, { route, maxBodyBytes: MAX_BODY_BYTES, log });
+        await throughPipeline(pipeline, request, { route, answerError: answerPlainly, maxBodyBytes: MAX_BODY_BYTES });
       } catch (error) {
         answerError(exchange, error, traceHeaders, log);
       }
@@ -56,6 +57,10 @@ async function serve(
     listener.destroy();
   });
   return listener.listen("127.0.0.1", 0);
+}
+
+function answerPlainly(exchange: HttpExchange, error: unknown): void {
+  answerError(exchange, error, [], log);
 }
 
 async function echo({ exchange, method, path, query }: ApiRequest): Promise<void> {

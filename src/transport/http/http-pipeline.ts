@@ -1,22 +1,21 @@
 import { Readable } from "node:stream";
 import type { MiddlewareRequest } from "../../components/contract/middleware.ts";
 import { CallError, OutriggerError } from "../../core/errors.ts";
-import type { Logger } from "../../core/logger.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import type { RawHeaders } from "../../core/raw-headers.ts";
 import type { Pipeline } from "../../invocation/pipeline.ts";
 import { type ApiRequest, splitRequestTarget } from "./api-request.ts";
-import { answerError } from "./error-answer.ts";
-import { BrokenAnswer, type HttpAnswer } from "./http-exchange.ts";
+import { BrokenAnswer, type HttpAnswer, type HttpExchange } from "./http-exchange.ts";
 import { PipedExchange } from "./piped-exchange.ts";
 import { UnopenedBody } from "./unopened-body.ts";
 
 export interface PipedRoute {
   /** What the pipeline is in front of. Its answers, errors among them, go back through the steps. */
   route(request: ApiRequest): void | Promise<void>;
+  /** Answers an error of the route's. */
+  answerError(exchange: HttpExchange, error: unknown): void;
   /** `--max-body-size`. */
   readonly maxBodyBytes: number;
-  readonly log: Logger;
 }
 
 /**
@@ -59,7 +58,7 @@ async function routed(request: ApiRequest, passedOn: MiddlewareRequest, behind: 
     await behind.route({ ...request, exchange, method, path, query, headers, traceHeaders: [] });
   } catch (error) {
     if (request.exchange.signal.aborted) throw error;
-    answerError(exchange, error, [], behind.log);
+    behind.answerError(exchange, error);
   }
   return exchange.answered;
 }
