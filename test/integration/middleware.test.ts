@@ -48,7 +48,7 @@ interface Setting {
 }
 
 function flagsOf(t: TestContext, setting: Setting): string[] {
-  const files = Object.entries(setting.files ?? {}).map(([name, text]) => [`resources/${name}`, text]);
+  const files = Object.entries(setting.files ?? {}).map(([name, text]) => [`resources/${name}`, text] as const);
   const folder = folderWith(t, {
     ...Object.fromEntries(files),
     "resources/components.yaml": setting.components,
@@ -103,7 +103,10 @@ for (const pipeline of ["http", "app"] as const) {
     assert.deepEqual(await said(url), [429, "You have reached maximum request limit."]);
     assert.equal((await fetch(url, { headers: { "x-forwarded-for": "10.9.9.9" } })).status, 200);
     assert.equal((await fetch(`${api}/v1.0/invoke/shop/method/y`)).status, 200);
-    assert.equal(app.begun.length, 3);
+    const overH2 = await callH2(await connectH2(t, api), { path: "/v1.0/invoke/shop/method/z" });
+    const address = pipeline === "http" ? "127.0.0.1" : undefined;
+    assert.deepEqual([overH2.status, overH2.headers["x-rate-limit-request-remote-addr"]], [200, address]);
+    assert.equal(app.begun.length, 4);
   });
 
   test(`${pipeline}: WebSockets and streams of events pass`, async (t) => {
