@@ -24,7 +24,7 @@ export interface MiddlewareSubject {
 }
 
 const nothing = (): void => undefined;
-export const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+const silent: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
 
 export function middlewareContext(): MiddlewareContext & { readonly clock: ManualClock } {
   return { clock: new ManualClock(), log: silent };
