@@ -35,4 +35,24 @@ export const standardMiddleware: readonly MiddlewareEntry[] = [
     load: async () =>
       (await import("./middleware/oauth2clientcredentials/manifest.ts")).oauth2ClientCredentialsManifest,
   },
+  {
+    type: "middleware.http.uppercase",
+    load: async () => (await import("./middleware/uppercase/manifest.ts")).uppercaseManifest,
+  },
+  {
+    type: "middleware.http.routeralias",
+    load: async () => (await import("./middleware/routeralias/manifest.ts")).routerAliasManifest,
+  },
+  {
+    type: "middleware.http.routerchecker",
+    load: async () => (await import("./middleware/routerchecker/manifest.ts")).routerCheckerManifest,
+  },
+  {
+    type: "middleware.http.ratelimit",
+    load: async () => (await import("./middleware/ratelimit/manifest.ts")).rateLimitManifest,
+  },
+  {
+    type: "middleware.http.module",
+    load: async () => (await import("./middleware/module/manifest.ts")).moduleManifest,
+  },
 ];

@@ -98,7 +98,7 @@ export const ERRORS = {
     errorCode: "ERR_INTERNAL",
     httpStatus: 500,
     grpcCode: "INTERNAL",
-    meaning: "something in Outrigger broke, which the log tells; not one of Dapr's codes",
+    meaning: "something in Outrigger broke, or a middleware failed, which the log tells; not one of Dapr's codes",
   },
 } as const satisfies Record<string, ErrorRow>;
 

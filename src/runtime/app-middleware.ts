@@ -1,6 +1,7 @@
 import type { Middleware, MiddlewareContext, MiddlewareEntry } from "../components/contract/middleware.ts";
 import { messageOf, SetupError } from "../core/errors.ts";
-import { Pipeline } from "../invocation/pipeline.ts";
+import { nearestName } from "../core/nearest-name.ts";
+import { Pipeline, type PipelineStep } from "../invocation/pipeline.ts";
 import type { ComponentSpec } from "../resources/component-spec.ts";
 import type { HandlerSpec } from "../resources/pipeline-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
@@ -33,12 +34,12 @@ export class AppMiddleware {
     handlers: readonly HandlerSpec[],
     components: readonly ComponentSpec[],
   ): Promise<Pipeline | undefined> {
-    const steps: Middleware[] = [];
+    const steps: PipelineStep[] = [];
     for (const handler of handlers) {
       const step = await this.#stepOf(handler, components);
       if (step !== undefined) steps.push(step);
     }
-    return steps.length === 0 ? undefined : new Pipeline(steps);
+    return steps.length === 0 ? undefined : new Pipeline(steps, this.#parts.log);
   }
 
   /** May be called twice. */
@@ -51,7 +52,7 @@ export class AppMiddleware {
   async #stepOf(
     { name, type, place }: HandlerSpec,
     components: readonly ComponentSpec[],
-  ): Promise<Middleware | undefined> {
+  ): Promise<PipelineStep | undefined> {
     const spec = components.find((component) => component.name === name && component.type === type);
     if (spec === undefined) {
       this.#parts.log.warn(
@@ -60,19 +61,19 @@ export class AppMiddleware {
       return undefined;
     }
     const running = this.#started.get(name);
-    if (running !== undefined) return running;
+    if (running !== undefined) return { name: described(spec), middleware: running };
     const { starts } = this.#parts;
     try {
-      const step = await this.#start(spec);
+      const middleware = await this.#start(spec);
       starts?.started(spec.type);
-      return step;
+      return { name: described(spec), middleware };
     } catch (cause) {
       starts?.failed(spec.type);
       const what = `${described(spec)}: ${messageOf(cause)}`;
       if (!spec.ignoreErrors) throw new SetupError(what, { cause });
       if (await this.#guards(spec)) {
         this.#parts.log.error(`${what}; its ignoreErrors lets the app start, and every request is answered 500`);
-        return closedDoor(spec.name);
+        return { name: described(spec), middleware: closedDoor(spec.name) };
       }
       this.#parts.log.warn(`${what}; it was left out, as its ignoreErrors says`);
       return undefined;
@@ -87,14 +88,15 @@ export class AppMiddleware {
   async #start(spec: ComponentSpec): Promise<Middleware> {
     const { entries, values, clock, log } = this.#parts;
     const entry = entries.find(({ type }) => type === spec.type);
-    if (entry === undefined) {
-      const known = entries.map(({ type }) => type).join(", ");
-      throw new Error(`there is no such middleware; there are ${known}`);
-    }
+    if (entry === undefined) throw new Error(whyUnknown(spec.type, entries));
     const middleware = (await entry.load()).create({ clock, log });
-    // Before it is initialised, so that it is closed where that fails.
+    try {
+      await middleware.init(await componentMetadata(spec, values));
+    } catch (error) {
+      await middleware.close();
+      throw error;
+    }
     this.#started.set(spec.name, middleware);
-    await middleware.init(await componentMetadata(spec, values));
     return middleware;
   }
 }
@@ -106,4 +108,11 @@ function closedDoor(name: string): Middleware {
     handle: () => Promise.reject(new Error(`the middleware ${name} cannot be used; see the sidecar's log`)),
     close: () => Promise.resolve(),
   };
+}
+
+function whyUnknown(type: string, entries: readonly MiddlewareEntry[]): string {
+  const known = entries.map((entry) => entry.type);
+  const near = nearestName(type, known);
+  const hint = near === undefined ? "" : `; did you mean ${near}?`;
+  return `there is no such middleware${hint} (there are ${known.join(", ")})`;
 }

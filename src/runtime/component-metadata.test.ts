@@ -1,10 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
+import { metadataWith } from "../../test/support/component-metadata.ts";
 import type { ComponentMetadata } from "../components/contract/component-metadata.ts";
-import { readComponent } from "../resources/component-spec.ts";
-import { parseYaml } from "../resources/yaml-file.ts";
-import { componentMetadata } from "./component-metadata.ts";
-import { SecretValues } from "./secret-values.ts";
 
 describe("The metadata of a component", () => {
   it("is read by field name, without regard to its case", async () => {
@@ -42,10 +39,5 @@ describe("The metadata of a component", () => {
 });
 
 function metadataOf(...fields: readonly (readonly [name: string, value: string])[]): Promise<ComponentMetadata> {
-  const items = fields.map(([name, value]) => `    - name: ${name}\n      value: "${value}"\n`).join("");
-  const text = `apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: { name: c }\nspec: { type: t, metadata: [] }\n`;
-  const written = text.replace("spec: { type: t, metadata: [] }\n", `spec:\n    metadata:\n${items}    type: t\n`);
-  const [document] = parseYaml(written, "component.yaml");
-  assert.ok(document);
-  return componentMetadata(readComponent(document), new SecretValues(new Map(), {}));
+  return metadataWith(Object.fromEntries(fields));
 }

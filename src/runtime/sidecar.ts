@@ -284,6 +284,7 @@ export class Sidecar {
       observer,
       clock,
       invocation: { invoker: this.#invoker, maxBodyBytes: settings.maxBodyBytes },
+      rules: this.resources,
       health: this.#readiness,
       metadata: this.#metadata,
       shutdown: onShutdown,

@@ -30,9 +30,3 @@ export function testSecretStoreContract(name: string, { create, usable, unusable
     await store.close();
   });
 }
-
-/** `spec.metadata` of a component in `file`. */
-export function metadataOf(fields: Readonly<Record<string, string>>, file = "component.yaml"): ComponentMetadata {
-  const byName = new Map(Object.entries(fields).map(([name, value]) => [name.toLowerCase(), value]));
-  return { get: (field) => byName.get(field.toLowerCase()), fields: Object.keys(fields), file };
-}

@@ -5,7 +5,7 @@ import type { Logger } from "../../src/core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../../src/core/message.ts";
 import { headerValue, headerValues } from "../../src/core/raw-headers.ts";
 import type { TestScope } from "./cleanup.ts";
-import { metadataOf } from "./component-metadata.ts";
+import { metadataWith } from "./component-metadata.ts";
 import { ManualClock } from "./manual-clock.ts";
 
 /** One middleware in front of an app that answers `ok` and notes what reached it. */
@@ -41,7 +41,7 @@ export async function startMiddleware(
   const logged: string[] = [];
   const middleware = manifest.create({ clock: clock satisfies Clock, log: notingLog(logged) });
   t.after(() => middleware.close());
-  await middleware.init(await metadataOf(fields));
+  await middleware.init(await metadataWith(fields));
   const passed: RequestMessage[] = [];
   const app = (request: RequestMessage): Promise<ResponseMessage> => {
     passed.push(request);

@@ -57,6 +57,10 @@ export class ObservedGrpcExchange implements HttpExchange {
     return this.#inner.signal;
   }
 
+  get remoteAddress(): string | undefined {
+    return this.#inner.remoteAddress;
+  }
+
   get isAnswerable(): boolean {
     return this.#inner.isAnswerable;
   }

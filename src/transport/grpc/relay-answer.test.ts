@@ -17,6 +17,7 @@ function relayed(response: Partial<ResponseMessage>, added: readonly string[] = 
     target: "/demo.v1.Echo/Unary",
     rawHeaders: [],
     contentLength: undefined,
+    remoteAddress: undefined,
     signal: new AbortController().signal,
     isAnswerable: true,
     readBody: () => assert.fail("nobody reads"),

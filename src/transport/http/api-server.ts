@@ -4,6 +4,7 @@ import { OutriggerError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceContextOf, whyBaggageIsInvalid } from "../../core/trace-context.ts";
+import type { Pipeline } from "../../invocation/pipeline.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
 import { answer } from "./answer.ts";
 import { type ApiRequest, routingPath, splitRequestTarget, traceHeadersOf } from "./api-request.ts";
@@ -20,6 +21,8 @@ import { speakHttp2 } from "./speak-http2.ts";
 
 export interface ApiServerParts {
   readonly invocation: InvokeRoute;
+  /** May say another pipeline from one request to the next. */
+  readonly rules: { readonly httpPipeline: Pipeline | undefined };
   readonly health: HealthSource;
   readonly metadata: MetadataSource;
   readonly shutdown: Shutdown;
@@ -44,7 +47,7 @@ type Route = (request: ApiRequest) => void | Promise<void>;
 export const CONTROL_TOKEN_HEADER = "outrigger-control-token";
 const METADATA_PREFIX = "/v1.0/metadata/";
 
-/** The HTTP API that the app calls: trace context, token, then a route. Invocation is the route of everything else (A1). */
+/** The HTTP API that the app calls: trace context, token, middleware, then a route. Invocation is the route of everything else (A1). */
 export class ApiServer {
   readonly listener: HttpListener;
   readonly #parts: ApiServerParts;
@@ -116,17 +119,42 @@ export class ApiServer {
         return;
       }
       const tokenChecked = this.#parts.tokens.required;
-      await this.#routeFor(key)({ exchange, method, path, query, headers, trace, traceHeaders, tokenChecked });
+      const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked };
+      const { httpPipeline } = this.#parts.rules;
+      // The owner of the home directory is no caller of the app's, and can always end the sidecar.
+      if (httpPipeline === undefined || this.#isByOwner(key, headers)) await this.#routeFor(key)(request);
+      else await this.#throughPipeline(httpPipeline, request);
     } catch (error) {
-      if (error instanceof OutriggerError) this.#parts.observer?.errorAnswered(error.errorCode);
-      answerError(exchange, error, traceHeaders, this.#parts.log);
+      this.#answerError(exchange, error, traceHeaders);
     }
   }
 
+  #answerError(exchange: HttpExchange, error: unknown, extra: readonly string[]): void {
+    if (error instanceof OutriggerError) this.#parts.observer?.errorAnswered(error.errorCode);
+    answerError(exchange, error, extra, this.#parts.log);
+  }
+
+  async #throughPipeline(pipeline: Pipeline, request: ApiRequest): Promise<void> {
+    // Most sidecars have none.
+    const { throughPipeline } = await import("./http-pipeline.ts");
+    await throughPipeline(pipeline, request, {
+      route: (piped) => this.#routeFor(`${piped.method} ${routingPath(piped.path)}`)(piped),
+      answerError: (exchange, error) => {
+        this.#answerError(exchange, error, []);
+      },
+      maxBodyBytes: this.#parts.invocation.maxBodyBytes,
+    });
+  }
+
   #isAdmitted(routeKey: string, headers: readonly string[]): boolean {
-    const { tokens, controlTokens } = this.#parts;
+    const { tokens } = this.#parts;
     if (!tokens.required || tokens.accept(headerValue(headers, "dapr-api-token"))) return true;
-    return routeKey === "POST /v1.0/shutdown" && controlTokens.accept(headerValue(headers, CONTROL_TOKEN_HEADER));
+    return this.#isByOwner(routeKey, headers);
+  }
+
+  #isByOwner(routeKey: string, headers: readonly string[]): boolean {
+    if (routeKey !== "POST /v1.0/shutdown") return false;
+    return this.#parts.controlTokens.accept(headerValue(headers, CONTROL_TOKEN_HEADER));
   }
 
   #routeFor(key: string): Route {

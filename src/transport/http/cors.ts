@@ -107,6 +107,10 @@ export class CorsExchange implements HttpExchange {
     return this.#inner.signal;
   }
 
+  get remoteAddress(): string | undefined {
+    return this.#inner.remoteAddress;
+  }
+
   get upgrade(): string | undefined {
     return this.#inner.upgrade;
   }

@@ -19,6 +19,8 @@ export interface HttpExchange {
   readonly receivedBytes?: number;
   /** Fires when the client goes away before the answer is complete. */
   readonly signal: CallSignal;
+  /** The client's IP address; undefined behind a Unix socket. */
+  readonly remoteAddress: string | undefined;
   /** The protocols that the client would go on with, where it asks for any and we can. It has sent no body then. */
   readonly upgrade?: string | undefined;
   /** Whether what follows a body can be sent: only HTTP/2 carries it here. */

@@ -60,6 +60,10 @@ export class Http2Exchange implements HttpExchange, BodySource {
     return this.#received;
   }
 
+  get remoteAddress(): string | undefined {
+    return this.#stream.session?.socket.remoteAddress;
+  }
+
   get isAnswerable(): boolean {
     return !this.#isAnswered && !this.signal.aborted && !this.#stream.closed && !this.#stream.destroyed;
   }

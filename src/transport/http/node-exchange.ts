@@ -114,6 +114,10 @@ export class NodeExchange implements HttpExchange {
     return this.#gone;
   }
 
+  get remoteAddress(): string | undefined {
+    return this.#request.socket.remoteAddress;
+  }
+
   get isAnswerable(): boolean {
     return !this.#isSwitched && !this.#response.headersSent && !this.#response.destroyed && !this.signal.aborted;
   }

@@ -52,6 +52,10 @@ export class ObservedExchange implements HttpExchange, HttpApiCall {
     return this.#inner.upgrade;
   }
 
+  get remoteAddress(): string | undefined {
+    return this.#inner.remoteAddress;
+  }
+
   get isAnswerable(): boolean {
     return this.#inner.isAnswerable;
   }

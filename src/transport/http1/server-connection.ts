@@ -115,6 +115,10 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
     this.#writer.now().destroy();
   }
 
+  get remoteAddress(): string | undefined {
+    return this.#socket.remoteAddress;
+  }
+
   // What the exchange does.
 
   readBody(length: number): Promise<Uint8Array> | Uint8Array {
@@ -505,6 +509,10 @@ class Exchange implements HttpExchange {
   get contentLength(): number | undefined {
     const { chunked, contentLength } = this.#head.section;
     return chunked ? undefined : (contentLength ?? 0);
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.#connection.remoteAddress;
   }
 
   get isAnswerable(): boolean {

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { metadataWith } from "../../../../test/support/component-metadata.ts";
 import { folderWith } from "../../../../test/support/processes.ts";
-import { metadataOf, testSecretStoreContract } from "../../../../test/support/secret-store-contract.ts";
+import { testSecretStoreContract } from "../../../../test/support/secret-store-contract.ts";
 import { LocalFileSecretStore } from "./local-file-secret-store.ts";
 
 const TREE = {
@@ -19,13 +20,13 @@ const file = join(folder, "component.yaml");
 
 testSecretStoreContract("local.file", {
   create: () => new LocalFileSecretStore(),
-  usable: metadataOf({ secretsFile: "secrets.json" }, file),
-  unusable: metadataOf({}, file),
+  usable: await metadataWith({ secretsFile: "secrets.json" }, file),
+  unusable: await metadataWith({}, file),
 });
 
 async function storeWith(fields: Readonly<Record<string, string>>): Promise<LocalFileSecretStore> {
   const store = new LocalFileSecretStore();
-  await store.init(metadataOf({ secretsFile: "secrets.json", ...fields }, file));
+  await store.init(await metadataWith({ secretsFile: "secrets.json", ...fields }, file));
   return store;
 }
 
@@ -79,6 +80,6 @@ test("a file that cannot be used is named, and nothing of it is shown", async ()
 
 test("a path that is whole is taken as it is", async () => {
   const store = new LocalFileSecretStore();
-  await store.init(metadataOf({ secretsFile: join(folder, "secrets.json") }, "/elsewhere/component.yaml"));
+  await store.init(await metadataWith({ secretsFile: join(folder, "secrets.json") }, "/elsewhere/component.yaml"));
   assert.equal((await store.secret("there"))?.get("there"), "yes");
 });

@@ -1,0 +1,11 @@
+import type { ResponseMessage } from "../../core/message.ts";
+
+/** A short answer of a middleware's own, as components-contrib's `RespondWithErrorAndMessage` writes it. */
+export function textAnswer(status: number, text: string, headers: readonly string[] = []): ResponseMessage {
+  return {
+    status,
+    statusText: "",
+    headers: ["Content-Type", "text/plain; charset=utf-8", ...headers],
+    body: Buffer.from(text),
+  };
+}

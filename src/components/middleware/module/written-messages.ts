@@ -1,0 +1,82 @@
+import { Readable } from "node:stream";
+import { inspect } from "node:util";
+import type { Body, ResponseMessage } from "../../../core/message.ts";
+import { type RawHeaders, withoutHeaders } from "../../../core/raw-headers.ts";
+import type { MiddlewareRequest } from "../../contract/middleware.ts";
+
+/** What a user's code hands over is looked at here: a mistake is told where it was made, and not where it breaks something. */
+
+/**
+ * A request that a module passes on; another body has its own length.
+ *
+ * @throws {Error} saying what is wrong with it.
+ */
+export function writtenRequest(passedOn: unknown, received: MiddlewareRequest): MiddlewareRequest {
+  if (!isObject(passedOn)) throw new Error("next was called without a request; call next(request)");
+  const { method, path, query, headers } = passedOn;
+  if (typeof method !== "string" || !/^[!#$%&'*+.^_`|~\w-]+$/.test(method)) {
+    throw new Error(`the request's method is ${shown(method)}; it is a verb`);
+  }
+  if (typeof path !== "string" || !/^\/[!-~]*$/.test(path) || /[?#]/.test(path)) {
+    throw new Error(`the request's path is ${shown(path)}; it begins with /, has no query and is percent-encoded`);
+  }
+  if (query !== undefined && (typeof query !== "string" || !/^[!-~]*$/.test(query) || query.includes("#"))) {
+    throw new Error(`the request's query is ${shown(query)}; it is percent-encoded text without ?, or undefined`);
+  }
+  const body = writtenBody(passedOn["body"], "request");
+  const message = { ...received, method, path, query, headers: writtenHeaders(headers, "request"), body };
+  return { ...message, contentLength: lengthOf(body, received) };
+}
+
+/**
+ * What a module answers: it may leave out what is empty, and have text for a body. The length of a body that it has
+ * replaced is left out.
+ *
+ * @param got what came from behind, where the request was passed on.
+ * @throws {Error} saying what is wrong with it.
+ */
+export function writtenAnswer(answer: unknown, got: ResponseMessage | undefined): ResponseMessage {
+  if (!isObject(answer)) throw new Error(`handle answered ${shown(answer)}; return what next gave, or { status }`);
+  const { status, statusText = "", headers = [] } = answer;
+  const isSwitched = answer["upgrade"] !== undefined && status === 101;
+  if (!isSwitched && (!Number.isInteger(status) || Number(status) < 200 || Number(status) > 599)) {
+    throw new Error(`the answer's status is ${shown(status)}; it is a number from 200 to 599`);
+  }
+  if (typeof statusText !== "string") throw new Error(`the answer's statusText is ${shown(statusText)}; it is text`);
+  const body = writtenBody(answer["body"], "answer");
+  const all = writtenHeaders(headers, "answer");
+  const isReplaced = got !== undefined && body !== got.body;
+  const kept = isReplaced ? withoutHeaders(all, (name) => name === "content-length") : all;
+  return { ...answer, status: Number(status), statusText, headers: kept, body };
+}
+
+function lengthOf(body: Body, received: MiddlewareRequest): number | undefined {
+  if (body === undefined) return 0;
+  if (body instanceof Uint8Array) return body.byteLength;
+  return body === received.body ? received.contentLength : undefined;
+}
+
+function writtenHeaders(headers: unknown, of: string): RawHeaders {
+  if (Array.isArray(headers) && headers.length % 2 === 0 && headers.every((part) => typeof part === "string")) {
+    return headers;
+  }
+  throw new Error(
+    `the ${of}'s headers are ${shown(headers)}; they are a flat list: ["Name", "value", "Other", "value"]`,
+  );
+}
+
+function writtenBody(body: unknown, of: string): Body {
+  if (typeof body === "string") return Buffer.from(body);
+  if (body === undefined || body instanceof Uint8Array || body instanceof Readable) return body;
+  throw new Error(`the ${of}'s body is ${shown(body)}; it is a Uint8Array, a Readable, text or undefined`);
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null;
+}
+
+/** A value, for an error text. */
+function shown(value: unknown): string {
+  const text = inspect(value, { depth: 1, breakLength: Number.POSITIVE_INFINITY });
+  return text.length > 80 ? `${text.slice(0, 77)}...` : text;
+}
