@@ -16,6 +16,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): Omit<Sidecar
     appTls: undefined,
     nameResolution: undefined,
     pipelines: { http: [], app: [] },
+    tracing: undefined,
     withoutEffect: [],
     forGrpcAlone: [],
   };

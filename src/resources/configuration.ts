@@ -9,7 +9,9 @@ import {
   readAccessControl,
 } from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
+import type { TracingSpec } from "./otlp-settings.ts";
 import { type HandlerSpec, pipelineSchema, readPipeline } from "./pipeline-spec.ts";
+import { readTracing, tracingSchema } from "./tracing-spec.ts";
 import { checkDocument, ResourceError, readYamlFile, sectionAt, type YamlDocument } from "./yaml-file.ts";
 
 /** What a `kind: Configuration` resource sets, merged over all that were given. */
@@ -27,6 +29,8 @@ export interface Configuration {
   /** `spec.nameResolution`; undefined where none of them has it. Of several, the last holds, as a whole. */
   readonly nameResolution: NameResolution | undefined;
   readonly pipelines: Pipelines;
+  /** `spec.tracing`; undefined where none of them has it. Of several, the last holds, field by field. */
+  readonly tracing: TracingSpec | undefined;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
   /** Operations of access rules that no call to an app over HTTP meets: they are for gRPC. */
@@ -94,7 +98,7 @@ const schema = z.strictObject({
         .strictObject({ component: z.string().optional(), version: z.string().optional(), configuration: section })
         .optional(),
       secrets: section,
-      tracing: section,
+      tracing: tracingSchema.optional(),
       wasm: section,
       workflow: section,
     })
@@ -103,7 +107,14 @@ const schema = z.strictObject({
 
 // Leaving this out would open a door that the user believes shut, so it stops the start instead.
 const REFUSED = ["api"] as const;
-const SUPPORTED = new Set(["invocation", "accessControl", "nameResolution", "httpPipeline", "appHttpPipeline"]);
+const SUPPORTED = new Set([
+  "invocation",
+  "accessControl",
+  "nameResolution",
+  "httpPipeline",
+  "appHttpPipeline",
+  "tracing",
+]);
 
 /** @throws {ResourceError} naming file, line and field. */
 export function readConfigurations(files: readonly string[]): Configuration {
@@ -140,6 +151,7 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
       http: pipelineOr(before.pipelines.http, document, "httpPipeline", spec.httpPipeline),
       app: pipelineOr(before.pipelines.app, document, "appHttpPipeline", spec.appHttpPipeline),
     },
+    tracing: spec.tracing === undefined ? before.tracing : readTracing(document, spec.tracing, before.tracing),
     withoutEffect: [...before.withoutEffect, ...sections.map((name) => here(`spec.${name}`))],
     forGrpcAlone: [...before.forGrpcAlone, ...operationsForGrpcAlone(spec.accessControl ?? {}).map(here)],
   });

@@ -9,6 +9,7 @@ export const DEFAULT_CONFIGURATION: Configuration = {
   appTls: undefined,
   nameResolution: undefined,
   pipelines: { http: [], app: [] },
+  tracing: undefined,
   withoutEffect: [],
   forGrpcAlone: [],
 };

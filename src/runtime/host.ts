@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Neighbour, Neighbours } from "../invocation/ports.ts";
+import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { EndpointClient } from "../transport/outbound/endpoint-client.ts";
@@ -15,6 +16,7 @@ import { NameResolvers } from "./name-resolvers.ts";
 import { Registry } from "./registry/registry.ts";
 import { Sidecar, type SidecarSurroundings } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
+import { tracerFor } from "./tracing.ts";
 
 export interface HostParts {
   /** Outrigger's home directory; exists. */
@@ -29,7 +31,7 @@ export interface HostParts {
   logFor(appId?: string): Logger;
 }
 
-type OfOneSidecar = Pick<SidecarSurroundings, "resolver" | "resources" | "onShutdown">;
+type OfOneSidecar = Pick<SidecarSurroundings, "resolver" | "resources" | "tracer" | "onShutdown">;
 
 // Ports that are chosen freely and will not do are rare; so many in a row are no chance.
 const MAX_PORT_TRIES = 20;
@@ -77,9 +79,13 @@ export class Host implements Neighbours {
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
     const resolver = await this.#resolvers.get(settings.nameResolution);
     const resources = await this.#resourcesOf(settings);
+    let tracer: ClosableTracer | undefined;
     try {
-      return await this.#start(settings, { resolver, resources, onShutdown });
+      const { clock } = this.#parts;
+      tracer = await tracerFor(settings, { env: process.env, clock, log: this.#parts.logFor(settings.app.id) });
+      return await this.#start(settings, { resolver, resources, tracer, onShutdown });
     } catch (error) {
+      await tracer?.close();
       await resources.close();
       throw error;
     }
@@ -132,6 +138,7 @@ export class Host implements Neighbours {
   async cut(sidecar: Sidecar): Promise<void> {
     this.forget(sidecar);
     await sidecar.close();
+    await sidecar.tracer?.close();
     await sidecar.resources.close();
   }
 

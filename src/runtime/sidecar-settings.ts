@@ -2,6 +2,7 @@ import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { GrpcErrorStatus, NameResolution, Pipelines } from "../resources/configuration.ts";
+import type { TracingSpec } from "../resources/otlp-settings.ts";
 import type { AppProtocol } from "../transport/app/app-protocol.ts";
 import type { TlsTrust } from "../transport/upstream/upstream.ts";
 import type { RunOrigin } from "./registry/registry-store.ts";
@@ -61,6 +62,10 @@ export interface SidecarSettings {
   readonly resources: AppResources;
   /** `spec.nameResolution`; undefined for the registry. */
   readonly nameResolution: NameResolution | undefined;
+  /** `spec.tracing`, and `OTEL_EXPORTER_OTLP_…` where that names no collector. */
+  readonly tracing: TracingSpec | undefined;
+  /** `OTEL_SERVICE_NAME`; undefined: the app's id. */
+  readonly traceServiceName: string | undefined;
   /** `DAPR_HOST_IP`, else found out: the address of this host that callees are told, and that mDNS announces. */
   readonly hostAddress: string;
   /** The app's command line, for people to read. */

@@ -9,8 +9,11 @@ import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
 import { Invoker } from "../invocation/invoker.ts";
 import type { EndpointCaller, Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
+import { tracedNeighbour } from "../invocation/received-span.ts";
 import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
+import { TracedEndpoints } from "../invocation/traced-endpoints.ts";
+import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
@@ -35,6 +38,8 @@ import type { SidecarSettings } from "./sidecar-settings.ts";
 const CONNECT_MARGIN_MS = 100;
 // Whoever resolves by the registry may have read it a second ago, whatever this Sidecar resolves by itself.
 const REGISTRY_STALE_MS = 1000;
+// Spans of the last calls are sent even where those have used up the grace.
+const MIN_FLUSH_MS = 250;
 
 /** What the process lends to each of its Sidecars. */
 export interface SidecarSurroundings {
@@ -42,6 +47,8 @@ export interface SidecarSurroundings {
   /** The one that this Sidecar's Configuration asks for. */
   readonly resolver: NameResolver;
   readonly resources: LiveResources;
+  /** Undefined where traces are only passed on. */
+  readonly tracer: ClosableTracer | undefined;
   readonly endpointCaller: EndpointCaller;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
@@ -64,6 +71,8 @@ export class Sidecar {
   readonly settings: SidecarSettings;
   /** Closed by whoever made them. */
   readonly resources: LiveResources;
+  /** The same. */
+  readonly tracer: ClosableTracer | undefined;
   /** How the other Sidecars of this process call this one. */
   readonly neighbour: Neighbour;
   readonly #surroundings: SidecarSurroundings;
@@ -90,6 +99,7 @@ export class Sidecar {
   constructor(settings: SidecarSettings, surroundings: SidecarSurroundings) {
     this.settings = settings;
     this.resources = surroundings.resources;
+    this.tracer = surroundings.tracer;
     this.#surroundings = surroundings;
     this.#readiness = new Readiness(settings.app.id, settings.appPort !== undefined);
     this.#channel = appChannel(settings, surroundings, this.resources);
@@ -106,7 +116,7 @@ export class Sidecar {
       limitBody: bodyLimit(settings.maxBodyBytes),
     });
     this.#metadata = new SidecarMetadata(settings);
-    this.neighbour = { instanceId: randomUUID(), receive: (call) => this.#receiver.receive(call) };
+    this.neighbour = this.#buildNeighbour();
     this.#invoker = this.#buildInvoker();
     this.#api = this.#buildApi();
     this.#grpc = this.#buildGrpc();
@@ -176,6 +186,7 @@ export class Sidecar {
     this.#grpc.listener.stopAccepting();
     this.#public?.listener.stopAccepting();
     await this.#within(this.#graceLeft(), Promise.all([this.#outboundIdle(), this.#inboundIdle()]));
+    await this.tracer?.flush(Math.max(this.#graceLeft(), MIN_FLUSH_MS));
   }
 
   /** Whether `gracefulShutdownMs` have passed since {@link finishInbound} was asked. What still runs may be cut. */
@@ -258,6 +269,11 @@ export class Sidecar {
     });
   }
 
+  #buildNeighbour(): Neighbour {
+    const direct: Neighbour = { instanceId: randomUUID(), receive: (call) => this.#receiver.receive(call) };
+    return this.tracer === undefined ? direct : tracedNeighbour(this.tracer, this.settings.app.id, direct);
+  }
+
   #buildApi(): ApiServer {
     const { settings } = this;
     const { codec, log, onShutdown } = this.#surroundings;
@@ -272,6 +288,7 @@ export class Sidecar {
       codec,
       http2: settings.apiHttp2,
       readBufferBytes: settings.readBufferBytes,
+      tracer: this.tracer,
       log,
     });
   }
@@ -288,6 +305,7 @@ export class Sidecar {
       maxMessageBytes: maxBodyBytes,
       codec,
       readBufferBytes,
+      tracer: this.tracer,
       clock,
       log,
     });
@@ -313,7 +331,7 @@ export class Sidecar {
       neighbours,
       peers,
       rules: this.resources,
-      endpointCaller,
+      endpointCaller: this.tracer === undefined ? endpointCaller : new TracedEndpoints(endpointCaller, this.tracer),
       safeRetries,
       resolver,
       observer,
@@ -330,6 +348,7 @@ export class Sidecar {
       self: app,
       receiver: this.#receiver,
       observer,
+      tracer: this.tracer,
       clock,
       codec,
       readBufferBytes,

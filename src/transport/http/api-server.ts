@@ -2,6 +2,7 @@ import { OutriggerError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceContextOf, whyBaggageIsInvalid } from "../../core/trace-context.ts";
+import type { Tracer } from "../../core/tracer.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
 import { answer } from "./answer.ts";
 import { type ApiRequest, routingPath, splitRequestTarget, traceHeadersOf } from "./api-request.ts";
@@ -14,6 +15,7 @@ import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
 import { type Shutdown, shutdown } from "./routes/shutdown.ts";
 import { speakHttp2 } from "./speak-http2.ts";
+import { beginApiSpan, TracedExchange } from "./traced-exchange.ts";
 
 export interface ApiServerParts {
   readonly invocation: InvokeRoute;
@@ -30,6 +32,8 @@ export interface ApiServerParts {
   /** Whether HTTP/2 is spoken, without TLS. */
   readonly http2: boolean;
   readonly readBufferBytes: number;
+  /** Undefined where traces are only passed on. */
+  readonly tracer: Tracer | undefined;
   readonly log: Logger;
 }
 
@@ -72,13 +76,14 @@ export class ApiServer {
     });
   }
 
-  async #handle(direct: HttpExchange): Promise<void> {
-    const exchange = this.#cors === undefined ? direct : new CorsExchange(direct, this.#cors);
+  async #handle(arrived: HttpExchange): Promise<void> {
+    let direct = arrived;
+    let exchange = this.#withCors(direct);
     let traceHeaders: readonly string[] = [];
     try {
       const { rawHeaders: headers, method } = exchange;
       const { path, query } = splitRequestTarget(exchange.target) ?? { path: "/", query: undefined };
-      const trace = traceContextOf(headers);
+      let trace = traceContextOf(headers);
       const health = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
       // Health answers come before the trace context, as daprd's do (observed/, "system").
       if (answeredAsHealth(this.#parts.health, health)) return;
@@ -86,6 +91,13 @@ export class ApiServer {
       if (badBaggage !== undefined) {
         answerPlainError(exchange, 400, `invalid baggage header: ${badBaggage}`, []);
         return;
+      }
+      const { tracer } = this.#parts;
+      const span = tracer === undefined ? undefined : beginApiSpan(tracer, exchange, path, trace);
+      if (span !== undefined) {
+        direct = new TracedExchange(arrived, span);
+        exchange = this.#withCors(direct);
+        ({ trace } = span);
       }
       traceHeaders = traceHeadersOf(trace);
       const preflight = this.#cors?.preflightHeaders(method, headers);
@@ -99,10 +111,15 @@ export class ApiServer {
         return;
       }
       const tokenChecked = this.#parts.tokens.required;
-      await this.#routeFor(key)({ exchange, method, path, query, headers, trace, traceHeaders, tokenChecked });
+      const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked };
+      await this.#routeFor(key)(span === undefined ? request : { ...request, span });
     } catch (error) {
       answerError(exchange, error, traceHeaders, this.#parts.log);
     }
+  }
+
+  #withCors(exchange: HttpExchange): HttpExchange {
+    return this.#cors === undefined ? exchange : new CorsExchange(exchange, this.#cors);
   }
 
   #isAdmitted(routeKey: string, headers: readonly string[]): boolean {
