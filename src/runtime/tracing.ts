@@ -1,7 +1,7 @@
 import { standardSecretStores } from "../components/standard.ts";
 import { SetupError } from "../core/errors.ts";
-import type { OtlpDestination } from "../observability/tracing/exporters.ts";
 import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
+import type { OtlpDestination } from "../observability/tracing/otlp-destination.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { OtelSpec } from "../resources/otlp-settings.ts";
 import type { ResourceSurroundings } from "./load-resources.ts";

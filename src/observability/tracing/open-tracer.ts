@@ -1,6 +1,7 @@
 import type { Logger } from "../../core/logger.ts";
-import { type OtlpDestination, otlpExporter, zipkinExporter } from "./exporters.ts";
+import { otlpExporter, zipkinExporterTo } from "./exporters.ts";
 import { type ClosableTracer, OtelTracer } from "./otel-tracer.ts";
+import type { OtlpDestination } from "./otlp-destination.ts";
 import { SpanLog } from "./span-log.ts";
 import { SpanQueue } from "./span-queue.ts";
 import type { SpanSink } from "./span-sink.ts";
@@ -24,7 +25,7 @@ export async function openTracer(settings: TracerSettings, log: Logger): Promise
   const sinks: SpanSink[] = [];
   if (stdout) sinks.push(new SpanLog(log));
   if (zipkinUrl !== undefined) {
-    const exporter = await zipkinExporter(zipkinUrl);
+    const exporter = await zipkinExporterTo(zipkinUrl);
     sinks.push(new SpanQueue({ exporter, destination: `Zipkin at ${zipkinUrl}`, log, delayMs: DELAY_MS }));
   }
   if (otlp !== undefined) {
