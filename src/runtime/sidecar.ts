@@ -38,8 +38,9 @@ import type { SidecarSettings } from "./sidecar-settings.ts";
 const CONNECT_MARGIN_MS = 100;
 // Whoever resolves by the registry may have read it a second ago, whatever this Sidecar resolves by itself.
 const REGISTRY_STALE_MS = 1000;
-// Spans of the last calls are sent even where those have used up the grace.
+// Spans of the last calls are sent even where those have used up the grace, and nobody waits long for a collector that is down.
 const MIN_FLUSH_MS = 250;
+const MAX_FLUSH_MS = 2000;
 
 /** What the process lends to each of its Sidecars. */
 export interface SidecarSurroundings {
@@ -186,7 +187,7 @@ export class Sidecar {
     this.#grpc.listener.stopAccepting();
     this.#public?.listener.stopAccepting();
     await this.#within(this.#graceLeft(), Promise.all([this.#outboundIdle(), this.#inboundIdle()]));
-    await this.tracer?.flush(Math.max(this.#graceLeft(), MIN_FLUSH_MS));
+    await this.tracer?.flush(Math.max(Math.min(this.#graceLeft(), MAX_FLUSH_MS), MIN_FLUSH_MS));
   }
 
   /** Whether `gracefulShutdownMs` have passed since {@link finishInbound} was asked. What still runs may be cut. */

@@ -2,6 +2,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
 import { type TestContext, test } from "node:test";
+import { create, toBinary } from "@bufbuild/protobuf";
+import grpc from "@grpc/grpc-js";
+import { Dapr } from "../../src/gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import { startHost } from "../support/apps.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { type Collector, type SeenSpan, startOtlpGrpc, startOtlpHttp, startZipkin } from "../support/collectors.ts";
@@ -378,4 +381,31 @@ test("grpc-trace-bin alone is a parent too", async (t) => {
   assert.deepEqual([span?.traceId, span?.parentId], [TRACE_ID, SPAN_ID]);
   const { metadata: told } = await echo.seen("k");
   assert.deepEqual(told.get("traceparent"), [`00-${TRACE_ID}-${span?.spanId ?? ""}-01`]);
+});
+
+test("InvokeService is a span of the app that it names, whose name its answer carries", async (t) => {
+  const collector = await startOtlpHttp(t);
+  const app = await startInTestApp(t);
+  const { listed } = await start(t, "me", app.port, otlp(collector, "http"));
+  const client = new grpc.Client(`127.0.0.1:${listed.grpcPort}`, grpc.credentials.createInsecure());
+  t.after(() => {
+    client.close();
+  });
+  const { input } = Dapr.method.invokeService;
+  const message = Buffer.from(toBinary(input, create(input, { id: "me", message: { method: "x" } })));
+  const same = (bytes: Buffer): Buffer => bytes;
+  const head = await new Promise<grpc.Metadata>((resolve, reject) => {
+    const call = client.makeUnaryRequest("/dapr.proto.runtime.v1.Dapr/InvokeService", same, same, message, (error) => {
+      if (error !== null) reject(error);
+    });
+    call.on("metadata", resolve);
+  });
+  const [span] = await collector.when(1);
+  assert.ok(span !== undefined);
+  assert.deepEqual([span.name, span.attributes["net.peer.name"], span.error], ["CallLocal/me/x", "me", undefined]);
+  const traceparent = `00-${span.traceId}-${span.spanId}-01`;
+  assert.deepEqual(head.get("traceparent"), [traceparent]);
+  const [reached] = app.whole;
+  assert.ok(reached !== undefined);
+  assert.equal(headerOf(reached, "traceparent"), traceparent);
 });

@@ -29,14 +29,10 @@ export interface SeenSpan {
 
 /** What has come so far. */
 export class Collector {
-  readonly port: number;
+  port = 0;
   readonly spans: SeenSpan[] = [];
   /** Of each request, by lower-case name. */
   readonly headers: Readonly<Record<string, unknown>>[] = [];
-
-  constructor(port: number) {
-    this.port = port;
-  }
 
   /** Waits until there are as many spans that `wanted` takes. */
   async when(count: number, wanted: (span: SeenSpan) => boolean = () => true): Promise<readonly SeenSpan[]> {
@@ -91,19 +87,21 @@ function traceService(): grpc.ServiceDefinition {
 /** @param certificate for TLS. */
 export async function startOtlpGrpc(t: TestScope, certificate?: Certificate): Promise<Collector> {
   const server = new grpc.Server();
-  let collector: Collector | undefined;
+  const collector = new Collector();
   server.addService(traceService(), {
     Export: (call: grpc.ServerUnaryCall<WrittenRequest, object>, callback: grpc.sendUnaryData<object>) => {
-      collector?.headers.push(call.metadata.getMap());
-      collector?.spans.push(...spansIn(call.request));
+      collector.headers.push(call.metadata.getMap());
+      collector.spans.push(...spansIn(call.request));
       callback(null, {});
     },
   });
   const { key = "", cert = "" } = certificate ?? {};
   const pair = { private_key: Buffer.from(key), cert_chain: Buffer.from(cert) };
-  const { createInsecure, createSsl } = grpc.ServerCredentials;
-  const credentials = certificate === undefined ? createInsecure() : createSsl(null, [pair]);
-  const port = await new Promise<number>((resolve, reject) => {
+  const credentials =
+    certificate === undefined
+      ? grpc.ServerCredentials.createInsecure()
+      : grpc.ServerCredentials.createSsl(null, [pair]);
+  collector.port = await new Promise<number>((resolve, reject) => {
     server.bindAsync("127.0.0.1:0", credentials, (error, bound) => {
       if (error === null) resolve(bound);
       else reject(error);
@@ -112,7 +110,6 @@ export async function startOtlpGrpc(t: TestScope, certificate?: Certificate): Pr
   t.after(() => {
     server.forceShutdown();
   });
-  collector = new Collector(port);
   return collector;
 }
 
@@ -156,14 +153,14 @@ async function serve(
   path: string,
   read: (body: Buffer) => readonly SeenSpan[],
 ): Promise<Collector> {
-  let collector: Collector | undefined;
+  const collector = new Collector();
   const handle: http.RequestListener = (request, response) => {
     const parts: Buffer[] = [];
     request.on("data", (part: Buffer) => parts.push(part));
     request.on("end", () => {
       if (request.url === path) {
-        collector?.headers.push(request.headers);
-        collector?.spans.push(...read(Buffer.concat(parts)));
+        collector.headers.push(request.headers);
+        collector.spans.push(...read(Buffer.concat(parts)));
         response.end();
       } else response.writeHead(404).end();
     });
@@ -178,7 +175,7 @@ async function serve(
     server.close();
     server.closeAllConnections();
   });
-  collector = new Collector((server.address() as AddressInfo).port);
+  collector.port = (server.address() as AddressInfo).port;
   return collector;
 }
 

@@ -21,7 +21,8 @@ export class Sampling {
 
   /** The last two digits of a traceparent. Whatever else the parent's flags say goes on. */
   flags(isSampled: boolean, parent: SpanReference | undefined): string {
-    const others = (parent?.flags ?? 0) & ~SAMPLED;
+    if (parent === undefined) return isSampled ? "01" : "00";
+    const others = parent.flags & ~SAMPLED;
     return (isSampled ? others | SAMPLED : others).toString(16).padStart(2, "0");
   }
 }

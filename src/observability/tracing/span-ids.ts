@@ -1,32 +1,34 @@
-import { randomFillSync } from "node:crypto";
+import { randomBytes } from "node:crypto";
 
 // One call for many ids: each costs more than the id does.
 const POOL_BYTES = 4096;
+const NO_TRACE = "0".repeat(32);
 
 /** Random ids of traces and spans, never all zeros. */
 export class SpanIds {
-  readonly #pool = Buffer.alloc(POOL_BYTES);
-  #used = POOL_BYTES;
+  /** Hex digits. */
+  #pool = "";
+  #used = 0;
 
   /** 32 hex digits. */
   traceId(): string {
-    return this.#take(16);
+    return this.#take(32);
   }
 
   /** 16 hex digits. */
   spanId(): string {
-    return this.#take(8);
+    return this.#take(16);
   }
 
-  #take(bytes: number): string {
+  #take(digits: number): string {
     for (;;) {
-      if (this.#used + bytes > POOL_BYTES) {
-        randomFillSync(this.#pool);
+      if (this.#used + digits > this.#pool.length) {
+        this.#pool = randomBytes(POOL_BYTES).toString("hex");
         this.#used = 0;
       }
-      const id = this.#pool.toString("hex", this.#used, this.#used + bytes);
-      this.#used += bytes;
-      if (!/^0+$/.test(id)) return id;
+      const id = this.#pool.slice(this.#used, this.#used + digits);
+      this.#used += digits;
+      if (!NO_TRACE.startsWith(id)) return id;
     }
   }
 }

@@ -33,6 +33,10 @@ function queue(delayMs = 60_000): {
   return { spans: new SpanQueue({ exporter: asked, destination: "it", log, delayMs }), asked, told };
 }
 
+// ExportResultCode.SUCCESS and FAILED.
+const SENT = { code: 0 } as Parameters<Answer>[0];
+const REFUSED = { code: 1, error: new Error("full") } as Parameters<Answer>[0];
+
 // The queue looks at none of it.
 const SPAN = {} as ReadableSpan;
 
@@ -52,10 +56,10 @@ test("spans go out together: when there are enough of them, or on a flush", asyn
   assert.equal(asked.batches[0]?.size, 512);
   add(spans, 3);
   const flushed = spans.flush();
-  asked.batches[0]?.answer({ code: 0 });
+  asked.batches[0]?.answer(SENT);
   await settled();
   assert.equal(asked.batches[1]?.size, 3);
-  asked.batches[1]?.answer({ code: 0 });
+  asked.batches[1]?.answer(SENT);
   await flushed;
   assert.deepEqual(told, []);
 });
@@ -78,12 +82,12 @@ test("a batch that is refused is lost, and the next one is sent", async () => {
   const { spans, asked, told } = queue();
   add(spans, 2);
   const flushed = spans.flush();
-  asked.batches[0]?.answer({ code: 1, error: new Error("full") });
+  asked.batches[0]?.answer(REFUSED);
   await flushed;
   assert.deepEqual(told, [{ lost: 2, why: "full" }]);
   add(spans, 1);
   const again = spans.flush();
-  asked.batches[1]?.answer({ code: 0 });
+  asked.batches[1]?.answer(SENT);
   await again;
   assert.equal(told.length, 1);
 });

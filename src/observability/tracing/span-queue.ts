@@ -108,7 +108,8 @@ export class SpanQueue implements SpanSink {
       };
       try {
         this.#parts.exporter.export(batch, ({ code, error }) => {
-          done(code === SUCCESS ? undefined : error === undefined ? "it was refused" : messageOf(error));
+          const number: number = code;
+          done(number === SUCCESS ? undefined : error === undefined ? "it was refused" : messageOf(error));
         });
       } catch (error) {
         done(messageOf(error));

@@ -58,11 +58,7 @@ export async function callMethod(service: GrpcService, method: string, request: 
  * @param metadata what its handler is to know of the call's.
  * @param span the one that the call goes on under; undefined where there is no tracer.
  */
-export function requestOf(
-  call: GrpcCall,
-  metadata: readonly string[] = call.metadata,
-  span: Span | undefined = undefined,
-): GrpcRequest {
+export function requestOf(call: GrpcCall, metadata: readonly string[] = call.metadata, span?: Span): GrpcRequest {
   if (span === undefined) return { call, metadata, trace: traceContextOfMetadata(call.metadata) };
   const { trace } = span;
   return { call, metadata: metadataWithTraceparent(metadata, trace.traceparent), trace, span };
