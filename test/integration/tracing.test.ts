@@ -392,7 +392,9 @@ test("InvokeService is a span of the app that it names, whose name its answer ca
     client.close();
   });
   const { input } = Dapr.method.invokeService;
-  const message = Buffer.from(toBinary(input, create(input, { id: "me", message: { method: "x" } })));
+  const message = Buffer.from(
+    toBinary(input, create(input, { id: "me", message: { method: "x", httpExtension: { verb: 1 } } })),
+  );
   const same = (bytes: Buffer): Buffer => bytes;
   const head = await new Promise<grpc.Metadata>((resolve, reject) => {
     const call = client.makeUnaryRequest("/dapr.proto.runtime.v1.Dapr/InvokeService", same, same, message, (error) => {
