@@ -11,6 +11,7 @@ import { withSbin } from "./programs.mjs";
 const ROOT = join(import.meta.dirname, "..");
 // Enough for every row; daprd's default of 4 MiB is about what an app may be sent, not about speed.
 const MAX_BODY = "2Gi";
+const LOOPBACK_METRICS = "--metrics-listen-address=127.0.0.1";
 const FILE_SIZES = [1024, 64 * 1024, 1024 * 1024];
 
 /**
@@ -113,11 +114,22 @@ export async function startHost(workshop, apps, protocol = "http") {
 
 /** The arguments of `outrigger sidecar`, on loopback and ports of its own. */
 export async function sidecarArguments(appId, appPort, protocol = "http") {
-  const [http, grpc, internal] = await freePorts(3);
+  const [http, grpc, internal, metrics] = await freePorts(4);
   const ports = [`--dapr-http-port=${http}`, `--dapr-grpc-port=${grpc}`, `--dapr-internal-grpc-port=${internal}`];
+  // METRICS=false measures without what counts.
+  const counting =
+    process.env.METRICS === "false" ? ["--enable-metrics=false"] : [`--metrics-port=${metrics}`, LOOPBACK_METRICS];
   const addresses = ["--dapr-listen-addresses=127.0.0.1", "--dapr-internal-grpc-listen-address=127.0.0.1"];
   const app = appPort === undefined ? [] : [`--app-port=${appPort}`, `--app-protocol=${protocol}`];
-  const args = ["sidecar", `--app-id=${appId}`, ...app, ...ports, ...addresses, `--max-body-size=${MAX_BODY}`];
+  const args = [
+    "sidecar",
+    `--app-id=${appId}`,
+    ...app,
+    ...ports,
+    ...counting,
+    ...addresses,
+    `--max-body-size=${MAX_BODY}`,
+  ];
   return { args, port: http, grpcPort: grpc };
 }
 

@@ -7,7 +7,7 @@ test("a flag that was not typed has its default, or none", () => {
   assert.equal(flags.text("app-channel-address"), "127.0.0.1");
   assert.equal(flags.text("app-id"), undefined);
   assert.equal(flags.count("app-max-concurrency"), -1);
-  assert.equal(flags.port("metrics-port"), 9090);
+  assert.equal(flags.port("profile-port"), 7777);
   assert.equal(flags.port("app-port"), undefined);
   assert.equal(flags.size("max-body-size"), 4 * 1024 * 1024);
   assert.equal(flags.size("read-buffer-size"), 4096);
@@ -147,9 +147,7 @@ test("flags that work, and Dapr's that mean nothing here, are taken without a wo
 });
 
 for (const [name, value] of [
-  ["metrics-port", "9091"],
-  ["metrics-port", "9090"],
-  ["enable-metrics", "true"],
+  ["profile-port", "7778"],
   ["profile-port", "7777"],
   ["sentry-address", "localhost:50003"],
   ["control-plane-trust-domain", "localhost"],

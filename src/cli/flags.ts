@@ -56,9 +56,9 @@ export const FLAGS = [
   { name: "dapr-public-port", kind: "port", group: "Ports and addresses", state: "works", help: "a further port, for health and metadata alone: none" },
   { name: "dapr-public-listen-address", kind: "text", group: "Ports and addresses", state: "works", help: "where that port listens: loopback in run, everywhere in sidecar" },
   { name: "unix-domain-socket", short: "u", kind: "text", group: "Ports and addresses", state: "works", help: "a directory in which the APIs listen on Unix sockets, dapr-<app-id>-http.socket and -grpc.socket, instead of ports" },
-  { name: "metrics-port", short: "M", kind: "port", default: "9090", group: "Ports and addresses", state: "later", help: "the port for Prometheus" },
-  { name: "metrics-listen-address", kind: "text", default: "0.0.0.0", group: "Ports and addresses", state: "later", help: "where that port listens" },
-  { name: "enable-metrics", kind: "switch", default: "true", group: "Other", state: "later", help: "serve metrics" },
+  { name: "metrics-port", short: "M", kind: "port", group: "Ports and addresses", state: "works", help: "the port for Prometheus: any free one in run, 9090 in sidecar" },
+  { name: "metrics-listen-address", kind: "text", group: "Ports and addresses", state: "works", help: "where that port listens: loopback in run, 0.0.0.0 in sidecar" },
+  { name: "enable-metrics", kind: "switch", default: "true", group: "Other", state: "works", help: "count what passes, and serve the counts on --metrics-port" },
 
   { name: "max-body-size", short: "B", kind: "size", default: "4Mi", group: "Limits", state: "works", help: "the largest request body, of gRPC the largest message, as 4Mi, 100M or bytes; 0 or less for the default" },
   { name: "read-buffer-size", kind: "size", default: "4Ki", group: "Limits", state: "works", help: "the largest request header block; 4 KiB more are accepted, as in daprd" },
@@ -77,7 +77,7 @@ export const FLAGS = [
 
   { name: "log-level", kind: "text", default: "info", group: "Logs", state: "works", help: "debug, info, warn, error or fatal" },
   { name: "log-as-json", kind: "switch", group: "Logs", state: "works", help: "one JSON object a line for all that is printed: logs, calls, and in run what the apps print (scope app)" },
-  { name: "enable-api-logging", kind: "switch", group: "Logs", state: "later", help: "log each call of the API" },
+  { name: "enable-api-logging", kind: "switch", group: "Logs", state: "works", help: "log each call of the API, HTTP and gRPC; without it spec.logging.apiLogging says whether" },
 
   { name: "enable-app-health-check", kind: "switch", group: "Health", state: "works", help: "probe the app, and refuse calls to it while it is unhealthy" },
   { name: "app-health-check-path", kind: "text", default: "/healthz", group: "Health", state: "works", help: "the path to probe with GET; any 2xx is well" },

@@ -28,10 +28,10 @@ export class JsonDisplay implements RunDisplay {
 
   allStarted(apps: readonly HostedApp[]): void {
     for (const app of apps) {
-      const { http, grpc, internal, public: publicPort } = app.ports;
+      const { http, grpc, internal, metrics, public: publicPort } = app.ports;
       const { appPort, command, origin } = app.spec.settings;
       const { appLog, sidecarLog } = origin ?? {};
-      const places = { http, grpc, internal, public: publicPort, appPort, command, appLog, sidecarLog };
+      const places = { http, grpc, internal, public: publicPort, metrics, appPort, command, appLog, sidecarLog };
       const fields = { ...places, pid: process.pid, version: outriggerVersion() };
       this.#log(app).info(`sidecar of ${app.id} is listening`, fields);
     }

@@ -1,6 +1,7 @@
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { createLogger, type LogScope } from "../observability/log.ts";
+import { outriggerVersion } from "../runtime/version.ts";
 import { CliError } from "./cli-error.ts";
 import { FlagValues, type TypedFlags } from "./flag-values.ts";
 import type { Terminal } from "./terminal.ts";
@@ -10,7 +11,13 @@ export function jsonRecords(to: Pick<Terminal, "write">, scope: LogScope = "outr
   const write = (line: string): void => {
     to.write(line);
   };
-  return createLogger({ level: "info", json: true, colour: false, scope, appId, write });
+  return createLogger({
+    ...{ level: "info", json: true, colour: false, dated: true },
+    version: outriggerVersion(),
+    scope,
+    appId,
+    write,
+  });
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Logger } from "../core/logger.ts";
 import { createLogger, type LogLevel } from "../observability/log.ts";
 import type { HostedApp } from "../runtime/hosted-app.ts";
+import { outriggerVersion } from "../runtime/version.ts";
 import type { RunDisplay } from "./run-apps.ts";
 import type { Terminal } from "./terminal.ts";
 
@@ -8,18 +9,34 @@ import type { Terminal } from "./terminal.ts";
 export class LogDisplay implements RunDisplay {
   readonly #log: Logger;
 
-  constructor(err: Terminal, options: { readonly logLevel: LogLevel; readonly logAsJson: boolean }) {
-    const write = (line: string): void => {
-      err.write(line);
-    };
-    this.#log = createLogger({ level: options.logLevel, json: options.logAsJson, colour: err.colour, write });
+  /** @param appId of the one app; on every line of JSON, for people the lines name it. */
+  constructor(
+    err: Terminal,
+    {
+      appId,
+      logLevel,
+      logAsJson,
+    }: { readonly appId: string; readonly logLevel: LogLevel; readonly logAsJson: boolean },
+  ) {
+    this.#log = createLogger({
+      level: logLevel,
+      json: logAsJson,
+      colour: err.colour,
+      dated: !err.isTerminal,
+      version: outriggerVersion(),
+      appId: logAsJson ? appId : undefined,
+      write: (line) => {
+        err.write(line);
+      },
+    });
   }
 
   allStarted(apps: readonly HostedApp[]): void {
     for (const app of apps) {
-      const { http, grpc, internal, public: publicPort } = app.ports;
+      const { http, grpc, internal, metrics, public: publicPort } = app.ports;
       const { appPort } = app.spec.settings;
-      this.#log.info(`sidecar of ${app.id} is listening`, { http, grpc, internal, public: publicPort, appPort });
+      const places = { http, grpc, internal, public: publicPort, metrics, appPort };
+      this.#log.info(`sidecar of ${app.id} is listening`, places);
     }
   }
 

@@ -7,6 +7,7 @@ import { createLogger, type LogScope } from "../observability/log.ts";
 import { LogFile, type LogFileOptions } from "../observability/log-file.ts";
 import type { LogDestination } from "../resources/run-file.ts";
 import type { HostedApp } from "../runtime/hosted-app.ts";
+import { outriggerVersion } from "../runtime/version.ts";
 import { localTimeParts } from "./local-time.ts";
 import type { RunDisplay, SidecarLogs } from "./run-apps.ts";
 import type { Terminal } from "./terminal.ts";
@@ -150,9 +151,12 @@ export class LogFiles implements RunDisplay, SidecarLogs {
         const write = (text: string): void => {
           err.write(text);
         };
-        createLogger({ level: "warn", json: logAsJson, colour: err.colour, appId: files.plan.appId, write }).warn(
-          `cannot write ${files[which]?.path ?? "the log"}: ${error.message}; from now on ${elsewhere}`,
-        );
+        createLogger({
+          ...{ level: "warn", json: logAsJson, colour: err.colour, dated: !err.isTerminal },
+          version: outriggerVersion(),
+          appId: files.plan.appId,
+          write,
+        }).warn(`cannot write ${files[which]?.path ?? "the log"}: ${error.message}; from now on ${elsewhere}`);
       },
       instead: (text) => {
         if (shown) return undefined;
@@ -178,7 +182,13 @@ export class LogFiles implements RunDisplay, SidecarLogs {
     const write = (text: string): void => {
       this.#pace = file.write(text);
     };
-    return createLogger({ level: "info", json: this.#place.logAsJson, colour: false, appId, scope, write });
+    return createLogger({
+      ...{ level: "info", json: this.#place.logAsJson, colour: false, dated: true },
+      version: outriggerVersion(),
+      appId,
+      scope,
+      write,
+    });
   }
 }
 

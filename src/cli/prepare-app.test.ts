@@ -89,9 +89,9 @@ test("the older name of --resources-path adds to it", async () => {
 });
 
 test("what has no effect is told: flags first, then the Configuration, then resources", async () => {
-  const { warnings } = await prepare({ typed: { "metrics-port": ["9091"], config: [plain], "resources-path": [own] } });
+  const { warnings } = await prepare({ typed: { "profile-port": ["9091"], config: [plain], "resources-path": [own] } });
   assert.equal(warnings.length, 3);
-  assert.match(warnings[0] ?? "", /^--metrics-port is accepted and has no effect/);
+  assert.match(warnings[0] ?? "", /^--profile-port is accepted and has no effect/);
   assert.match(warnings[1] ?? "", /tracing.* has no effect in this version of Outrigger$/);
   assert.equal(warnings[2], skipped("own"));
 });

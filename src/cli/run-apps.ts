@@ -7,6 +7,7 @@ import { openHome } from "../runtime/home.ts";
 import { Host } from "../runtime/host.ts";
 import { HostedApp, type HostedAppEvents, type HostedAppSpec } from "../runtime/hosted-app.ts";
 import { systemClock } from "../runtime/system-clock.ts";
+import { outriggerVersion } from "../runtime/version.ts";
 import { httpCodecFrom } from "./http-codec.ts";
 import { jsonRecords } from "./json-records.ts";
 import type { Terminal } from "./terminal.ts";
@@ -56,12 +57,20 @@ type StopSignal = keyof typeof SIGNAL_CODES;
  */
 export async function runApps(options: RunOptions, display: RunDisplay, out: Terminal, err: Terminal): Promise<number> {
   const { logs } = options;
-  const logFor = (appId?: string): Logger =>
+  const version = outriggerVersion();
+  // daprd says on every line whose sidecar it is; where there are several, what concerns all is nobody's.
+  const [first, second] = options.specs;
+  const onlyApp = options.logAsJson && second === undefined ? first?.settings.app.id : undefined;
+  const logFor = (appId?: string, scope?: string): Logger =>
     createLogger({
       level: options.appLogLevels?.get(appId ?? "") ?? options.logLevel,
       json: options.logAsJson,
       colour: err.colour,
-      appId,
+      // A log of its own is a file.
+      dated: !err.isTerminal || (logs !== undefined && appId !== undefined),
+      version,
+      appId: appId ?? onlyApp,
+      ...(scope === undefined ? {} : { scope }),
       write: (line) => {
         if (logs === undefined || appId === undefined) err.write(line);
         else logs.write(appId, line, err);
@@ -112,7 +121,9 @@ export async function runApps(options: RunOptions, display: RunDisplay, out: Ter
 
 function storyOn(out: Terminal, asJson: boolean, logs: SidecarLogs | undefined): CallObserver {
   const storyTo = (write: (line: string) => void): CallObserver =>
-    asJson ? new CallLog(jsonRecords({ write })) : new CallStory({ colour: out.colour, write });
+    asJson
+      ? new CallLog(jsonRecords({ write }))
+      : new CallStory({ colour: out.colour, dated: !out.isTerminal || logs !== undefined, write });
   if (logs !== undefined) {
     return new StoryByApp((appId) =>
       storyTo((line) => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { test } from "node:test";
+import { DEFAULT_CONFIGURATION } from "../resources/default-configuration.ts";
 import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
 import { FlagValues, type TypedFlags } from "./flag-values.ts";
 import type { CommandName } from "./flags.ts";
@@ -16,6 +17,8 @@ function settings(typed: TypedFlags, command: CommandName = "run"): Omit<Sidecar
     appTls: undefined,
     nameResolution: undefined,
     pipelines: { http: [], app: [] },
+    metrics: DEFAULT_CONFIGURATION.metrics,
+    apiLogging: DEFAULT_CONFIGURATION.apiLogging,
     tracing: undefined,
     withoutEffect: [],
     forGrpcAlone: [],
@@ -56,6 +59,22 @@ test("the public port is none unless one is named, and listens where the command
   assert.deepEqual([publicPort, publicListenAddress], [3501, "127.0.0.1"]);
   assert.match(settings({ "dapr-public-port": ["3501"] }, "sidecar").publicListenAddress, /^(?:::|0\.0\.0\.0)$/);
   assert.equal(settings({ "dapr-public-listen-address": ["[::1]"] }).publicListenAddress, "::1");
+});
+
+test("metrics are served on any free port of loopback in run, as daprd serves them in sidecar, and can be switched off", () => {
+  const placeOf = ({ metrics }: ReturnType<typeof settings>): unknown =>
+    metrics && [metrics.listenAddress, metrics.port];
+  assert.deepEqual(placeOf(settings({})), ["127.0.0.1", 0]);
+  assert.deepEqual(placeOf(settings({}, "sidecar")), ["0.0.0.0", 9090]);
+  const flags = { "metrics-port": ["9091"], "metrics-listen-address": ["[::1]"] };
+  assert.deepEqual(placeOf(settings(flags)), ["::1", 9091]);
+  assert.equal(settings({ "enable-metrics": ["false"] }).metrics, undefined);
+});
+
+test("calls of the API are logged where the flag says so, whatever the Configuration does", () => {
+  assert.equal(settings({}).apiLogging, undefined);
+  assert.equal(settings({ "enable-api-logging": ["true"] }).apiLogging?.enabled, true);
+  assert.equal(settings({ "enable-api-logging": ["false"] }).apiLogging, undefined);
 });
 
 test("allowed origins are separated by commas; without any there is no CORS", () => {

@@ -3,7 +3,8 @@ import { resolve } from "node:path";
 import { DEFAULT_NAMESPACE, parseAppId, parseNamespace } from "../core/app-id.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Configuration } from "../resources/configuration.ts";
-import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
+import type { ApiLoggingSpec } from "../resources/logging-spec.ts";
+import type { MetricsSettings, SidecarSettings } from "../runtime/sidecar-settings.ts";
 import { APP_PROTOCOLS, type AppProtocol, isGrpcApp } from "../transport/app/app-protocol.ts";
 import { appHealthFrom } from "./app-health-from-flags.ts";
 import { CliError } from "./cli-error.ts";
@@ -23,6 +24,7 @@ export interface SettingsSource {
 
 const DAPRD_HTTP_PORT = 3500;
 const DAPRD_GRPC_PORT = 50_001;
+const DAPRD_METRICS_PORT = 9090;
 // Most apps listen within this time; more, and a caller's own patience ends first.
 const APP_START_PATIENCE_MS = 10_000;
 const DEFAULT_GRACE_SECONDS = 5;
@@ -51,6 +53,8 @@ export function settingsFrom(source: SettingsSource): Omit<SidecarSettings, "res
     socketFolder: socketFolderFrom(flags),
     publicPort: flags.port("dapr-public-port"),
     publicListenAddress: publicListenAddress(flags, forRun),
+    metrics: metricsFrom(flags, configuration, forRun),
+    apiLogging: apiLoggingFrom(flags, configuration),
     allowedOrigins: parts(flags.text("allowed-origins") ?? ""),
     internalListenAddress: unbracketed(
       flags.text("dapr-internal-grpc-listen-address") ?? (forRun ? LOOPBACK : everywhere()),
@@ -113,6 +117,21 @@ function publicListenAddress(flags: FlagValues, forRun: boolean): string {
   const address = flags.text("dapr-public-listen-address") ?? "";
   if (address !== "") return unbracketed(address);
   return forRun ? LOOPBACK : everywhere();
+}
+
+function metricsFrom(flags: FlagValues, { metrics }: Configuration, forRun: boolean): MetricsSettings | undefined {
+  if (!flags.switch("enable-metrics") || !metrics.enabled) return undefined;
+  return {
+    port: flags.port("metrics-port") ?? (forRun ? 0 : DAPRD_METRICS_PORT),
+    listenAddress: unbracketed(flags.text("metrics-listen-address") ?? (forRun ? LOOPBACK : "0.0.0.0")),
+    spec: metrics,
+  };
+}
+
+/** The flag, where it is given, whatever the Configuration says; as daprd has it. */
+function apiLoggingFrom(flags: FlagValues, { apiLogging }: Configuration): ApiLoggingSpec | undefined {
+  const isAsked = flags.switch("enable-api-logging", apiLogging.enabled);
+  return isAsked ? { ...apiLogging, enabled: true } : undefined;
 }
 
 /** Of a list with commas; blanks are passed over. */

@@ -3,6 +3,7 @@ import type { Endpoint } from "./ports.ts";
 
 /** Routers on the way may have made one slash of two, which daprd takes for two (A2). */
 export const HAS_HTTP_SCHEME = /^https?:\/+/i;
+export const HAS_ENCODED_SCHEME = /^https?(?:%3A|:)%2F/i;
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const;
 
@@ -18,7 +19,7 @@ export function endpointAt(text: string): Endpoint {
   if (url === undefined || [url.search, url.hash, url.username, url.password].some((part) => part !== "")) {
     throw new CallError(undefined, `invalid URL ${text}: write http://host[:port][/path] or https://…, then /method/`);
   }
-  return { name: text, ...placeOf(url), headers: [], tls: undefined, followsRedirects: false };
+  return { name: written, ...placeOf(url), headers: [], tls: undefined, followsRedirects: false };
 }
 
 /** Where a URL leads. */

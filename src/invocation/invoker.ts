@@ -342,7 +342,7 @@ function policyTarget(target: Target, { target: written }: Invocation, { path }:
     case "endpoint":
       return { kind: "app", name: target.endpoint.name, endpoint: "" };
     case "url":
-      return { kind: "app", name: written, endpoint: path };
+      return { kind: "app", name: target.endpoint.name, endpoint: path };
   }
 }
 

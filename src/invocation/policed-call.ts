@@ -1,6 +1,7 @@
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError } from "../core/errors.ts";
+import { isEventStream } from "../core/event-stream.ts";
 import { GRPC_CODE } from "../core/grpc-code.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import { headerValue } from "../core/raw-headers.ts";
@@ -91,9 +92,7 @@ function whenUsed(
 ): void {
   const { body, headers } = response;
   const isLive =
-    upgrade !== undefined ||
-    /^text\/event-stream\b/i.test(headerValue(headers, "content-type") ?? "") ||
-    (grpc === true && headerValue(asked, "dapr-stream") === "true");
+    upgrade !== undefined || isEventStream(headers) || (grpc === true && headerValue(asked, "dapr-stream") === "true");
   if (isLive || body === undefined || body instanceof Uint8Array || body.closed) done();
   else body.once("close", done);
 }

@@ -2,6 +2,7 @@ import { CallError } from "../core/errors.ts";
 import { InFlight } from "../core/in-flight.ts";
 import type { Logger } from "../core/logger.ts";
 import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
+import type { SpiffeId } from "../core/spiffe-id.ts";
 import type { AccessControl } from "../security/access-control.ts";
 import { refuseAppCallback } from "./app-callback.ts";
 import { type AppHealth, appUnhealthy } from "./app-health.ts";
@@ -23,6 +24,8 @@ export interface ReceiverParts {
   readonly limitBody: BodyLimit;
   /** Undefined where everybody may call everything. */
   readonly access: AccessControl | undefined;
+  /** Told of each call that access rules have judged. */
+  readonly onJudged?: ((caller: SpiffeId | undefined, isByPolicy: boolean, isAllowed: boolean) => void) | undefined;
   readonly log: Logger;
 }
 
@@ -88,7 +91,9 @@ export class Receiver {
     const isVerbless = this.#parts.speaksGrpc || grpc === true || method === "NONE";
     const allows = (reading: string): boolean =>
       isVerbless ? access.allowsGrpc(identity, reading) : access.allows(identity, reading, method);
-    if (readings?.every(allows) === true) return;
+    const isAllowed = readings?.every(allows) === true;
+    this.#parts.onJudged?.(identity, access.hasPolicyFor(identity), isAllowed);
+    if (isAllowed) return;
     // daprd names a method of HTTP without its leading slash, gRPC's verb as none, and nobody as nothing.
     const operation = grpc === true ? path : (readings?.[0] ?? path).slice(1);
     const verb = grpc === true ? "NONE" : method;

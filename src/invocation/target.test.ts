@@ -26,15 +26,16 @@ test("ids are case-sensitive", () => {
   assert.deepEqual(parseTarget("Front", self, none), { kind: "app", app: app("Front", "prod") });
 });
 
-for (const [url, scheme, host, port, basePath] of [
-  ["http://example.org", "http", "example.org", 80, ""],
-  ["https://example.org:8443/base/", "https", "example.org", 8443, "/base"],
-  ["HTTP://example.org", "http", "example.org", 80, ""],
-  ["https:/a.b.c.d", "https", "a.b.c.d", 443, ""],
-  ["http://[::1]:81", "http", "::1", 81, ""],
+for (const [url, scheme, host, port, basePath, name] of [
+  ["http://example.org", "http", "example.org", 80, "", "http://example.org"],
+  ["https://example.org:8443/base/", "https", "example.org", 8443, "/base", "https://example.org:8443/base/"],
+  ["HTTP://example.org", "http", "example.org", 80, "", "http://example.org"],
+  ["https:/a.b.c.d", "https", "a.b.c.d", 443, "", "https://a.b.c.d"],
+  ["http%3A%2F%2Fexample.org%3A81%2Fbase", "http", "example.org", 81, "/base", "http://example.org:81/base"],
+  ["http://[::1]:81", "http", "::1", 81, "", "http://[::1]:81"],
 ] as const) {
   test(`${url} is a URL, dots and all`, () => {
-    const endpoint = { name: url, scheme, host, port, basePath, headers: [], tls: undefined, followsRedirects: false };
+    const endpoint = { name, scheme, host, port, basePath, headers: [], tls: undefined, followsRedirects: false };
     assert.deepEqual(parseTarget(url, self, none), { kind: "url", endpoint });
   });
 }

@@ -1,7 +1,7 @@
 import { type AppId, type AppIdentity, isPossibleName, type Namespace, sameApp } from "../core/app-id.ts";
 import { CallError } from "../core/errors.ts";
 import { visible } from "../core/go-json.ts";
-import { endpointAt, HAS_HTTP_SCHEME } from "./endpoint-url.ts";
+import { endpointAt, HAS_ENCODED_SCHEME, HAS_HTTP_SCHEME } from "./endpoint-url.ts";
 import type { Endpoint } from "./ports.ts";
 
 /** Where a call goes. The switch over `kind` has no default, so that a further kind shows every place to think. */
@@ -24,10 +24,22 @@ export function parseTarget(text: string, self: AppIdentity, endpoints: Readonly
   if (text === "") throw new CallError(undefined, "app id is empty");
   const named = endpoints.get(text);
   if (named !== undefined) return { kind: "endpoint", endpoint: named };
-  if (HAS_HTTP_SCHEME.test(text)) return { kind: "url", endpoint: endpointAt(text) };
+  const url = urlIn(text);
+  if (url !== undefined) return { kind: "url", endpoint: endpointAt(url) };
   const [id = "", namespace = self.namespace, ...more] = text.split(".");
   const isPossible = isPossibleName(id) && isPossibleName(namespace) && more.length === 0;
   if (!isPossible) throw new CallError(undefined, `invalid app id ${visible(text)}`);
   const app = { id: id as AppId, namespace: namespace as Namespace };
   return sameApp(app, self) ? { kind: "self" } : { kind: "app", app };
+}
+
+/** Percent-encoded where only paths are decoded on the way: in a header, and over gRPC. */
+function urlIn(text: string): string | undefined {
+  if (HAS_HTTP_SCHEME.test(text)) return text;
+  if (!HAS_ENCODED_SCHEME.test(text)) return undefined;
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
 }

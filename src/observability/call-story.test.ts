@@ -18,7 +18,7 @@ const call: CallRecord = {
 
 function told(record: CallRecord): string {
   const lines: string[] = [];
-  new CallStory({ colour: false, write: (line) => lines.push(line) }).callEnded(record);
+  new CallStory({ colour: false, dated: false, write: (line) => lines.push(line) }).callEnded(record);
   return lines.join("").slice("00:00:00.000  ".length);
 }
 

@@ -1,9 +1,12 @@
 import type { AppIdentity } from "../core/app-id.ts";
 import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import { GRPC_CODE, nameOfCode } from "../core/grpc-code.ts";
+import { timeOf } from "./log.ts";
 
 export interface CallStoryOptions {
   readonly colour: boolean;
+  /** Lines begin with the date, too: those that are kept. */
+  readonly dated: boolean;
   /** Takes one finished line, newline included. */
   write(line: string): void;
 }
@@ -20,7 +23,7 @@ export class CallStory implements CallObserver {
     const { direction, caller, target, path, durationMs, traceId, error } = call;
     const who = direction === "sent" ? `${nameOf(caller)} → ${target}` : `${target} ← ${nameOf(caller)}`;
     const parts = [
-      this.#paint(90, new Date().toISOString().slice(11, 23)),
+      this.#paint(90, timeOf(Date.now(), this.#options.dated)),
       this.#paint(1, printable(who)),
       `${verbOf(call)} ${printable(path)}`,
       this.#outcome(call),

@@ -1,17 +1,22 @@
+import { hostname } from "node:os";
 import pino from "pino";
 import type { LogFields, Logger } from "../core/logger.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal";
 export const LOG_LEVELS: readonly LogLevel[] = ["debug", "info", "warn", "error", "fatal"];
 
-/** Who says it: Outrigger, or an app whose output passes through it. */
-export type LogScope = "outrigger" | "app";
+/** Who says it: Outrigger, an app whose output passes through it, or one of daprd's scopes. */
+export type LogScope = string;
 
 export interface LogOptions {
   readonly level: LogLevel;
   /** `--log-as-json`: one JSON object a line, daprd's field names. Otherwise a line for people. */
   readonly json: boolean;
   readonly colour: boolean;
+  /** Lines for people begin with the date, too: those that are kept. */
+  readonly dated: boolean;
+  /** On every line of JSON: Outrigger's. */
+  readonly version: string;
   /** On every line: the app the line is about. */
   readonly appId?: string | undefined;
   readonly scope?: LogScope;
@@ -37,8 +42,10 @@ function jsonLogger(options: LogOptions): pino.Logger {
       level: options.level,
       base: {
         ...(options.appId === undefined ? {} : { app_id: options.appId }),
+        instance: hostname(),
         scope: options.scope ?? "outrigger",
         type: "log",
+        ver: options.version,
       },
       messageKey: "msg",
       formatters: { level: (level) => ({ level: level === "warn" ? "warning" : level }) },
@@ -81,8 +88,14 @@ function forPeople({ level, time, msg, ...fields }: PinoLine, options: LogOption
   const [name, ansi] = LEVEL_NAMES[level] ?? ["log  ", 0];
   const about = options.appId === undefined ? "" : ` ${options.appId}:`;
   const details = Object.entries(fields).map(([key, value]) => ` ${key}=${quoted(value)}`);
-  const clock = new Date(time).toISOString().slice(11, 23);
+  const clock = timeOf(time, options.dated);
   return `${paint(90, clock)} ${paint(ansi, name)}${about} ${msg}${paint(90, details.join(""))}\n`;
+}
+
+/** `13:45:01.123`, or with the date `2026-11-21T13:45:01.123Z`. */
+export function timeOf(ms: number, dated: boolean): string {
+  const text = new Date(ms).toISOString();
+  return dated ? text : text.slice(11, 23);
 }
 
 function quoted(value: unknown): string {

@@ -67,6 +67,7 @@ export async function runWithPolicy<Result>(work: PolicedWork<Result>): Promise<
     }
     if ("result" in outcome) work.discard(outcome.result);
     work.onRetry?.(retries + 1, pauseMs);
+    work.policy.onActivated?.("retry");
     await work.clock.sleep(pauseMs, work.signal);
   }
 }
@@ -84,6 +85,7 @@ async function tryOnce<Result>(work: PolicedWork<Result>): Promise<Outcome<Resul
     return { result, failure: work.failureIn(result) };
   } catch (error) {
     timed?.end();
+    if (timed?.signal.reason instanceof TimedOut) work.policy.onActivated?.("timeout");
     return { error, failure: work.failureOf(error) };
   }
 }

@@ -1,6 +1,7 @@
 import type { Clock } from "../core/clock.ts";
 import type { CircuitBreakerSpec, PolicyNames, ResiliencySpec, RetrySpec } from "../resources/resiliency-spec.ts";
 import { type BreakerCounts, type BreakerState, CircuitBreaker } from "./circuit-breaker.ts";
+import type { PolicyKind, PolicyObserver } from "./policy-observer.ts";
 
 /** What applies to one call. */
 export interface CallPolicy {
@@ -8,6 +9,8 @@ export interface CallPolicy {
   readonly timeoutMs: number | undefined;
   readonly retry: RetrySpec | undefined;
   readonly breaker: CircuitBreaker | undefined;
+  /** Told when a call is tried again, or its time has passed. */
+  readonly onActivated?: ((kind: PolicyKind) => void) | undefined;
 }
 
 /** What a call or an operation is for. */
@@ -33,6 +36,7 @@ export interface ResiliencyPoliciesParts {
   readonly compileTrip: (expression: string) => (counts: BreakerCounts) => boolean;
   readonly clock: Clock;
   readonly onBreakerChange?: (target: PolicyTarget, to: BreakerState) => void;
+  readonly observer?: PolicyObserver | undefined;
 }
 
 /** The policy that replaces the built-in retries between sidecars, where it is defined (A3). */
@@ -77,7 +81,24 @@ export class ResiliencyPolicies {
       breaker: circuitBreaker === undefined ? undefined : this.#breakerOf(target, circuitBreaker),
     };
     const isEmpty = policy.timeoutMs === undefined && policy.retry === undefined && policy.breaker === undefined;
-    return isEmpty ? undefined : policy;
+    return isEmpty ? undefined : this.#observed(target, policy);
+  }
+
+  #observed(target: PolicyTarget, policy: CallPolicy): CallPolicy {
+    const { observer } = this.#parts;
+    if (observer === undefined) return policy;
+    const name = this.#name;
+    if (policy.timeoutMs !== undefined) observer.applied(name, target, "timeout");
+    if (policy.retry !== undefined) observer.applied(name, target, "retry");
+    if (policy.breaker !== undefined) observer.applied(name, target, "circuitbreaker", policy.breaker.state);
+    const onActivated = (kind: PolicyKind): void => {
+      observer.activated(name, target, kind);
+    };
+    return { ...policy, onActivated };
+  }
+
+  get #name(): string {
+    return this.#parts.specs.at(-1)?.name ?? "";
   }
 
   #named(target: PolicyTarget): PolicyNames | undefined {
@@ -115,8 +136,11 @@ export class ResiliencyPolicies {
   }
 
   #newBreaker(target: PolicyTarget, spec: CircuitBreakerSpec): CircuitBreaker {
-    const { clock, compileTrip, onBreakerChange } = this.#parts;
-    return new CircuitBreaker({ ...spec, trips: compileTrip(spec.trip) }, clock, (to) => onBreakerChange?.(target, to));
+    const { clock, compileTrip, onBreakerChange, observer } = this.#parts;
+    return new CircuitBreaker({ ...spec, trips: compileTrip(spec.trip) }, clock, (to) => {
+      onBreakerChange?.(target, to);
+      observer?.activated(this.#name, target, "circuitbreaker", to);
+    });
   }
 }
 

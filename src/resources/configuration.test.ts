@@ -109,12 +109,12 @@ test("name resolution without a value is as good as none, and may leave out its 
 
 test("sections that do nothing yet are told with their files", () => {
   const { withoutEffect } = read(
-    "spec:\n  wasm: { strictSandbox: true }\n  metrics: { enabled: true }\n",
+    "spec:\n  wasm: { strictSandbox: true }\n  secrets: { scopes: [] }\n",
     "spec: { features: [] }\n",
   );
   assert.deepEqual([...withoutEffect].sort(), [
     `spec.features in ${fileOf(1)}`,
-    `spec.metrics in ${fileOf(0)}`,
+    `spec.secrets in ${fileOf(0)}`,
     `spec.wasm in ${fileOf(0)}`,
   ]);
 });

@@ -9,6 +9,8 @@ import {
   readAccessControl,
 } from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
+import { type ApiLoggingSpec, loggingSchema, readApiLogging } from "./logging-spec.ts";
+import { type MetricsSpec, metricsSchema, readMetrics } from "./metrics-spec.ts";
 import type { TracingSpec } from "./otlp-settings.ts";
 import { type HandlerSpec, pipelineSchema, readPipeline } from "./pipeline-spec.ts";
 import { readTracing, tracingSchema } from "./tracing-spec.ts";
@@ -29,6 +31,10 @@ export interface Configuration {
   /** `spec.nameResolution`; undefined where none of them has it. Of several, the last holds, as a whole. */
   readonly nameResolution: NameResolution | undefined;
   readonly pipelines: Pipelines;
+  /** `spec.metric` and `spec.metrics`. */
+  readonly metrics: MetricsSpec;
+  /** `spec.logging.apiLogging`. */
+  readonly apiLogging: ApiLoggingSpec;
   /** `spec.tracing`; undefined where none of them has it. Of several, the last holds, field by field. */
   readonly tracing: TracingSpec | undefined;
   /** Sections that are valid and that this version does nothing with. */
@@ -90,9 +96,9 @@ const schema = z.strictObject({
       components: section,
       features: section,
       httpPipeline: pipelineSchema.optional(),
-      logging: section,
-      metric: section,
-      metrics: section,
+      logging: loggingSchema.optional(),
+      metric: metricsSchema.optional(),
+      metrics: metricsSchema.optional(),
       mtls: section,
       nameResolution: z
         .strictObject({ component: z.string().optional(), version: z.string().optional(), configuration: section })
@@ -108,12 +114,8 @@ const schema = z.strictObject({
 // Leaving this out would open a door that the user believes shut, so it stops the start instead.
 const REFUSED = ["api"] as const;
 const SUPPORTED = new Set([
-  "invocation",
-  "accessControl",
-  "nameResolution",
-  "httpPipeline",
-  "appHttpPipeline",
-  "tracing",
+  ...["invocation", "accessControl", "nameResolution", "httpPipeline", "appHttpPipeline"],
+  ...["metric", "metrics", "logging", "tracing"],
 ]);
 
 /** @throws {ResourceError} naming file, line and field. */
@@ -151,6 +153,8 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
       http: pipelineOr(before.pipelines.http, document, "httpPipeline", spec.httpPipeline),
       app: pipelineOr(before.pipelines.app, document, "appHttpPipeline", spec.appHttpPipeline),
     },
+    metrics: readMetrics(before.metrics, document, spec),
+    apiLogging: readApiLogging(before.apiLogging, spec.logging),
     tracing: spec.tracing === undefined ? before.tracing : readTracing(document, spec.tracing, before.tracing),
     withoutEffect: [...before.withoutEffect, ...sections.map((name) => here(`spec.${name}`))],
     forGrpcAlone: [...before.forGrpcAlone, ...operationsForGrpcAlone(spec.accessControl ?? {}).map(here)],

@@ -1,5 +1,6 @@
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { AppChannel, AppProbe, CallRules } from "../invocation/ports.ts";
+import type { MeasuredCalls } from "../observability/metrics/measured-calls.ts";
 import type { AppChannelOptions } from "../transport/app/app-channel-options.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
 import { GrpcAppChannel, grpcUpstreamOptions } from "../transport/app/grpc-app-channel.ts";
@@ -21,14 +22,30 @@ export function appChannel(
   settings: SidecarSettings,
   lent: UpstreamSurroundings,
   rules: Pick<CallRules, "appPipeline">,
+  measured: MeasuredCalls | undefined,
 ): ClosableChannel | undefined {
   const { appPort, appProtocol: protocol, maxBodyBytes } = settings;
   if (appPort === undefined) return undefined;
   const options = optionsOf(settings, appPort);
   const createUpstream = upstreamFactory(lent);
-  if (!isGrpcApp(protocol))
-    return new PipedChannel(new HttpAppChannel({ ...options, protocol }, createUpstream), rules);
-  return new GrpcAppChannel({ ...options, protocol, maxBodyBytes }, createUpstream);
+  if (isGrpcApp(protocol)) {
+    const channel = new GrpcAppChannel({ ...options, protocol, maxBodyBytes }, createUpstream);
+    return counted(channel, measured, true);
+  }
+  const channel = new HttpAppChannel({ ...options, protocol }, createUpstream);
+  return new PipedChannel(counted(channel, measured, false), rules);
+}
+
+/** Below the pipeline, so that what is counted is what the app was sent. */
+function counted(channel: ClosableChannel, measured: MeasuredCalls | undefined, speaksGrpc: boolean): ClosableChannel {
+  if (measured === undefined) return channel;
+  const { call } = measured.channel(channel, speaksGrpc);
+  return {
+    call,
+    close: () => {
+      channel.close();
+    },
+  };
 }
 
 /** Undefined for a sidecar without an app. */

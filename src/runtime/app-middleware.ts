@@ -4,11 +4,13 @@ import { Pipeline } from "../invocation/pipeline.ts";
 import type { ComponentSpec } from "../resources/component-spec.ts";
 import type { HandlerSpec } from "../resources/pipeline-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
+import type { ComponentStarts } from "./component-starts.ts";
 import type { SecretValues } from "./secret-values.ts";
 
 export interface AppMiddlewareParts extends MiddlewareContext {
   readonly entries: readonly MiddlewareEntry[];
   readonly values: SecretValues;
+  readonly starts?: ComponentStarts | undefined;
 }
 
 /** The middleware components of one app, those that a pipeline of its Configuration names. */
@@ -59,9 +61,13 @@ export class AppMiddleware {
     }
     const running = this.#started.get(name);
     if (running !== undefined) return running;
+    const { starts } = this.#parts;
     try {
-      return await this.#start(spec);
+      const step = await this.#start(spec);
+      starts?.started(spec.type);
+      return step;
     } catch (cause) {
+      starts?.failed(spec.type);
       const what = `${described(spec)}: ${messageOf(cause)}`;
       if (!spec.ignoreErrors) throw new SetupError(what, { cause });
       this.#parts.log.warn(`${what}; it was left out, as its ignoreErrors says`);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { DEFAULT_NAMESPACE, parseAppId } from "../core/app-id.ts";
+import { DEFAULT_CONFIGURATION } from "../resources/default-configuration.ts";
 import { bindPorts, distinctAddresses, UnluckyPort } from "./bind-ports.ts";
 import { ListenError } from "./listen-error.ts";
 
@@ -52,7 +53,10 @@ const SETTINGS: Settings = {
   internalListenAddress: "127.0.0.1",
   publicListenAddress: "127.0.0.1",
   socketFolder: undefined,
+  metrics: undefined,
 };
+
+const METRICS = { listenAddress: "127.0.0.1", spec: DEFAULT_CONFIGURATION.metrics };
 
 /** Notes what it is asked for. Free ports count from 60000; on the addresses in `full`, nothing can be had. */
 function door(asked: string[], full: readonly string[] = []): Door {
@@ -80,13 +84,17 @@ function bind(
   const asked: string[] = [];
   const one = door(asked, full);
   const settings = { ...SETTINGS, ...changes };
-  const doors = { api: one, grpc: one, peer: one, public: settings.publicPort === undefined ? undefined : one };
+  const open = settings.publicPort === undefined ? undefined : one;
+  const doors = { api: one, grpc: one, peer: one, public: open, metrics: settings.metrics && one };
   return { asked, ports: bindPorts(settings, doors, new Set(appPorts)) };
 }
 
 test("each API is on every address with the same port, the others on their own", async () => {
-  const { asked, ports } = bind({ httpPort: 0, publicPort: 3501 });
-  assert.deepEqual(await ports, { http: 60_000, grpc: 50_001, internal: 47_300, public: 3501 });
+  const { asked, ports } = bind({
+    ...{ httpPort: 0, publicPort: 3501 },
+    metrics: { ...METRICS, port: 9090 },
+  });
+  assert.deepEqual(await ports, { http: 60_000, grpc: 50_001, internal: 47_300, public: 3501, metrics: 9090 });
   assert.deepEqual(asked, [
     "127.0.0.1:60000",
     "127.0.0.2:60000",
@@ -94,6 +102,7 @@ test("each API is on every address with the same port, the others on their own",
     "127.0.0.2:50001",
     "127.0.0.1:47300",
     "127.0.0.1:3501",
+    "127.0.0.1:9090",
   ]);
 });
 
@@ -111,11 +120,18 @@ test("a free port that is an app's is bad luck", async () => {
 test("sockets take the place of the APIs' ports, which are then nobody's", async () => {
   const { asked, ports } = bind({ socketFolder: "/run/x", appPort: 3500, publicPort: 50_001 });
   const [http, grpc] = ["/run/x/dapr-math-http.socket", "/run/x/dapr-math-grpc.socket"];
-  assert.deepEqual(await ports, { http, grpc, internal: 47_300, public: 50_001 });
+  assert.deepEqual(await ports, { http, grpc, internal: 47_300, public: 50_001, metrics: undefined });
   assert.deepEqual(asked, [http, grpc, "127.0.0.1:47300", "127.0.0.1:50001"]);
 });
 
-for (const changes of [{ appPort: 3500 }, { appPort: 3501, publicPort: 3501 }, { publicPort: 47_300 }]) {
+for (const changes of [
+  { appPort: 3500 },
+  { appPort: 3501, publicPort: 3501 },
+  { publicPort: 47_300 },
+  { metrics: { ...METRICS, port: 3500 } },
+  { appPort: 9090, metrics: { ...METRICS, port: 9090 } },
+  { publicPort: 9090, metrics: { ...METRICS, port: 9090 } },
+]) {
   test(`${JSON.stringify(changes)} is a clash, found before anything is bound`, async () => {
     const { asked, ports } = bind(changes);
     await assert.rejects(ports, { name: "SetupError", message: /^--\S+ and --\S+ are both \d+; / });

@@ -19,6 +19,8 @@ interface Doors {
   readonly peer: Door;
   /** Undefined where there is no public port. */
   readonly public: Door | undefined;
+  /** Undefined where nothing is counted. */
+  readonly metrics: Door | undefined;
 }
 
 type PortSettings = Pick<
@@ -33,6 +35,7 @@ type PortSettings = Pick<
   | "internalListenAddress"
   | "publicListenAddress"
   | "socketFolder"
+  | "metrics"
 >;
 
 export interface SidecarPorts {
@@ -41,6 +44,7 @@ export interface SidecarPorts {
   readonly internal: number;
   /** Undefined where there is none. */
   readonly public: number | undefined;
+  readonly metrics: number | undefined;
 }
 
 /** Chance has chosen a port that will not do: another try will. The message is for when it never does. */
@@ -63,23 +67,33 @@ export async function bindPorts(
   const apis =
     settings.socketFolder === undefined ? await bindApis(settings, doors) : await bindSockets(settings, doors);
   const internal = await bindInternal(settings, doors.peer, appPorts);
-  const ports = { ...apis, internal, public: await bindPublic(settings, doors.public) };
+  const ports = {
+    ...apis,
+    internal,
+    public: await bindPublic(settings, doors.public),
+    metrics: await bindMetrics(settings, doors.metrics),
+  };
   refuseChosenClashes(settings, ports, appPorts);
   return ports;
 }
 
 /** Two of its own doors on one port, or, as in daprd, the app on one: then the sidecar would call itself for ever (A6). */
 function refuseClashes(settings: PortSettings): void {
-  const { appPort, publicPort, httpPort, grpcPort, internalPort, socketFolder } = settings;
+  const { appPort, publicPort, httpPort, grpcPort, internalPort, socketFolder, metrics } = settings;
   const flags = Object.entries({
     ...(socketFolder === undefined ? { "--dapr-http-port": httpPort, "--dapr-grpc-port": grpcPort } : {}),
     "--dapr-internal-grpc-port": internalPort,
   });
-  const ofPublic = flags.find(([, port]) => port === publicPort);
-  if (ofPublic !== undefined) {
-    throw new SetupError(`--dapr-public-port and ${ofPublic[0]} are both ${ofPublic[1]}; give each its own`);
+  const further = [
+    ["--dapr-public-port", publicPort],
+    ["--metrics-port", metrics?.port === 0 ? undefined : metrics?.port],
+  ] as const;
+  for (const [at, [flag, port]] of further.entries()) {
+    const twin = [...flags, ...further.slice(0, at)].find(([, other]) => other === port);
+    if (port === undefined || twin === undefined) continue;
+    throw new SetupError(`${flag} and ${twin[0]} are both ${port}; give each its own`);
   }
-  const ofApp = [...flags, ["--dapr-public-port", publicPort] as const].find(([, port]) => port === appPort);
+  const ofApp = [...flags, ...further].find(([, port]) => port === appPort);
   if (appPort !== undefined && ofApp !== undefined) {
     throw new SetupError(
       `--app-port and ${ofApp[0]} are both ${appPort}; the app and its sidecar need different ports`,
@@ -88,8 +102,8 @@ function refuseClashes(settings: PortSettings): void {
 }
 
 function refuseChosenClashes(settings: PortSettings, ports: SidecarPorts, appPorts: ReadonlySet<number>): void {
-  const { httpPort, grpcPort, internalPort, publicPort } = settings;
-  const asked = new Set<ApiPlace | undefined>([httpPort, grpcPort, internalPort, publicPort]);
+  const { httpPort, grpcPort, internalPort, publicPort, metrics } = settings;
+  const asked = new Set<ApiPlace | undefined>([httpPort, grpcPort, internalPort, publicPort, metrics?.port]);
   const chosen = Object.values(ports).filter((port) => typeof port === "number" && !asked.has(port)) as number[];
   const clash = chosen.find((port) => appPorts.has(port));
   if (clash !== undefined) throw new UnluckyPort(`the free port ${clash} is that of an app`);
@@ -138,6 +152,16 @@ async function bindPublic(settings: PortSettings, door: Door | undefined): Promi
   if (door === undefined || publicPort === undefined) return undefined;
   const what = { purpose: `public port of ${app.id}`, flag: "--dapr-public-port" };
   return bindAll(what, [publicListenAddress], publicPort, door);
+}
+
+async function bindMetrics({ app, metrics }: PortSettings, door: Door | undefined): Promise<number | undefined> {
+  if (door === undefined || metrics === undefined) return undefined;
+  return bindAll(
+    { purpose: `metrics of ${app.id}`, flag: "--metrics-port" },
+    [metrics.listenAddress],
+    metrics.port,
+    door,
+  );
 }
 
 async function bindAll(

@@ -1,9 +1,12 @@
+import type { ApiObserver } from "../core/api-observer.ts";
 import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
 import { SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Neighbour, Neighbours } from "../invocation/ports.ts";
+import { BothObservers } from "../observability/both-observers.ts";
+import type { SidecarMetrics } from "../observability/metrics/sidecar-metrics.ts";
 import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
@@ -27,11 +30,14 @@ export interface HostParts {
   readonly observer: CallObserver;
   /** The ports of all apps that are to be added. */
   readonly appPorts: ReadonlySet<number>;
-  /** A logger for the process, or for one app of it. */
-  logFor(appId?: string): Logger;
+  /** A logger for the process, or for one app of it. @param scope who speaks, where it is not Outrigger as such. */
+  logFor(appId?: string, scope?: string): Logger;
 }
 
-type OfOneSidecar = Pick<SidecarSurroundings, "resolver" | "resources" | "tracer" | "onShutdown">;
+type OfOneSidecar = Pick<
+  SidecarSurroundings,
+  "resolver" | "resources" | "tracer" | "onShutdown" | "metrics" | "apiObserver"
+>;
 
 // Ports that are chosen freely and will not do are rare; so many in a row are no chance.
 const MAX_PORT_TRIES = 20;
@@ -78,12 +84,14 @@ export class Host implements Neighbours {
     if (this.#sidecars.has(name))
       throw new SetupError(`this process already runs a sidecar for ${name}; give each app its own id`);
     const resolver = await this.#resolvers.get(settings.nameResolution);
-    const resources = await this.#resourcesOf(settings);
+    const metrics = await this.#metricsOf(settings);
+    const apiObserver = await this.#apiObserverOf(settings, metrics);
+    const resources = await this.#resourcesOf(settings, metrics);
     let tracer: ClosableTracer | undefined;
     try {
       const { clock } = this.#parts;
       tracer = await tracerFor(settings, { env: process.env, clock, log: this.#parts.logFor(settings.app.id) });
-      return await this.#start(settings, { resolver, resources, tracer, onShutdown });
+      return await this.#start(settings, { resolver, resources, tracer, metrics, apiObserver, onShutdown });
     } catch (error) {
       await tracer?.close();
       await resources.close();
@@ -106,11 +114,33 @@ export class Host implements Neighbours {
   }
 
   /** @throws {SetupError} naming the resource that cannot be used. */
-  async #resourcesOf({ app, pipelines, resources }: SidecarSettings): Promise<LiveResources> {
+  async #resourcesOf(
+    { app, pipelines, resources }: SidecarSettings,
+    metrics: SidecarMetrics | undefined,
+  ): Promise<LiveResources> {
     const { clock } = this.#parts;
-    const live = new LiveResources(pipelines, { env: process.env, clock, log: this.#parts.logFor(app.id) });
+    const live = new LiveResources(pipelines, { env: process.env, clock, log: this.#parts.logFor(app.id), metrics });
     await live.load(resources);
     return live;
+  }
+
+  /** Who counts nothing does not load what counts. */
+  async #metricsOf({ app, metrics }: SidecarSettings): Promise<SidecarMetrics | undefined> {
+    if (metrics === undefined) return undefined;
+    const { SidecarMetrics } = await import("../observability/metrics/sidecar-metrics.ts");
+    const { clock } = this.#parts;
+    return new SidecarMetrics({ app, spec: metrics.spec, clock, log: this.#parts.logFor(app.id) });
+  }
+
+  async #apiObserverOf(
+    { app, apiLogging: spec }: SidecarSettings,
+    metrics: SidecarMetrics | undefined,
+  ): Promise<ApiObserver | undefined> {
+    if (spec === undefined) return metrics;
+    const { ApiLog, GRPC_API_SCOPE, HTTP_API_SCOPE } = await import("../observability/api-log.ts");
+    const { logFor } = this.#parts;
+    const log = new ApiLog({ spec, http: logFor(app.id, HTTP_API_SCOPE), grpc: logFor(app.id, GRPC_API_SCOPE) });
+    return metrics === undefined ? log : new BothObservers(metrics, log);
   }
 
   #create(settings: SidecarSettings, own: OfOneSidecar): Sidecar {

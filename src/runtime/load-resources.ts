@@ -3,6 +3,7 @@ import type { Clock } from "../core/clock.ts";
 import type { Logger } from "../core/logger.ts";
 import type { Pipeline } from "../invocation/pipeline.ts";
 import type { CallRules } from "../invocation/ports.ts";
+import type { SidecarMetrics } from "../observability/metrics/sidecar-metrics.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { Pipelines } from "../resources/configuration.ts";
 import { endpointsFrom } from "./app-endpoints.ts";
@@ -22,21 +23,27 @@ export interface ResourceSurroundings {
   readonly env: NodeJS.ProcessEnv;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Undefined where nothing is counted. */
+  readonly metrics?: Pick<SidecarMetrics, "components" | "resiliency"> | undefined;
 }
 
 /** Makes them ready. Its secret stores are asked now, and not again. @throws {SetupError} naming the resource; then nothing of it is left. */
 export async function loadResources(
   resources: AppResources,
   pipelines: Pipelines,
-  { env, clock, log }: ResourceSurroundings,
+  { env, clock, log, metrics }: ResourceSurroundings,
 ): Promise<LoadedResources> {
-  const stores = new SecretStores(standardSecretStores, env, log);
-  const middleware = new AppMiddleware({ entries: standardMiddleware, values: stores.values, clock, log });
+  const starts = metrics?.components;
+  const stores = new SecretStores(standardSecretStores, env, log, starts);
+  const middleware = new AppMiddleware({ entries: standardMiddleware, values: stores.values, clock, log, starts });
   try {
     await stores.start(resources.secretStores);
     return {
       endpoints: await endpointsFrom(resources.endpoints, stores.values),
-      policies: resources.resiliency.length === 0 ? undefined : loadPolicies(resources.resiliency, clock, log),
+      policies:
+        resources.resiliency.length === 0
+          ? undefined
+          : loadPolicies(resources.resiliency, { clock, log, observer: metrics?.resiliency }),
       httpPipeline: await middleware.pipeline(pipelines.http, resources.middleware),
       appPipeline: await middleware.pipeline(pipelines.app, resources.middleware),
       close: () => middleware.close(),

@@ -3,6 +3,7 @@ import { messageOf, SetupError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import type { ComponentSpec } from "../resources/component-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
+import type { ComponentStarts } from "./component-starts.ts";
 import { SecretValues } from "./secret-values.ts";
 
 /** The secret stores of one app, ready to be asked. */
@@ -11,11 +12,13 @@ export class SecretStores {
   readonly #entries: readonly SecretStoreEntry[];
   readonly #env: NodeJS.ProcessEnv;
   readonly #log: Logger;
+  readonly #starts: ComponentStarts | undefined;
 
-  constructor(entries: readonly SecretStoreEntry[], env: NodeJS.ProcessEnv, log: Logger) {
+  constructor(entries: readonly SecretStoreEntry[], env: NodeJS.ProcessEnv, log: Logger, starts?: ComponentStarts) {
     this.#entries = entries;
     this.#env = env;
     this.#log = log;
+    this.#starts = starts;
   }
 
   /** @throws {SetupError} naming the component, where one cannot be used and does not say `ignoreErrors`. */
@@ -24,6 +27,7 @@ export class SecretStores {
       try {
         await this.#startOne(spec);
       } catch (cause) {
+        this.#starts?.failed(spec.type);
         const what = `${described(spec)}: ${messageOf(cause)}`;
         if (!spec.ignoreErrors) throw new SetupError(what, { cause });
         this.#log.warn(`${what}; it was left out, as its ignoreErrors says`);
@@ -54,5 +58,6 @@ export class SecretStores {
     const store = (await entry.load()).create();
     await store.init(await componentMetadata(spec, this.values));
     this.#stores.set(spec.name, store);
+    this.#starts?.started(spec.type);
   }
 }

@@ -2,6 +2,8 @@ import type { AppIdentity } from "../core/app-id.ts";
 import type { AccessControlSpec } from "../resources/access-control-spec.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { GrpcErrorStatus, NameResolution, Pipelines } from "../resources/configuration.ts";
+import type { ApiLoggingSpec } from "../resources/logging-spec.ts";
+import type { MetricsSpec } from "../resources/metrics-spec.ts";
 import type { TracingSpec } from "../resources/otlp-settings.ts";
 import type { AppProtocol } from "../transport/app/app-protocol.ts";
 import type { TlsTrust } from "../transport/upstream/upstream.ts";
@@ -35,6 +37,10 @@ export interface SidecarSettings {
   /** For health and metadata alone; undefined for none. */
   readonly publicPort: number | undefined;
   readonly publicListenAddress: string;
+  /** Undefined where nothing is counted: `--enable-metrics=false`, or `spec.metrics.enabled`. */
+  readonly metrics: MetricsSettings | undefined;
+  /** Undefined where calls of the API are not logged. */
+  readonly apiLogging: ApiLoggingSpec | undefined;
   /** Whose pages browsers may let call the HTTP API, `*` for all; empty: CORS is left to the apps. */
   readonly allowedOrigins: readonly string[];
   readonly internalListenAddress: string;
@@ -72,6 +78,13 @@ export interface SidecarSettings {
   readonly command: string;
   /** Undefined without a run file. */
   readonly origin?: RunOrigin;
+}
+
+export interface MetricsSettings {
+  /** 0: any free port. */
+  readonly port: number;
+  readonly listenAddress: string;
+  readonly spec: MetricsSpec;
 }
 
 /** `--enable-app-health-check` and its flags. */

@@ -42,6 +42,8 @@ const settings: SidecarSettings = {
   accessControl: undefined,
   nameResolution: undefined,
   pipelines: { http: [], app: [] },
+  metrics: undefined,
+  apiLogging: undefined,
   hostAddress: "127.0.0.1",
   resources: NO_RESOURCES,
   command: "",

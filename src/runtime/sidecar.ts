@@ -1,18 +1,21 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import { hostname } from "node:os";
 import type { Announcement, NameResolver } from "../components/contract/name-resolver.ts";
+import type { ApiObserver } from "../core/api-observer.ts";
 import type { CallObserver } from "../core/call-observer.ts";
 import type { Clock } from "../core/clock.ts";
 import { messageOf } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
+import type { ResponseMessage } from "../core/message.ts";
 import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
 import { Invoker } from "../invocation/invoker.ts";
-import type { EndpointCaller, Neighbour, Neighbours, PeerCaller } from "../invocation/ports.ts";
+import type { EndpointCaller, Neighbour, Neighbours, PeerCaller, ReceivedCall } from "../invocation/ports.ts";
 import { tracedNeighbour } from "../invocation/received-span.ts";
 import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
 import { TracedEndpoints } from "../invocation/traced-endpoints.ts";
+import type { SidecarMetrics } from "../observability/metrics/sidecar-metrics.ts";
 import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
@@ -21,6 +24,7 @@ import { bodyLimit } from "../transport/body-limit.ts";
 import { GrpcServer } from "../transport/grpc/grpc-server.ts";
 import { ApiServer } from "../transport/http/api-server.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
+import { MetricsServer } from "../transport/http/metrics-server.ts";
 import { PublicServer } from "../transport/http/public-server.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
@@ -54,6 +58,10 @@ export interface SidecarSurroundings {
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
   readonly observer: CallObserver;
+  /** Undefined where nothing is counted. */
+  readonly metrics?: SidecarMetrics | undefined;
+  /** Of the calls of the APIs; undefined where nobody counts or logs them. */
+  readonly apiObserver?: ApiObserver | undefined;
   /** Of all apps of the process, which may be yet to start: no port that is chosen freely may be one of them. */
   readonly appPorts: ReadonlySet<number>;
   readonly clock: Clock;
@@ -76,6 +84,8 @@ export class Sidecar {
   readonly tracer: ClosableTracer | undefined;
   /** How the other Sidecars of this process call this one. */
   readonly neighbour: Neighbour;
+  /** The same without a span around each call. */
+  readonly #direct: Neighbour;
   readonly #surroundings: SidecarSurroundings;
   readonly #channel: ClosableChannel | undefined;
   readonly #receiver: Receiver;
@@ -91,6 +101,8 @@ export class Sidecar {
   readonly #grpc: GrpcServer;
   /** Undefined without `--dapr-public-port`. */
   readonly #public: PublicServer | undefined;
+  /** Undefined where nothing is counted. */
+  readonly #metrics: MetricsServer | undefined;
   #registration: Registration | undefined;
   #announcement: Announcement | undefined;
   #ports: SidecarPorts | undefined;
@@ -103,13 +115,19 @@ export class Sidecar {
     this.tracer = surroundings.tracer;
     this.#surroundings = surroundings;
     this.#readiness = new Readiness(settings.app.id, settings.appPort !== undefined);
-    this.#channel = appChannel(settings, surroundings, this.resources);
+    const { metrics } = surroundings;
+    this.#channel = appChannel(settings, surroundings, this.resources, metrics?.ways);
     this.#gate = new StartGate(surroundings.clock, settings.appStartPatienceMs);
     this.#health = this.#buildHealth();
     this.#receiver = new Receiver({
       channel: this.#channel,
       speaksGrpc: isGrpcApp(settings.appProtocol),
       access: accessControlOf(settings),
+      onJudged:
+        metrics &&
+        ((...judged) => {
+          metrics.access.judged(...judged);
+        }),
       log: surroundings.log,
       limit: new ConcurrencyLimit(settings.appMaxConcurrency, settings.appMaxQueue),
       gate: this.#gate,
@@ -117,12 +135,17 @@ export class Sidecar {
       limitBody: bodyLimit(settings.maxBodyBytes),
     });
     this.#metadata = new SidecarMetadata(settings);
-    this.neighbour = this.#buildNeighbour();
+    const receive = (call: ReceivedCall): Promise<ResponseMessage> => this.#receiver.receive(call);
+    const direct = { instanceId: randomUUID(), receive: metrics?.ways.receive(receive) ?? receive };
+    // Calls from other processes have their span from the PeerServer's reception.
+    this.#direct = direct;
+    this.neighbour = this.tracer === undefined ? direct : tracedNeighbour(this.tracer, settings.app.id, direct);
     this.#invoker = this.#buildInvoker();
     this.#api = this.#buildApi();
     this.#grpc = this.#buildGrpc();
     this.#peer = this.#buildPeer();
     this.#public = this.#buildPublic();
+    this.#metrics = this.#buildMetrics();
   }
 
   /** The ports that are bound. @throws {Error} before `start`. */
@@ -138,7 +161,7 @@ export class Sidecar {
    */
   async start(): Promise<void> {
     const [api, peer, open] = [this.#api.listener, this.#peer.listener, this.#public?.listener];
-    const doors = { api, grpc: this.#grpc.listener, peer, public: open };
+    const doors = { api, grpc: this.#grpc.listener, peer, public: open, metrics: this.#metrics?.listener };
     this.#ports = await bindPorts(this.settings, doors, this.#surroundings.appPorts);
     await this.#announce(this.#ports);
     this.#readiness.markListening();
@@ -203,6 +226,7 @@ export class Sidecar {
     this.#peer.listener.destroy();
     this.#grpc.listener.destroy();
     this.#public?.listener.destroy();
+    this.#metrics?.listener.destroy();
     this.#health?.close();
     this.#channel?.close();
   }
@@ -270,15 +294,16 @@ export class Sidecar {
     });
   }
 
-  #buildNeighbour(): Neighbour {
-    const direct: Neighbour = { instanceId: randomUUID(), receive: (call) => this.#receiver.receive(call) };
-    return this.tracer === undefined ? direct : tracedNeighbour(this.tracer, this.settings.app.id, direct);
+  #traced(endpoints: EndpointCaller): EndpointCaller {
+    return this.tracer === undefined ? endpoints : new TracedEndpoints(endpoints, this.tracer);
   }
 
   #buildApi(): ApiServer {
     const { settings } = this;
-    const { codec, log, onShutdown } = this.#surroundings;
+    const { apiObserver: observer, clock, codec, log, onShutdown } = this.#surroundings;
     return new ApiServer({
+      observer,
+      clock,
       invocation: { invoker: this.#invoker, maxBodyBytes: settings.maxBodyBytes },
       health: this.#readiness,
       metadata: this.#metadata,
@@ -296,8 +321,9 @@ export class Sidecar {
 
   #buildGrpc(): GrpcServer {
     const { apiTokens, maxBodyBytes, readBufferBytes } = this.settings;
-    const { codec, clock, log, onShutdown } = this.#surroundings;
+    const { apiObserver: observer, codec, clock, log, onShutdown } = this.#surroundings;
     return new GrpcServer({
+      observer,
       invoker: this.#invoker,
       health: this.#readiness,
       metadata: this.#metadata,
@@ -320,19 +346,27 @@ export class Sidecar {
     return new PublicServer({ health: this.#readiness, metadata: this.#metadata, tokens, codec, readBufferBytes, log });
   }
 
+  #buildMetrics(): MetricsServer | undefined {
+    const { codec, log, metrics } = this.#surroundings;
+    if (metrics === undefined) return undefined;
+    const { readBufferBytes } = this.settings;
+    return new MetricsServer({ codec, readBufferBytes, log, exposition: () => metrics.exposition() });
+  }
+
   #buildInvoker(): Invoker {
     const { accessControl, app, grpcErrorStatus, hostAddress, preservePath, safeRetries } = this.settings;
-    const { neighbours, peers, endpointCaller, resolver, observer, clock } = this.#surroundings;
+    const { neighbours, peers, endpointCaller, resolver, observer, clock, metrics } = this.#surroundings;
+    const ways = metrics?.ways;
     const host = { address: hostAddress, hostname: hostname() };
     return new Invoker({
       self: app,
       identity: spiffeIdOf(accessControl?.trustDomain ?? DEFAULT_TRUST_DOMAIN, app),
       host,
       receiver: this.#receiver,
-      neighbours,
-      peers,
+      neighbours: ways?.neighbours(neighbours) ?? neighbours,
+      peers: ways?.peers(peers) ?? peers,
       rules: this.resources,
-      endpointCaller: this.tracer === undefined ? endpointCaller : new TracedEndpoints(endpointCaller, this.tracer),
+      endpointCaller: this.#traced(ways?.endpoints(endpointCaller) ?? endpointCaller),
       safeRetries,
       resolver,
       observer,
@@ -347,7 +381,7 @@ export class Sidecar {
     const { observer, clock, codec, log } = this.#surroundings;
     return new PeerServer({
       self: app,
-      receiver: this.#receiver,
+      receiver: this.#direct,
       observer,
       tracer: this.tracer,
       clock,
@@ -374,6 +408,7 @@ export class Sidecar {
       apiHost: apiHost(listenAddresses),
       httpPort: typeof ports.http === "number" ? ports.http : undefined,
       grpcPort: typeof ports.grpc === "number" ? ports.grpc : undefined,
+      metricsPort: ports.metrics,
       httpSocket: typeof ports.http === "string" ? ports.http : undefined,
       grpcSocket: typeof ports.grpc === "string" ? ports.grpc : undefined,
       appPort,

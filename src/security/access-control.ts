@@ -33,6 +33,11 @@ export class AccessControl {
     );
   }
 
+  /** False where the list's default action decides alone. */
+  hasPolicyFor(caller: SpiffeId | undefined): boolean {
+    return caller !== undefined && this.#policies.has(caller);
+  }
+
   /**
    * @param caller undefined where nobody has proved who calls: then the list's default action holds.
    * @param path decoded, begins with `/`. Empty segments count for nothing.

@@ -39,13 +39,26 @@ export interface Surroundings {
 
 // The port of the recorded app, which the recording left as it was in `appConnectionProperties`.
 const RECORDED_APP_PORT = 18_080;
+// The recording has a word for it, or what it was, percent-encoded.
+const APP_IN_URL = /(\/127\.0\.0\.1:|%2F127\.0\.0\.1%3A)(?:PORT|18080)/;
 const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
-/** The recorded request with the recording's placeholders filled in. */
-export function requestOf({ request }: RecordedCase, port: number): RawRequest {
+/**
+ * The recorded request with the recording's placeholders filled in.
+ *
+ * @param port of the API that is asked; URLs in it are the app's.
+ */
+export function requestOf({ request }: RecordedCase, port: number, appPort: number): RawRequest {
   const body = contentOf(request.body ?? "");
   const recorded = Object.entries(request.headers).flatMap(([name, values]) =>
-    [values].flat().map((value): HeaderPair => [name, value === "TRACEPARENT" ? TRACEPARENT : value]),
+    [values]
+      .flat()
+      .map(
+        (value): HeaderPair => [
+          name,
+          value === "TRACEPARENT" ? TRACEPARENT : value.replace(APP_IN_URL, `$1${appPort}`),
+        ],
+      ),
   );
   const has = (wanted: string): boolean => recorded.some(([name]) => name.toLowerCase() === wanted);
   const chunked = has("transfer-encoding");
@@ -53,7 +66,7 @@ export function requestOf({ request }: RecordedCase, port: number): RawRequest {
   if (body !== "" && !chunked && !has("content-length")) headers.push(["Content-Length", String(body.length)]);
   return {
     method: request.method,
-    target: request.path,
+    target: request.path.replace(APP_IN_URL, `$1${appPort}`),
     headers,
     body: chunked ? `${body.length.toString(16)}\r\n${body}\r\n0\r\n\r\n` : body,
   };

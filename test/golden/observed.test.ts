@@ -25,7 +25,7 @@ for (const recorded of cases) {
   test(promiseOf(recorded), async () => {
     const { app, apiPorts } = topology;
     const { to } = recorded.request;
-    const answer = await exchangeRaw(apiPorts[to], requestOf(recorded, apiPorts[to]));
+    const answer = await exchangeRaw(apiPorts[to], requestOf(recorded, apiPorts[to], app.port));
     const seen = exchangeSeen(app.takeRequests(), answer, topology);
     assert.deepEqual(legible(seen), legible(wantedExchange(recorded)));
   });

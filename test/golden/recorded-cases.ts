@@ -32,7 +32,16 @@ interface RecordedLine {
   readonly name: string;
 }
 
-const GROUPS = ["invoke", "invoke path", "invoke headers", "invoke forms", "invoke errors", "tokens", "system"];
+const GROUPS = [
+  "invoke",
+  "invoke path",
+  "invoke headers",
+  "invoke forms",
+  "invoke errors",
+  "tokens",
+  "system",
+  "external",
+];
 
 const recording = new URL("../fixtures/observed/daprd-1.18.1.jsonl", import.meta.url);
 

@@ -1,6 +1,7 @@
 import type { TestScope } from "../support/cleanup.ts";
 import { freePort } from "../support/free-port.ts";
 import { freshHome, startOutrigger } from "../support/outrigger.ts";
+import { folderWith } from "../support/processes.ts";
 import { type RecordingApp, startRecordingApp } from "../support/recording-app.ts";
 import type { Surroundings } from "./exchange.ts";
 import type { SidecarName } from "./recorded-cases.ts";
@@ -15,9 +16,13 @@ export async function startTopology(t: TestScope): Promise<Topology> {
   const home = freshHome(t);
   const app = await startRecordingApp(t);
   const deadPort = await freePort();
-  const start = async (id: SidecarName, appPort: number | undefined, env: NodeJS.ProcessEnv = {}): Promise<number> => {
+  const start = async (
+    id: SidecarName,
+    appPort: number | undefined,
+    { env = {}, flags = [] }: { readonly env?: NodeJS.ProcessEnv; readonly flags?: readonly string[] } = {},
+  ): Promise<number> => {
     const ports = { http: await freePort(), grpc: await freePort() };
-    const outrigger = startOutrigger(t, ["sidecar", ...flagsOf(id, ports, appPort)], {
+    const outrigger = startOutrigger(t, ["sidecar", ...flagsOf(id, ports, appPort), ...flags], {
       home,
       env: { DAPR_HOST_IP: "127.0.0.1", ...env },
     });
@@ -25,12 +30,26 @@ export async function startTopology(t: TestScope): Promise<Topology> {
     return ports.http;
   };
   const [caller, callee, tokened, notapp] = await Promise.all([
-    start("caller", undefined),
-    start("callee", app.port, { APP_API_TOKEN: "app-token" }),
-    start("tokened", undefined, { DAPR_API_TOKEN: "tok" }),
+    start("caller", undefined, { flags: ["--resources-path", folderWith(t, { "ext.yaml": endpointTo(app.port) })] }),
+    start("callee", app.port, { env: { APP_API_TOKEN: "app-token" } }),
+    start("tokened", undefined, { env: { DAPR_API_TOKEN: "tok" } }),
     start("notapp", deadPort),
   ]);
   return { home, app, appPort: app.port, deadPort, apiPorts: { caller, callee, tokened, notapp } };
+}
+
+/** The one that the recorded fleet had. */
+function endpointTo(port: number): string {
+  return `apiVersion: dapr.io/v1alpha1
+kind: HTTPEndpoint
+metadata:
+  name: ext
+spec:
+  baseUrl: http://127.0.0.1:${port}
+  headers:
+  - name: X-From-Endpoint
+    value: v
+`;
 }
 
 function flagsOf(id: string, ports: { http: number; grpc: number }, appPort: number | undefined): string[] {

@@ -10,6 +10,10 @@ export class FakeSocket extends Duplex {
     super({ allowHalfOpen: true, decodeStrings: true });
   }
 
+  get bytesWritten(): number {
+    return this.written.length;
+  }
+
   feed(bytes: Buffer): void {
     if (!this.destroyed) this.push(bytes);
   }

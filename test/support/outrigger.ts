@@ -104,7 +104,13 @@ export class Outrigger {
 
 /** Starts `outrigger <args>`; it is ended with the test. */
 export function startOutrigger(t: TestScope, args: readonly string[], options: StartOptions): Outrigger {
-  const [program = process.execPath, ...more] = [...(options.within ?? []), process.execPath, MAIN, ...args];
+  const [program = process.execPath, ...more] = [
+    ...(options.within ?? []),
+    process.execPath,
+    MAIN,
+    ...args,
+    ...withoutFixedPort(args),
+  ];
   const child = spawn(program, more, {
     cwd: options.cwd ?? ROOT,
     env: environment(options),
@@ -119,6 +125,12 @@ export function startOutrigger(t: TestScope, args: readonly string[], options: S
   return outrigger;
 }
 
+/** Sidecars of several tests may run at once, and each has its metrics on one port unless told otherwise. */
+function withoutFixedPort(args: readonly string[]): readonly string[] {
+  const isTold = args.some((arg) => /^--?(?:metrics-port|enable-metrics)/.test(arg));
+  return args[0] === "sidecar" && !isTold ? ["--enable-metrics=false"] : [];
+}
+
 export interface ListedApp {
   readonly appId: string;
   readonly namespace: string;
@@ -127,6 +139,7 @@ export interface ListedApp {
   readonly httpPort: number;
   readonly grpcPort: number;
   readonly internalPort: number;
+  readonly metricsPort?: number;
   readonly httpSocket?: string;
   readonly grpcSocket?: string;
   readonly appPort?: number;

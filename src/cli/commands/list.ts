@@ -109,7 +109,7 @@ function fromHere(file: string | undefined): string {
 /** Everything but the control token, which opens a door. Those of Dapr's CLI keep its names. */
 function toRecord({ instance, details }: RegistryEntry, nowMs: number): Record<string, unknown> {
   const { pid, apiHost, httpPort, grpcPort, httpSocket, grpcSocket, appPort, appPid, command, startedAtMs } = details;
-  const { origin } = details;
+  const { metricsPort, origin } = details;
   const { id: appId, namespace } = instance.app;
   return {
     appId,
@@ -122,6 +122,7 @@ function toRecord({ instance, details }: RegistryEntry, nowMs: number): Record<s
     httpSocket,
     grpcSocket,
     internalPort: instance.port,
+    metricsPort,
     appPort,
     appPid,
     command,

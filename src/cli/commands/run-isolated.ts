@@ -1,6 +1,7 @@
 import { createLogger } from "../../observability/log.ts";
 import type { RunFile } from "../../resources/run-file.ts";
 import { AppProcess } from "../../runtime/app-process.ts";
+import { outriggerVersion } from "../../runtime/version.ts";
 import { CliError } from "../cli-error.ts";
 import { FlagValues, type TypedFlags } from "../flag-values.ts";
 import type { CommandContext } from "../prepare-app.ts";
@@ -60,6 +61,10 @@ function tell(warnings: readonly string[], err: Terminal, json: boolean): void {
   const write = (text: string): void => {
     err.write(text);
   };
-  const log = createLogger({ level: "info", json, colour: err.colour, write });
+  const log = createLogger({
+    ...{ level: "info", json, colour: err.colour, dated: !err.isTerminal },
+    version: outriggerVersion(),
+    write,
+  });
   for (const warning of warnings) log.warn(warning);
 }

@@ -29,7 +29,7 @@ async function serve(typed: TypedFlags, { env, out, err }: CommandContext): Prom
   });
   const logAsJson = flags.switch("log-as-json");
   const options = { specs: [spec], env, logLevel, logAsJson, story: flags.switch("story"), once: false, warnings };
-  return runApps(options, new LogDisplay(err, { logLevel, logAsJson }), out, err);
+  return runApps(options, new LogDisplay(err, { appId: spec.settings.app.id, logLevel, logAsJson }), out, err);
 }
 
 // daprd's --wait (A6).

@@ -21,6 +21,8 @@ export interface InstanceDetails {
   /** Undefined where that API is a Unix socket. The same holds for the gRPC API's. */
   readonly httpPort: number | undefined;
   readonly grpcPort: number | undefined;
+  /** Undefined where nothing is counted. */
+  readonly metricsPort?: number | undefined;
   /** Paths of Unix sockets, where the APIs are some. */
   readonly httpSocket?: string | undefined;
   readonly grpcSocket?: string | undefined;

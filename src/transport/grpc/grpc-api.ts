@@ -1,3 +1,5 @@
+import type { ApiObserver } from "../../core/api-observer.ts";
+import { OutriggerError } from "../../core/errors.ts";
 import { headerValue, withoutHeaders } from "../../core/raw-headers.ts";
 import type { Tracer } from "../../core/tracer.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
@@ -6,6 +8,8 @@ import { beginCallSpan } from "./call-span.ts";
 import { answerGrpc, callMethod, type GrpcPortParts, namesIn, requestOf } from "./dispatch.ts";
 import { statusOfHttp } from "./error-status.ts";
 import type { GrpcCall } from "./grpc-call.ts";
+import { isGrpc } from "./is-grpc.ts";
+import { ObservedGrpcExchange } from "./observed-grpc-exchange.ts";
 import { appNamedIn, GrpcProxy } from "./proxy.ts";
 import type { GrpcService } from "./service.ts";
 import { type ServicesParts, servicesOf } from "./services/services.ts";
@@ -14,6 +18,8 @@ import { GrpcError } from "./status.ts";
 export interface GrpcApiParts extends ServicesParts, GrpcPortParts {
   /** `DAPR_API_TOKEN` and its predecessor. */
   readonly tokens: ApiTokens;
+  /** Undefined where nobody counts or logs calls. */
+  readonly observer?: ApiObserver | undefined;
   /** Undefined where traces are only passed on. */
   readonly tracer: Tracer | undefined;
 }
@@ -33,7 +39,23 @@ export class GrpcApi {
 
   async handle(exchange: HttpExchange): Promise<void> {
     const notGrpc = "this port speaks gRPC over HTTP/2; the HTTP API has a port of its own (--dapr-http-port)\n";
-    await answerGrpc(exchange, this.#parts, notGrpc, (call) => this.#route(call));
+    await answerGrpc(this.#observed(exchange), this.#parts, notGrpc, (call) => this.#routeObserved(call));
+  }
+
+  #observed(exchange: HttpExchange): HttpExchange {
+    const { observer, clock } = this.#parts;
+    if (observer === undefined || !isGrpc(exchange)) return exchange;
+    return new ObservedGrpcExchange(exchange, observer, clock, exchange.target.startsWith(RUNTIME_API));
+  }
+
+  async #routeObserved(call: GrpcCall): Promise<void> {
+    try {
+      await this.#route(call);
+    } catch (error) {
+      const cause: unknown = error instanceof GrpcError ? error.cause : error;
+      if (cause instanceof OutriggerError) this.#parts.observer?.errorAnswered(cause.errorCode);
+      throw error;
+    }
   }
 
   async #route(call: GrpcCall): Promise<void> {
@@ -70,3 +92,4 @@ export class GrpcApi {
 }
 
 const TOKEN = "dapr-api-token";
+const RUNTIME_API = "/dapr.proto.runtime.v1.Dapr/";

@@ -1,3 +1,5 @@
+import type { ApiObserver } from "../../core/api-observer.ts";
+import type { Clock } from "../../core/clock.ts";
 import { OutriggerError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import { headerValue } from "../../core/raw-headers.ts";
@@ -10,6 +12,7 @@ import { CorsExchange, CorsPolicy } from "./cors.ts";
 import { answerError, answerPlainError } from "./error-answer.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { type HttpCodec, HttpListener } from "./http-listener.ts";
+import { ObservedExchange } from "./observed-exchange.ts";
 import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
@@ -32,6 +35,9 @@ export interface ApiServerParts {
   /** Whether HTTP/2 is spoken, without TLS. */
   readonly http2: boolean;
   readonly readBufferBytes: number;
+  /** Undefined where nobody counts or logs calls. */
+  readonly observer?: ApiObserver | undefined;
+  readonly clock: Clock;
   /** Undefined where traces are only passed on. */
   readonly tracer: Tracer | undefined;
   readonly log: Logger;
@@ -71,9 +77,20 @@ export class ApiServer {
       codec: parts.codec,
       readBufferBytes: parts.readBufferBytes,
       log: parts.log,
-      handle: (exchange) => this.#handle(exchange),
+      handle: (exchange) => this.#observed(exchange),
       ...(parts.http2 ? { http2: speakHttp2 } : {}),
     });
+  }
+
+  async #observed(direct: HttpExchange): Promise<void> {
+    const { observer, clock } = this.#parts;
+    if (observer === undefined) return this.#handle(direct);
+    const exchange = new ObservedExchange(direct, observer, clock);
+    try {
+      await this.#handle(exchange);
+    } finally {
+      exchange.handled();
+    }
   }
 
   async #handle(arrived: HttpExchange): Promise<void> {
@@ -114,6 +131,7 @@ export class ApiServer {
       const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked };
       await this.#routeFor(key)(span === undefined ? request : { ...request, span });
     } catch (error) {
+      if (error instanceof OutriggerError) this.#parts.observer?.errorAnswered(error.errorCode);
       answerError(exchange, error, traceHeaders, this.#parts.log);
     }
   }

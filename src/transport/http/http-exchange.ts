@@ -15,6 +15,8 @@ export interface HttpExchange {
   readonly rawHeaders: readonly string[];
   /** Bytes of the request's body: 0 where it has none, undefined where it does not say. */
   readonly contentLength: number | undefined;
+  /** Bytes of the request's body that have come so far, where they are counted. */
+  readonly receivedBytes?: number;
   /** Fires when the client goes away before the answer is complete. */
   readonly signal: CallSignal;
   /** The protocols that the client would go on with, where it asks for any and we can. It has sent no body then. */
@@ -87,6 +89,7 @@ export const LINGER_MS = 10_000;
 
 /**
  * A client that sends no more may only have closed its half of the connection, or be gone for good, which looks the
- * same. An answer within this time still goes out to it; later its call is given up.
+ * same. An answer within this time still goes out to it; later its call is given up. Of an answer that has begun, see
+ * `SilenceWatch`.
  */
 export const HALF_CLOSED_PATIENCE_MS = 1000;

@@ -4,8 +4,9 @@ import { once } from "node:events";
 import net, { type Socket } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import { type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { waitFor } from "../../../test/support/wait.ts";
-import type { HttpExchange } from "./http-exchange.ts";
+import { HALF_CLOSED_PATIENCE_MS, type HttpExchange } from "./http-exchange.ts";
 import { type HttpCodec, HttpListener } from "./http-listener.ts";
 
 const CODECS: readonly HttpCodec[] = ["lean", "node"];
@@ -68,6 +69,46 @@ async function next(begun: readonly HttpExchange[], count = 1): Promise<HttpExch
 }
 
 for (const codec of CODECS) {
+  test(`${codec}: an event stream to a client that has left is given up in its silence, before or after it began`, async (t) => {
+    const { begun, accepted, connect } = await serve(t, codec);
+    for (const [index, leaves] of ["before", "after"].entries()) {
+      const { socket, text } = await connect();
+      socket.write("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+      const exchange = await next(begun, index + 1);
+      const body = new PassThrough();
+      const leave = async (): Promise<void> => {
+        socket.end();
+        await waitFor("the end to be heard", () => accepted[index]?.readableEnded);
+      };
+      if (leaves === "before") await leave();
+      exchange.answer({ status: 200, statusText: "", headers: ["Content-Type", "text/event-stream"], body });
+      body.write("data: 1\n\n");
+      await waitFor("the first event", () => text().includes("data: 1"));
+      if (leaves === "after") await leave();
+      body.write("data: 2\n\n");
+      await waitFor("an event that flows", () => text().includes("data: 2"));
+      await waitFor("the call to be given up", () => exchange.signal.aborted);
+      assert.ok(body.destroyed, "nobody reads it any more");
+    }
+  });
+
+  test(`${codec}: an ordinary answer that pauses goes on to a client that has closed its half`, async (t) => {
+    const { begun, connect } = await serve(t, codec);
+    const { socket, text } = await connect();
+    socket.end("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+    const exchange = await next(begun);
+    const body = new PassThrough();
+    exchange.answer({ status: 200, statusText: "", headers: ["Content-Type", "text/plain"], body });
+    body.write("one ");
+    await waitFor("the first piece", () => text().includes("one "));
+    // Longer than an event stream would be waited for; that nothing happens meanwhile cannot be waited for otherwise.
+    await sleep(2 * HALF_CLOSED_PATIENCE_MS);
+    body.end("two");
+    await once(socket, "end");
+    assert.match(text(), /one [^]*two/);
+    assert.equal(exchange.signal.aborted, false);
+  });
+
   test(`${codec}: a caller that leaves during the handshake is noticed, whatever it has sent behind its head`, async (t) => {
     const { begun, connect } = await serve(t, codec);
     for (const [index, early] of ["", "x", "y".repeat(20_000)].entries()) {

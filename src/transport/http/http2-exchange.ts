@@ -56,6 +56,10 @@ export class Http2Exchange implements HttpExchange, BodySource {
     return this.#head.contentLength;
   }
 
+  get receivedBytes(): number {
+    return this.#received;
+  }
+
   get isAnswerable(): boolean {
     return !this.#isAnswered && !this.signal.aborted && !this.#stream.closed && !this.#stream.destroyed;
   }

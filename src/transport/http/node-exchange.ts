@@ -16,6 +16,7 @@ import {
   hasNoBody,
   LINGER_MS,
 } from "./http-exchange.ts";
+import { SilenceWatch } from "./silence-watch.ts";
 
 /** What a listener lends to each exchange. */
 export interface NodeExchangeOwner {
@@ -68,6 +69,10 @@ export class NodeExchange implements HttpExchange {
   #expectsContinue: boolean;
   #isSwitched = false;
   #patience: NodeJS.Timeout | undefined;
+  /** Of an answer that is streamed. */
+  #streamed: readonly string[] | undefined;
+  /** Where an answer is streamed to a client that sends no more. */
+  #silence: SilenceWatch | undefined;
 
   constructor(
     request: IncomingMessage,
@@ -148,7 +153,7 @@ export class NodeExchange implements HttpExchange {
       response.end();
       // Read, not cut: there is nothing in it, and its connection can be used again.
       if (body instanceof Readable) body.resume();
-    } else if (body instanceof Readable) this.#relay(body);
+    } else if (body instanceof Readable) this.#relay(headers, body);
     else response.end(body);
   }
 
@@ -199,8 +204,10 @@ export class NodeExchange implements HttpExchange {
     joinConnections(socket, body);
   }
 
-  #relay(body: Readable): void {
+  #relay(headers: readonly string[], body: Readable): void {
     const response = this.#response;
+    this.#streamed = headers;
+    if (this.#request.socket.readableEnded) this.#clientEnded();
     body.once("error", () => {
       this.#breakOff();
     });
@@ -259,6 +266,11 @@ export class NodeExchange implements HttpExchange {
   }
 
   readonly #clientEnded = (): void => {
+    clearTimeout(this.#patience);
+    if (this.#streamed !== undefined) {
+      this.#silence = new SilenceWatch(this.#request.socket, this.#streamed);
+      return;
+    }
     this.#patience = setTimeout(() => {
       if (!this.#response.headersSent) this.#request.socket.destroy();
     }, HALF_CLOSED_PATIENCE_MS);
@@ -270,6 +282,7 @@ export class NodeExchange implements HttpExchange {
     socket.off("end", this.#clientEnded);
     this.#response.off("close", this.#end);
     clearTimeout(this.#patience);
+    this.#silence?.stop();
     if (!this.#isSwitched && !this.#response.writableFinished)
       this.#gone.abort(new Error("the caller closed its connection"));
     this.#owner.ended();

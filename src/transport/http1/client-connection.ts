@@ -91,14 +91,19 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
   #over = false;
 
   /** @param socket connected, or about to be; of TLS, about to be. */
-  constructor(socket: Socket, owner: ClientConnectionOwner, readyEvent: ReadyEvent = "connect") {
+  constructor(
+    socket: Socket,
+    owner: ClientConnectionOwner,
+    readyEvent: ReadyEvent = "connect",
+    connectTimeoutMs = CONNECT_TIMEOUT_MS,
+  ) {
     this.#owner = owner;
     this.#socket = socket;
     this.#writer = new SocketWriter(socket);
     this.#mayWrite = readyEvent === "connect";
     this.#connectTimer = setTimeout(() => {
       this.#fail(new ConnectionFailure("ETIMEDOUT", "the connection could not be made in time"));
-    }, CONNECT_TIMEOUT_MS);
+    }, connectTimeoutMs);
     this.#socket.once(readyEvent, () => {
       this.#onReady();
     });

@@ -9,6 +9,7 @@ import {
   hasNoBody,
   LINGER_MS,
 } from "../http/http-exchange.ts";
+import { SilenceWatch } from "../http/silence-watch.ts";
 import { type BodyDecoder, ChunkedDecoder, LengthDecoder, type PieceSink } from "./body-decoder.ts";
 import { type BodySource, IncomingBody } from "./incoming-body.ts";
 import {
@@ -68,6 +69,10 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
   /** Takes the request's body; undefined while nobody has asked for it. */
   #sink: PieceSink | undefined;
   #outgoing: OutgoingBody | undefined;
+  /** Of the answer that is streamed. */
+  #answerHeaders: readonly string[] = [];
+  /** Where an answer is streamed to a client that sends no more. */
+  #silence: SilenceWatch | undefined;
   /** No more is read than the reader of the body can take. */
   #bodyPaused = false;
   #advancing = false;
@@ -152,6 +157,8 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
       this.bodySent();
     } else if (body instanceof Readable) {
       this.#outgoing = new OutgoingBody(this.#writer, head, body, length, this);
+      this.#answerHeaders = headers;
+      if (this.#clientEnded) this.#watchSilence();
       this.#outgoing.start();
     } else {
       writeWhole(this.#writer, head, body);
@@ -185,6 +192,7 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
 
   bodySent(): void {
     this.#outgoing = undefined;
+    this.#silence?.stop();
     const exchange = this.#exchange;
     if (exchange === undefined) return;
     exchange.isOver = true;
@@ -258,13 +266,22 @@ export class ServerConnection implements BodySource, OutgoingBodyOwner {
 
   /** The client sends no more, and may be gone. */
   #limitPatience(exchange: Exchange): void {
-    if (exchange.isAnswered) return;
+    if (exchange.isAnswered) {
+      if (this.#outgoing !== undefined) this.#watchSilence();
+      return;
+    }
     this.#timer = setTimeout(() => this.#socket.destroy(), HALF_CLOSED_PATIENCE_MS);
+  }
+
+  #watchSilence(): void {
+    this.#silence?.stop();
+    this.#silence = new SilenceWatch(this.#socket, this.#answerHeaders);
   }
 
   readonly #onClose = (): void => {
     this.#over = true;
     clearTimeout(this.#timer);
+    this.#silence?.stop();
     const gone = new Error("the caller closed its connection");
     const sink = this.#sink;
     this.#sink = undefined;

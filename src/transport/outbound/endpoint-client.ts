@@ -1,16 +1,20 @@
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
+import { acceptsEventStream } from "../../core/event-stream.ts";
 import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
-import { withoutHeaders } from "../../core/raw-headers.ts";
+import { type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { Endpoint, EndpointCaller } from "../../invocation/ports.ts";
 import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
+import { advice } from "./endpoint-advice.ts";
 import { discardBody, redirected } from "./redirect.ts";
 
 // Go's client, and so daprd's, gives up here.
 const MAX_REDIRECTS = 10;
 const MAX_HEADER_BYTES = 256 * 1024;
 const MAX_CONNECTIONS = 1024;
+// As daprd waits (A4); over the Internet a handshake takes longer than beside an app.
+const CONNECT_TIMEOUT_MS = 15_000;
 // Callers choose the URLs, so there may be any number of them.
 const UNUSED_MS = 3 * 60_000;
 
@@ -25,11 +29,14 @@ export class EndpointClient implements EndpointCaller {
   readonly #origins = new Map<Endpoint["tls"], Map<string, Origin>>();
   readonly #clock: Clock;
   readonly #createUpstream: UpstreamFactory;
+  readonly #connectTimeoutMs: number;
   readonly #sweep: NodeJS.Timeout;
 
-  constructor(clock: Clock, createUpstream: UpstreamFactory) {
+  /** @param connectTimeoutMs until a connection can be used, a TLS handshake included. */
+  constructor(clock: Clock, createUpstream: UpstreamFactory, connectTimeoutMs = CONNECT_TIMEOUT_MS) {
     this.#clock = clock;
     this.#createUpstream = createUpstream;
+    this.#connectTimeoutMs = connectTimeoutMs;
     this.#sweep = setInterval(() => {
       this.#dropUnused();
     }, UNUSED_MS / 3).unref();
@@ -73,7 +80,13 @@ export class EndpointClient implements EndpointCaller {
     const key = `${scheme}://${host}:${port}`;
     let origin = origins.get(key);
     if (origin === undefined) {
-      const place = { host, port, maxConnections: MAX_CONNECTIONS, maxHeaderBytes: MAX_HEADER_BYTES };
+      const place = {
+        host,
+        port,
+        maxConnections: MAX_CONNECTIONS,
+        maxHeaderBytes: MAX_HEADER_BYTES,
+        connectTimeoutMs: this.#connectTimeoutMs,
+      };
       const upstream = this.#createUpstream(scheme === "http" ? place : { ...place, wire: wireTo(tls) });
       origin = { upstream, lastUsed: 0 };
       origins.set(key, origin);
@@ -93,28 +106,32 @@ export class EndpointClient implements EndpointCaller {
 }
 
 function wireTo(tls: Endpoint["tls"]) {
-  const { ca, own, renegotiation } = tls ?? {};
-  const trust = { ca, serverName: undefined, ...(own && { own }), ...(renegotiation && { renegotiation }) };
+  // Go's default, and so daprd's.
+  const { ca, own, renegotiation = "never" } = tls ?? {};
+  const trust = { ca, serverName: undefined, renegotiation, ...(own && { own }) };
   return { kind: "https", trust } as const;
 }
 
 /** With the endpoint's path and headers, and without what is only between Outrigger and apps. */
-function prepared({ basePath, headers: fixed }: Endpoint, request: RequestMessage): RequestMessage {
+function prepared({ basePath, headers: own }: Endpoint, request: RequestMessage): RequestMessage {
+  const fixed = fixedFor(request, own);
   const names = new Set(fixed.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
   const headers = withoutHeaders(request.headers, (name) => names.has(name) || name.endsWith("-bin"));
   headers.push(...fixed);
   return { ...request, path: basePath + request.path, headers };
 }
 
+/**
+ * An endpoint's headers take the place of the caller's, but for one: a caller that reads event streams already may read
+ * more, and a client of MCP has to say so.
+ */
+function fixedFor({ headers }: RequestMessage, own: RawHeaders): RawHeaders {
+  if (!acceptsEventStream(own) || !acceptsEventStream(headers)) return own;
+  return withoutHeaders(own, (name) => name === "accept");
+}
+
 function whatWasAsked({ scheme, host, port }: Endpoint, { method, path }: RequestMessage): string {
   const verb = method.charAt(0) + method.slice(1).toLowerCase();
   const authority = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   return `${verb} "${scheme}://${authority}${path}"`;
-}
-
-function advice({ name, tls }: Endpoint, { kind }: UpstreamError): string {
-  if (kind !== "untrusted") return "";
-  return tls?.ca === undefined
-    ? `; an HTTPEndpoint with clientTLS.rootCA says which authority to trust for ${name}`
-    : `; clientTLS.rootCA of ${name} says which authority is trusted`;
 }

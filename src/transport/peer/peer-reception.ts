@@ -15,7 +15,7 @@ import { ASKS_FOR_PROOF, NOT_THIS_APP, PROOF_HEADER } from "./peer-wire.ts";
 
 export interface PeerReceptionParts {
   readonly self: AppIdentity;
-  readonly receiver: Receiver;
+  readonly receiver: Pick<Receiver, "receive">;
   readonly observer: CallObserver;
   /** Undefined where traces are only passed on. */
   readonly tracer: Tracer | undefined;

@@ -61,7 +61,7 @@ export class Http2Session {
   #over = false;
 
   constructor(options: UpstreamOptions, owner: Http2SessionOwner, probeAfterMs = PROBE_AFTER_MS) {
-    const { maxHeaderBytes } = options;
+    const { maxHeaderBytes, connectTimeoutMs = CONNECT_TIMEOUT_MS } = options;
     const maxHeaderListSize = maxHeaderBytes * HEADER_LIST_ROOM;
     this.#owner = owner;
     this.#socket = connect(options);
@@ -73,7 +73,7 @@ export class Http2Session {
     });
     this.#connectTimer = setTimeout(() => {
       this.#session.destroy(this.#tooLate());
-    }, CONNECT_TIMEOUT_MS);
+    }, connectTimeoutMs);
     this.#listen(probeAfterMs);
   }
 

@@ -6,8 +6,8 @@ import { Http2Call, type Http2Queue } from "./http2-call.ts";
 import { Http2Session, type Http2SessionOwner } from "./http2-session.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
 import {
-  authorityOf,
   explainFailure,
+  hostHeaderOf,
   IDLE_CONNECTION_MS,
   mayBeSentAgain,
   originOf,
@@ -160,7 +160,7 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
     const fields = emptyHeaders();
     fields[":method"] = method;
     fields[":scheme"] = schemeOf(this.#options);
-    fields[":authority"] = authorityOf(this.#options);
+    fields[":authority"] = hostHeaderOf(this.#options);
     fields[":path"] = requestTargetOf(request);
     for (let i = 0; i < headers.length; i += 2) {
       const name = (headers[i] ?? "").toLowerCase();

@@ -7,9 +7,9 @@ import type { Dialer } from "./dialer.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
 import { NodeUpstream } from "./node-upstream.ts";
 import {
-  authorityOf,
   explainFailure,
   framingOf,
+  hostHeaderOf,
   IDLE_CONNECTION_MS,
   MAX_IDLE_CONNECTIONS,
   mayBeSentAgain,
@@ -44,7 +44,7 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
     this.#dialer = dialer;
     this.origin = originOf(options);
     this.maxHeadBytes = options.maxHeaderBytes;
-    this.#hostLine = headerLine("Host", authorityOf(options));
+    this.#hostLine = headerLine("Host", hostHeaderOf(options));
   }
 
   async send(request: RequestMessage): Promise<ResponseMessage> {
@@ -148,7 +148,12 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
     const socket = this.#dialer.dial((bytes) => {
       connection.receive(bytes);
     });
-    const connection: ClientConnection = new ClientConnection(socket, this, this.#dialer.readyEvent);
+    const connection: ClientConnection = new ClientConnection(
+      socket,
+      this,
+      this.#dialer.readyEvent,
+      this.#options.connectTimeoutMs,
+    );
     this.#connections.add(connection);
     return connection;
   }

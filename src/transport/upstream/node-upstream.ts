@@ -7,9 +7,9 @@ import { CONNECT_TIMEOUT_MS, MAX_INTERIM_ANSWERS, type ReadyEvent } from "../htt
 import { foreignAnswer, MalformedMessage } from "../http1/message-head.ts";
 import type { MalformedAnswers } from "./malformed-answers.ts";
 import {
-  authorityOf,
   explainFailure,
   framingOf,
+  hostHeaderOf,
   IDLE_CONNECTION_MS,
   MAX_IDLE_CONNECTIONS,
   mayBeSentAgain,
@@ -107,7 +107,9 @@ export class NodeUpstream implements Upstream {
   }
 
   #answerTo(outgoing: http.ClientRequest, request: RequestMessage): Promise<ResponseMessage> {
-    return answerTo(outgoing, request, this.#malformed, (socket) => this.#awaited(socket));
+    const { connectTimeoutMs = CONNECT_TIMEOUT_MS } = this.#options;
+    const connecting = { awaited: (socket: Socket) => this.#awaited(socket), timeoutMs: connectTimeoutMs };
+    return answerTo(outgoing, request, this.#malformed, connecting);
   }
 
   /** What a connection has to emit before it can be written to; undefined where it can be. */
@@ -173,7 +175,7 @@ export class NodeUpstream implements Upstream {
       port,
       method: request.method,
       path: requestTargetOf(request),
-      headers: [...request.headers, "Host", authorityOf(this.#options), ...framingOf(request), ...connection],
+      headers: [...request.headers, "Host", hostHeaderOf(this.#options), ...framingOf(request), ...connection],
       maxHeaderSize: maxHeaderBytes,
       ...over,
     });
@@ -186,11 +188,18 @@ export class NodeUpstream implements Upstream {
 // Else Node asks the origin to close a connection that is not its agent's.
 const KEPT = ["Connection", "keep-alive"];
 
+interface Connecting {
+  /** What a connection has to emit before it can be written to; undefined where it can be. */
+  readonly awaited: (socket: Socket) => ReadyEvent | undefined;
+  /** How long that may take. */
+  readonly timeoutMs: number;
+}
+
 function answerTo(
   outgoing: http.ClientRequest,
   { body, signal, upgrade }: RequestMessage,
   malformed: MalformedAnswers,
-  awaited: (socket: Socket) => ReadyEvent | undefined,
+  connecting: Connecting,
 ): Promise<ResponseMessage> {
   return new Promise((resolve, reject) => {
     let answer: http.IncomingMessage | undefined;
@@ -250,8 +259,8 @@ function answerTo(
       if (reason !== undefined) fail(new MalformedMessage(reason));
       resolve({ status, statusText, headers, body: response });
     });
-    limitConnecting(outgoing, awaited, fail);
-    send(body, outgoing, awaited, fail);
+    limitConnecting(outgoing, connecting, fail);
+    send(body, outgoing, connecting.awaited, fail);
   });
 }
 
@@ -309,7 +318,7 @@ function send(
 
 function limitConnecting(
   outgoing: http.ClientRequest,
-  awaited: (socket: Socket) => ReadyEvent | undefined,
+  { awaited, timeoutMs }: Connecting,
   fail: (error: Error) => void,
 ): void {
   outgoing.once("socket", (socket) => {
@@ -317,7 +326,7 @@ function limitConnecting(
     if (event === undefined) return;
     const tooLong = setTimeout(() => {
       fail(Object.assign(new Error("timeout"), { code: "ETIMEDOUT", syscall: "connect" }));
-    }, CONNECT_TIMEOUT_MS);
+    }, timeoutMs);
     const stop = (): void => {
       clearTimeout(tooLong);
     };

@@ -1,3 +1,4 @@
+import { constants } from "node:crypto";
 import { isIP } from "node:net";
 import tls from "node:tls";
 import type { TlsTrust } from "./upstream.ts";
@@ -11,6 +12,7 @@ export interface TlsOptions {
   /** Empty for none. */
   readonly servername: string;
   readonly minVersion: tls.SecureVersion;
+  readonly secureOptions: number | undefined;
   readonly ALPNProtocols: string[];
   readonly checkServerIdentity: (host: string, certificate: tls.PeerCertificate) => Error | undefined;
 }
@@ -27,6 +29,8 @@ export function tlsOptions(host: string, trust: TlsTrust | undefined, protocol: 
     // RFC 6066 3: an address is no server name.
     servername: isIP(name) === 0 ? name : "",
     minVersion: "TLSv1.2",
+    // Node's own `disableRenegotiation` is for servers alone.
+    secureOptions: trust?.renegotiation === "never" ? constants.SSL_OP_NO_RENEGOTIATION : undefined,
     ALPNProtocols: [protocol],
     checkServerIdentity: (_, certificate) => tls.checkServerIdentity(name, certificate),
   };
@@ -35,4 +39,21 @@ export function tlsOptions(host: string, trust: TlsTrust | undefined, protocol: 
 /** As `tls.connect` takes them, which takes an empty name for one. */
 export function connectOptions({ servername, ...options }: TlsOptions): tls.ConnectionOptions {
   return servername === "" ? options : { ...options, servername };
+}
+
+/** Cuts the connection at the second new handshake, for an origin that may ask for one. Called before the first handshake. */
+export function allowOneRenegotiation(socket: tls.TLSSocket): void {
+  let handshakes = 0;
+  socket.on("secure", () => {
+    handshakes++;
+    if (handshakes > 2) socket.destroy(new RenegotiatedAgain());
+  });
+}
+
+class RenegotiatedAgain extends Error {
+  override readonly name = "RenegotiatedAgain";
+
+  constructor() {
+    super("the server asked for a second new TLS handshake, and clientTLS.renegotiation allows one");
+  }
 }

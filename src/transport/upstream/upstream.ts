@@ -33,6 +33,8 @@ export interface UpstreamOptions {
   readonly maxConnections: number;
   /** Bytes of response headers before the call fails. */
   readonly maxHeaderBytes: number;
+  /** Until a connection can be used, a TLS handshake included; 5 s where nothing is said. */
+  readonly connectTimeoutMs?: number;
   /** How the origin is spoken to; HTTP/1.1 without TLS where nothing is said. */
   readonly wire?: UpstreamWire;
 }
@@ -101,6 +103,13 @@ export function schemeOf({ wire }: UpstreamOptions): "http" | "https" {
 
 export function authorityOf({ host, port }: { readonly host: string; readonly port: number }): string {
   return `${hostInUrl(host)}:${port}`;
+}
+
+const DEFAULT_PORT = { http: 80, https: 443 } as const;
+
+/** As it stands in `Host` and `:authority`, without the port that goes without saying (RFC 9110 4.2.3), as other clients write it. */
+export function hostHeaderOf(options: UpstreamOptions): string {
+  return options.port === DEFAULT_PORT[schemeOf(options)] ? hostInUrl(options.host) : authorityOf(options);
 }
 
 const METHOD = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

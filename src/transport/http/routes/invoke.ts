@@ -61,6 +61,11 @@ async function ofGrpcApp(response: ResponseMessage): Promise<HttpAnswer> {
   return answerOfGrpcApp(response);
 }
 
+/** Whom a request is for, as it names it; undefined where it names nobody. */
+export function invokedTarget(path: string, headers: readonly string[]): string | undefined {
+  return targetOf({ path, headers })?.target;
+}
+
 interface NamedTarget {
   readonly target: string;
   readonly rawPath: string;
@@ -68,7 +73,7 @@ interface NamedTarget {
 }
 
 /** Header before basic auth before path, as daprd looks for them (A2). */
-function targetOf(request: ApiRequest): NamedTarget | undefined {
+function targetOf(request: Pick<ApiRequest, "path" | "headers">): NamedTarget | undefined {
   const byHeader = headerValue(request.headers, APP_ID_HEADER) ?? basicAuthTarget(request.headers);
   if (byHeader !== undefined && byHeader !== "") {
     return { target: byHeader, rawPath: request.path, methodMissing: false };

@@ -1,0 +1,42 @@
+/** Paths that are remembered with their slots. Those that are not, cost more and are counted all the same. */
+const MAX_PATHS = 4000;
+const MAX_OF_PATH = 50;
+
+interface Entry<Slots> {
+  readonly method: string;
+  readonly status: number;
+  readonly slots: Slots;
+}
+
+/** The slots of all metrics of a call, found at one look-up and without writing text. */
+export class CallSlots<Slots> {
+  readonly #byPath = new Map<string, Entry<Slots>[]>();
+  readonly #find: (method: string, path: string, status: number) => Slots;
+
+  /** @param find writes the labels, for what has not been seen. */
+  constructor(find: (method: string, path: string, status: number) => Slots) {
+    this.#find = find;
+  }
+
+  of(method: string, path: string, status: number): Slots {
+    const entries = this.#byPath.get(path);
+    if (entries !== undefined) {
+      for (const entry of entries) {
+        if (entry.status === status && entry.method === method) return entry.slots;
+      }
+    }
+    const slots = this.#find(method, path, status);
+    this.#remember(entries, path, { method, status, slots });
+    return slots;
+  }
+
+  #remember(entries: Entry<Slots>[] | undefined, path: string, entry: Entry<Slots>): void {
+    if (entries !== undefined) {
+      if (entries.length < MAX_OF_PATH) entries.push(entry);
+      return;
+    }
+    // Paths from outside may never come again: those that do are soon here again.
+    if (this.#byPath.size >= MAX_PATHS) this.#byPath.clear();
+    this.#byPath.set(path, [entry]);
+  }
+}

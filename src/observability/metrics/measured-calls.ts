@@ -1,0 +1,172 @@
+import type { Clock } from "../../core/clock.ts";
+import { ERRORS } from "../../core/errors.ts";
+import { GRPC_CODE, grpcCodeIn } from "../../core/grpc-code.ts";
+import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
+import { headerValue } from "../../core/raw-headers.ts";
+import { whenEnded } from "../../invocation/grpc-ending.ts";
+import type {
+  AppChannel,
+  EndpointCaller,
+  Neighbour,
+  Neighbours,
+  PeerCaller,
+  ReceivedCall,
+} from "../../invocation/ports.ts";
+import type { GrpcMetrics } from "./grpc-metrics.ts";
+import type { HttpMetrics } from "./http-metrics.ts";
+import type { InvocationMetrics } from "./invocation-metrics.ts";
+
+interface MeasuredCallsParts {
+  readonly http: HttpMetrics;
+  readonly grpc: GrpcMetrics;
+  readonly invocations: InvocationMetrics;
+  readonly clock: Clock;
+}
+
+type Receive = (call: ReceivedCall) => Promise<ResponseMessage>;
+
+const ON_INVOKE = "/dapr.proto.runtime.v1.AppCallback/OnInvoke";
+// What daprd counts where there was no answer.
+const NO_ANSWER = ERRORS.invocationFailed.httpStatus;
+
+/** The ways from one sidecar to apps, endpoints and other sidecars, each as it was and counted. */
+export class MeasuredCalls {
+  readonly #parts: MeasuredCallsParts;
+
+  constructor(parts: MeasuredCallsParts) {
+    this.#parts = parts;
+  }
+
+  /** @param speaksGrpc what is no call of gRPC goes to the app as `OnInvoke`. */
+  channel<Channel extends AppChannel>(channel: Channel, speaksGrpc: boolean): AppChannel {
+    if (speaksGrpc) return { call: (request) => this.#callGrpcApp(channel, request) };
+    return {
+      call: (request) =>
+        request.grpc === true
+          ? this.#callGrpcApp(channel, request)
+          : this.#overHttp(request, () => channel.call(request)),
+    };
+  }
+
+  endpoints(caller: EndpointCaller): EndpointCaller {
+    return {
+      call: (endpoint, request) =>
+        this.#invoked(endpoint.name, request, () => this.#overHttp(request, () => caller.call(endpoint, request))),
+    };
+  }
+
+  peers(caller: PeerCaller): PeerCaller {
+    return {
+      call: (instance, request, self) =>
+        this.#invoked(instance.app.id, request, () => caller.call(instance, request, self)),
+    };
+  }
+
+  neighbours(neighbours: Neighbours): Neighbours {
+    const measured = new WeakMap<Neighbour, Neighbour>();
+    return {
+      find: (app) => {
+        const neighbour = neighbours.find(app);
+        if (neighbour === undefined) return undefined;
+        let found = measured.get(neighbour);
+        if (found === undefined) {
+          const receive: Receive = (call) => this.#invoked(app.id, call.request, () => neighbour.receive(call));
+          found = { instanceId: neighbour.instanceId, receive };
+          measured.set(neighbour, found);
+        }
+        return found;
+      },
+    };
+  }
+
+  /** What other apps call. */
+  receive(receive: Receive): Receive {
+    const { invocations } = this.#parts;
+    return async (call) => {
+      const caller = call.caller?.id ?? "";
+      // daprd counts no proxied call here.
+      if (call.request.grpc === true) return receive(call);
+      invocations.received(caller);
+      try {
+        const response = await receive(call);
+        invocations.served(caller, response.status);
+        return response;
+      } catch (error) {
+        invocations.served(caller, NO_ANSWER);
+        throw error;
+      }
+    };
+  }
+
+  async #invoked(
+    callee: string,
+    request: RequestMessage,
+    call: () => Promise<ResponseMessage>,
+  ): Promise<ResponseMessage> {
+    const { invocations, clock } = this.#parts;
+    const type = request.grpc === true ? "streaming" : "unary";
+    const startedAt = clock.monotonic();
+    invocations.sent(callee, type);
+    // What fails has no answer, and is none in daprd.
+    const response = await call();
+    const took = clock.monotonic() - startedAt;
+    if (type === "unary") invocations.answered(callee, type, response.status, took);
+    else {
+      whenEnded(response, request.signal, (code) => {
+        invocations.answered(callee, type, code, took);
+      });
+    }
+    return response;
+  }
+
+  async #overHttp(request: RequestMessage, call: () => Promise<ResponseMessage>): Promise<ResponseMessage> {
+    const { http, clock } = this.#parts;
+    const { method, path, contentLength: sentBytes = 0 } = request;
+    const startedAt = clock.monotonic();
+    const ended = (status: number, receivedBytes: number): void => {
+      http.called({ method, path, status, sentBytes, receivedBytes, durationMs: clock.monotonic() - startedAt });
+    };
+    let response: ResponseMessage;
+    try {
+      response = await call();
+    } catch (error) {
+      ended(NO_ANSWER, 0);
+      throw error;
+    }
+    ended(response.status, lengthOf(response));
+    return response;
+  }
+
+  async #callGrpcApp(channel: AppChannel, request: RequestMessage): Promise<ResponseMessage> {
+    const { grpc, clock } = this.#parts;
+    const isProxied = request.grpc === true;
+    const path = isProxied ? request.path : ON_INVOKE;
+    const startedAt = clock.monotonic();
+    const ended = (code: number, received?: Body): void => {
+      const bytes = isProxied ? undefined : { sent: request.contentLength ?? 0, received: sizeOf(received) };
+      grpc.called({ path, code, bytes, durationMs: clock.monotonic() - startedAt });
+    };
+    let response: ResponseMessage;
+    try {
+      response = await channel.call(request);
+    } catch (error) {
+      ended(grpcCodeIn(error) ?? GRPC_CODE.UNKNOWN);
+      throw error;
+    }
+    whenEnded(response, request.signal, (code) => {
+      ended(code, response.body);
+    });
+    return response;
+  }
+}
+
+function lengthOf({ headers, body, upgrade }: ResponseMessage): number {
+  if (body === undefined || upgrade !== undefined) return 0;
+  if (body instanceof Uint8Array) return body.byteLength;
+  const said = headerValue(headers, "content-length") ?? "";
+  return /^\d{1,15}$/.test(said) ? Number(said) : 0;
+}
+
+function sizeOf(body: Body): number {
+  return body instanceof Uint8Array ? body.byteLength : 0;
+}

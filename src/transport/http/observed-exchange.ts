@@ -1,0 +1,128 @@
+import { Readable } from "node:stream";
+import type { ApiObserver, HttpApiCall } from "../../core/api-observer.ts";
+import type { CallSignal } from "../../core/call-signal.ts";
+import type { Clock } from "../../core/clock.ts";
+import { splitRequestTarget } from "./api-request.ts";
+import { type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
+import { isHealthCheck, operationOf } from "./operation.ts";
+
+const NOT_ANSWERED = 500;
+
+/** An exchange that tells of its answer once that has gone out to its last byte. */
+export class ObservedExchange implements HttpExchange, HttpApiCall {
+  status = NOT_ANSWERED;
+  responseBytes = 0;
+  durationMs = 0;
+  readonly #inner: HttpExchange;
+  readonly #observer: ApiObserver;
+  readonly #clock: Clock;
+  readonly #startedAt: number;
+  /** An answer has begun, or everybody has been told that there was none. */
+  #isSettled = false;
+  #path: string | undefined;
+
+  constructor(inner: HttpExchange, observer: ApiObserver, clock: Clock) {
+    this.#inner = inner;
+    this.#observer = observer;
+    this.#clock = clock;
+    this.#startedAt = clock.monotonic();
+  }
+
+  get method(): string {
+    return this.#inner.method;
+  }
+
+  get target(): string {
+    return this.#inner.target;
+  }
+
+  get rawHeaders(): readonly string[] {
+    return this.#inner.rawHeaders;
+  }
+
+  get contentLength(): number | undefined {
+    return this.#inner.contentLength;
+  }
+
+  get signal(): CallSignal {
+    return this.#inner.signal;
+  }
+
+  get upgrade(): string | undefined {
+    return this.#inner.upgrade;
+  }
+
+  get isAnswerable(): boolean {
+    return this.#inner.isAnswerable;
+  }
+
+  readBody(): Promise<Uint8Array> | Uint8Array {
+    return this.#inner.readBody();
+  }
+
+  streamBody(maxBytes: number): Readable {
+    return this.#inner.streamBody(maxBytes);
+  }
+
+  answer(answer: HttpAnswer): void {
+    this.#inner.answer(answer);
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    const { status, body, upgrade } = answer;
+    this.status = status;
+    // Nothing that follows a switch of protocols is looked at.
+    if (upgrade !== undefined || body === undefined || hasNoBody(this.method, status)) this.#tell(0);
+    else if (body instanceof Readable) this.#count(body);
+    else this.#tell(body.byteLength);
+  }
+
+  cut(): void {
+    this.#inner.cut();
+  }
+
+  /** Who handles it has done so, whether or not it could be answered. */
+  handled(): void {
+    if (this.#isSettled) return;
+    this.#isSettled = true;
+    this.#tell(0);
+  }
+
+  // What is told of it.
+
+  get path(): string {
+    this.#path ??= splitRequestTarget(this.target)?.path ?? "/";
+    return this.#path;
+  }
+
+  get requestBytes(): number {
+    return this.contentLength ?? 0;
+  }
+
+  get operation(): string {
+    return operationOf(this.method, this.path, this.rawHeaders);
+  }
+
+  get isHealthCheck(): boolean {
+    return isHealthCheck(this.method, this.path);
+  }
+
+  /** Whoever writes the pieces has just begun to take them, and sets their pace. */
+  #count(body: Readable): void {
+    if (body.closed) {
+      this.#tell(0);
+      return;
+    }
+    body.on("data", (piece: Uint8Array) => {
+      this.responseBytes += piece.byteLength;
+    });
+    body.once("close", () => {
+      this.#tell(this.responseBytes);
+    });
+  }
+
+  #tell(responseBytes: number): void {
+    this.responseBytes = responseBytes;
+    this.durationMs = this.#clock.monotonic() - this.#startedAt;
+    this.#observer.httpAnswered(this);
+  }
+}
