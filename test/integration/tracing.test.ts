@@ -4,6 +4,7 @@ import net from "node:net";
 import { type TestContext, test } from "node:test";
 import { create, toBinary } from "@bufbuild/protobuf";
 import grpc from "@grpc/grpc-js";
+import { HTTPExtension_Verb } from "../../src/gen/dapr/proto/common/v1/common_pb.ts";
 import { Dapr } from "../../src/gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import { startHost } from "../support/apps.ts";
 import { makeAuthority } from "../support/certificates.ts";
@@ -393,7 +394,10 @@ test("InvokeService is a span of the app that it names, whose name its answer ca
   });
   const { input } = Dapr.method.invokeService;
   const message = Buffer.from(
-    toBinary(input, create(input, { id: "me", message: { method: "x", httpExtension: { verb: 1 } } })),
+    toBinary(
+      input,
+      create(input, { id: "me", message: { method: "x", httpExtension: { verb: HTTPExtension_Verb.GET } } }),
+    ),
   );
   const same = (bytes: Buffer): Buffer => bytes;
   const head = await new Promise<grpc.Metadata>((resolve, reject) => {
