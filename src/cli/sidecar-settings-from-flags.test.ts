@@ -19,6 +19,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): Omit<Sidecar
     pipelines: { http: [], app: [] },
     metrics: DEFAULT_CONFIGURATION.metrics,
     apiLogging: DEFAULT_CONFIGURATION.apiLogging,
+    tracing: undefined,
     withoutEffect: [],
     forGrpcAlone: [],
   };

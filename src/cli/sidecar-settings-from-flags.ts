@@ -10,6 +10,7 @@ import { appHealthFrom } from "./app-health-from-flags.ts";
 import { CliError } from "./cli-error.ts";
 import type { FlagValues } from "./flag-values.ts";
 import type { CommandName, FlagName } from "./flags.ts";
+import { tracingFrom } from "./tracing-from-env.ts";
 
 export interface SettingsSource {
   readonly command: CommandName;
@@ -70,6 +71,8 @@ export function settingsFrom(source: SettingsSource): Omit<SidecarSettings, "res
     grpcErrorStatus: configuration.grpcErrorStatus,
     accessControl: configuration.accessControl,
     nameResolution: configuration.nameResolution,
+    tracing: tracingFrom(configuration.tracing, env),
+    traceServiceName: env["OTEL_SERVICE_NAME"] === "" ? undefined : env["OTEL_SERVICE_NAME"],
     hostAddress: env["DAPR_HOST_IP"] ?? ownAddress(),
     command: appCommand,
   };

@@ -1,6 +1,7 @@
 import type { Duplex, Readable } from "node:stream";
 import type { CallSignal } from "./call-signal.ts";
 import type { RawHeaders } from "./raw-headers.ts";
+import type { Span } from "./tracer.ts";
 
 /**
  * What passes between the doors of Outrigger: small, flat, and not fetch's Request, whose web streams cost more than a
@@ -44,6 +45,8 @@ export interface RequestMessage {
    * it back so. Absent from every other request, and nothing to an HTTP app.
    */
   readonly dataType?: string;
+  /** What the request is under at the moment, for whoever has something to say of it. Absent where there is no tracer. */
+  readonly span?: Span;
 }
 
 export interface ResponseMessage {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { traceContextOf, traceIdOf, whyBaggageIsInvalid } from "./trace-context.ts";
+import { spanReferenceIn, traceContextOf, traceIdOf, whyBaggageIsInvalid, withTraceparent } from "./trace-context.ts";
 
 const NO_TRACE = "00-00000000000000000000000000000000-0000000000000000-00";
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -111,3 +111,14 @@ for (const [baggage, why] of INVALID_BAGGAGE) {
 function shortened(text: string): string {
   return text.length > 60 ? `${text.slice(0, 10)}… of ${text.length} bytes` : JSON.stringify(text);
 }
+
+test("a traceparent names a span, unless it is malformed or all zeros", () => {
+  assert.deepEqual(spanReferenceIn(`00-${TRACE_ID}-${SPAN_ID}-03`), { traceId: TRACE_ID, spanId: SPAN_ID, flags: 3 });
+  assert.equal(spanReferenceIn(NO_TRACE), undefined);
+  assert.equal(spanReferenceIn("zz"), undefined);
+});
+
+test("a request goes on under one traceparent, however many it had", () => {
+  const headers = ["TraceParent", "zz", "X-Mine", "1", "traceparent", NO_TRACE];
+  assert.deepEqual(withTraceparent(headers, "new"), ["X-Mine", "1", "Traceparent", "new"]);
+});

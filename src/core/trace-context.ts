@@ -1,4 +1,4 @@
-import { headerValue, headerValues } from "./raw-headers.ts";
+import { headerValue, headerValues, type RawHeaders, withoutHeaders } from "./raw-headers.ts";
 
 /** W3C Trace Context and Baggage, as far as passing them on needs. */
 export interface TraceContext {
@@ -33,6 +33,30 @@ export function traceContextOf(headers: readonly string[]): TraceContext {
 /** The 32 hex digits that name the trace, or undefined where the call belongs to none. */
 export function traceIdOf(traceparent: string): string | undefined {
   return TRACEPARENT.test(traceparent) ? traceparent.slice(3, 35) : undefined;
+}
+
+/** What a traceparent says of the span that it names. */
+export interface SpanReference {
+  /** 32 hex digits. */
+  readonly traceId: string;
+  /** 16 hex digits. */
+  readonly spanId: string;
+  /** Bit 0: sampled (W3C Trace Context 3.2.2.5). */
+  readonly flags: number;
+}
+
+/** Undefined where it is malformed or all zeros. */
+export function spanReferenceIn(traceparent: string): SpanReference | undefined {
+  if (!TRACEPARENT.test(traceparent)) return undefined;
+  const flags = Number.parseInt(traceparent.slice(53, 55), 16);
+  return { traceId: traceparent.slice(3, 35), spanId: traceparent.slice(36, 52), flags };
+}
+
+/** The headers of a request that goes on under another span. */
+export function withTraceparent(headers: readonly string[], traceparent: string): RawHeaders {
+  const kept = withoutHeaders(headers, (name) => name === "traceparent");
+  kept.push("Traceparent", traceparent);
+  return kept;
 }
 
 // RFC 9110 token, and the octets W3C Baggage allows in a value.

@@ -9,6 +9,7 @@ import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
+import type { Span } from "../core/tracer.ts";
 import type { PolicyTarget, ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import {
   BUILT_IN_SERVICE_RETRIES,
@@ -42,6 +43,7 @@ import type {
 } from "./ports.ts";
 import { normaliseQuery } from "./query.ts";
 import type { Receiver } from "./receiver.ts";
+import { describeInvocation } from "./span-attributes.ts";
 import { parseTarget, type Target } from "./target.ts";
 
 /** An invocation as a protocol's route has decoded it, nothing judged yet. */
@@ -58,6 +60,8 @@ export interface Invocation {
   /** As received, hop-by-hop headers and all. */
   readonly headers: readonly string[];
   readonly trace: TraceContext;
+  /** Around the call, where there is a tracer: `trace` names it. Ended by whoever has started it. */
+  readonly span?: Span;
   readonly body: Body;
   readonly contentLength: number | undefined;
   readonly signal: CallSignal;
@@ -113,6 +117,7 @@ export class Invoker {
    */
   async invoke(invocation: Invocation): Promise<ResponseMessage> {
     const startedAt = this.#parts.clock.monotonic();
+    if (invocation.span !== undefined) describeInvocation(invocation.span, invocation);
     try {
       const response = await this.#carry(invocation);
       if (invocation.grpc === undefined) return this.#answeredOrdinary(invocation, startedAt, response);
@@ -137,7 +142,8 @@ export class Invoker {
   async #carry(invocation: Invocation): Promise<ResponseMessage> {
     const target = parseTarget(invocation.target, this.#parts.self, this.#parts.rules.endpoints, this.#urls.endpointAt);
     refuseMissingMethod(invocation, target);
-    const request = this.#fromHere(this.#toRequest(invocation), target, invocation);
+    const prepared = this.#fromHere(this.#toRequest(invocation), target, invocation);
+    const request = invocation.span === undefined ? prepared : { ...prepared, span: invocation.span };
     const { repeatable } = invocation;
     const policy = this.#parts.rules.policies?.policyFor(policyTarget(target, invocation, request));
     if (policy === undefined) return this.#dispatch(target, request, repeatable);
@@ -198,12 +204,16 @@ export class Invoker {
       return this.#callAnyInstance(callee, request, body);
     }
     let unavailable: CallError | undefined;
+    let tries = 0;
     try {
       return await runWithRetries({
         policy: builtInRetries(policies),
         clock: this.#parts.clock,
         signal: request.signal,
-        attempt: () => this.#callAnyInstance(callee, request, body),
+        attempt: () => {
+          if (tries++ > 0) request.span?.event("retry", { "dapr.retry": tries - 1 });
+          return this.#callAnyInstance(callee, request, body);
+        },
         mayRetry: (error) => {
           if (!isUnavailable(error) || !isReplayable(request, body)) return false;
           unavailable ??= error;

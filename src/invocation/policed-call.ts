@@ -41,6 +41,9 @@ export function callUnderPolicy(call: PolicedCall): Promise<ResponseMessage> {
     discard: ({ body }) => {
       if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
     },
+    onRetry: (retry, pauseMs) => {
+      request.span?.event("retry", { "dapr.retry": retry, "dapr.retry.pause_ms": pauseMs });
+    },
     whenUsed: (response, done) => {
       whenUsed(request, response, done);
     },

@@ -65,9 +65,9 @@ test("grpcErrorStatus of the last Configuration that says it holds", () => {
 
 test("several Configurations may stand in one file", () => {
   const { preservePath, withoutEffect } = read(
-    `spec: { tracing: {} }\n---\n${HEAD}spec: { invocation: { preservePath: true } }\n`,
+    `spec: { wasm: {} }\n---\n${HEAD}spec: { invocation: { preservePath: true } }\n`,
   );
-  assert.deepEqual([preservePath, withoutEffect], [true, [`spec.tracing in ${fileOf(0)}`]]);
+  assert.deepEqual([preservePath, withoutEffect], [true, [`spec.wasm in ${fileOf(0)}`]]);
 });
 
 test("name resolution is read as it is written, for the component to judge, with the way back to its lines", () => {
@@ -109,13 +109,13 @@ test("name resolution without a value is as good as none, and may leave out its 
 
 test("sections that do nothing yet are told with their files", () => {
   const { withoutEffect } = read(
-    "spec:\n  tracing: { samplingRate: '1' }\n  secrets: { scopes: [] }\n",
+    "spec:\n  wasm: { strictSandbox: true }\n  secrets: { scopes: [] }\n",
     "spec: { features: [] }\n",
   );
   assert.deepEqual([...withoutEffect].sort(), [
     `spec.features in ${fileOf(1)}`,
     `spec.secrets in ${fileOf(0)}`,
-    `spec.tracing in ${fileOf(0)}`,
+    `spec.wasm in ${fileOf(0)}`,
   ]);
 });
 

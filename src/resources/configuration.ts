@@ -11,7 +11,9 @@ import {
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
 import { type ApiLoggingSpec, loggingSchema, readApiLogging } from "./logging-spec.ts";
 import { type MetricsSpec, metricsSchema, readMetrics } from "./metrics-spec.ts";
+import type { TracingSpec } from "./otlp-settings.ts";
 import { type HandlerSpec, pipelineSchema, readPipeline } from "./pipeline-spec.ts";
+import { readTracing, tracingSchema } from "./tracing-spec.ts";
 import { checkDocument, ResourceError, readYamlFile, sectionAt, type YamlDocument } from "./yaml-file.ts";
 
 /** What a `kind: Configuration` resource sets, merged over all that were given. */
@@ -33,6 +35,8 @@ export interface Configuration {
   readonly metrics: MetricsSpec;
   /** `spec.logging.apiLogging`. */
   readonly apiLogging: ApiLoggingSpec;
+  /** `spec.tracing`; undefined where none of them has it. Of several, the last holds, field by field. */
+  readonly tracing: TracingSpec | undefined;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
   /** Operations of access rules that no call to an app over HTTP meets: they are for gRPC. */
@@ -100,7 +104,7 @@ const schema = z.strictObject({
         .strictObject({ component: z.string().optional(), version: z.string().optional(), configuration: section })
         .optional(),
       secrets: section,
-      tracing: section,
+      tracing: tracingSchema.optional(),
       wasm: section,
       workflow: section,
     })
@@ -111,7 +115,7 @@ const schema = z.strictObject({
 const REFUSED = ["api"] as const;
 const SUPPORTED = new Set([
   ...["invocation", "accessControl", "nameResolution", "httpPipeline", "appHttpPipeline"],
-  ...["metric", "metrics", "logging"],
+  ...["metric", "metrics", "logging", "tracing"],
 ]);
 
 /** @throws {ResourceError} naming file, line and field. */
@@ -151,6 +155,7 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     },
     metrics: readMetrics(before.metrics, document, spec),
     apiLogging: readApiLogging(before.apiLogging, spec.logging),
+    tracing: spec.tracing === undefined ? before.tracing : readTracing(document, spec.tracing, before.tracing),
     withoutEffect: [...before.withoutEffect, ...sections.map((name) => here(`spec.${name}`))],
     forGrpcAlone: [...before.forGrpcAlone, ...operationsForGrpcAlone(spec.accessControl ?? {}).map(here)],
   });

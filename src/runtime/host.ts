@@ -7,6 +7,7 @@ import type { Logger } from "../core/logger.ts";
 import type { Neighbour, Neighbours } from "../invocation/ports.ts";
 import { BothObservers } from "../observability/both-observers.ts";
 import type { SidecarMetrics } from "../observability/metrics/sidecar-metrics.ts";
+import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { EndpointClient } from "../transport/outbound/endpoint-client.ts";
@@ -18,6 +19,7 @@ import { NameResolvers } from "./name-resolvers.ts";
 import { Registry } from "./registry/registry.ts";
 import { Sidecar, type SidecarSurroundings } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
+import { tracerFor } from "./tracing.ts";
 
 export interface HostParts {
   /** Outrigger's home directory; exists. */
@@ -32,7 +34,10 @@ export interface HostParts {
   logFor(appId?: string, scope?: string): Logger;
 }
 
-type OfOneSidecar = Pick<SidecarSurroundings, "resolver" | "resources" | "onShutdown" | "metrics" | "apiObserver">;
+type OfOneSidecar = Pick<
+  SidecarSurroundings,
+  "resolver" | "resources" | "tracer" | "onShutdown" | "metrics" | "apiObserver"
+>;
 
 // Ports that are chosen freely and will not do are rare; so many in a row are no chance.
 const MAX_PORT_TRIES = 20;
@@ -82,9 +87,13 @@ export class Host implements Neighbours {
     const metrics = await this.#metricsOf(settings);
     const apiObserver = await this.#apiObserverOf(settings, metrics);
     const resources = await this.#resourcesOf(settings, metrics);
+    let tracer: ClosableTracer | undefined;
     try {
-      return await this.#start(settings, { resolver, resources, metrics, apiObserver, onShutdown });
+      const { clock } = this.#parts;
+      tracer = await tracerFor(settings, { env: process.env, clock, log: this.#parts.logFor(settings.app.id) });
+      return await this.#start(settings, { resolver, resources, tracer, metrics, apiObserver, onShutdown });
     } catch (error) {
+      await tracer?.close();
       await resources.close();
       throw error;
     }
@@ -160,6 +169,7 @@ export class Host implements Neighbours {
   async cut(sidecar: Sidecar): Promise<void> {
     this.forget(sidecar);
     await sidecar.close();
+    await sidecar.tracer?.close();
     await sidecar.resources.close();
   }
 

@@ -4,6 +4,7 @@ import type { AppResources } from "../resources/app-resources.ts";
 import type { GrpcErrorStatus, NameResolution, Pipelines } from "../resources/configuration.ts";
 import type { ApiLoggingSpec } from "../resources/logging-spec.ts";
 import type { MetricsSpec } from "../resources/metrics-spec.ts";
+import type { TracingSpec } from "../resources/otlp-settings.ts";
 import type { AppProtocol } from "../transport/app/app-protocol.ts";
 import type { TlsTrust } from "../transport/upstream/upstream.ts";
 import type { RunOrigin } from "./registry/registry-store.ts";
@@ -67,6 +68,10 @@ export interface SidecarSettings {
   readonly resources: AppResources;
   /** `spec.nameResolution`; undefined for the registry. */
   readonly nameResolution: NameResolution | undefined;
+  /** `spec.tracing`, and `OTEL_EXPORTER_OTLP_…` where that names no collector. */
+  readonly tracing: TracingSpec | undefined;
+  /** `OTEL_SERVICE_NAME`; undefined: the app's id. */
+  readonly traceServiceName: string | undefined;
   /** `DAPR_HOST_IP`, else found out: the address of this host that callees are told, and that mDNS announces. */
   readonly hostAddress: string;
   /** The app's command line, for people to read. */

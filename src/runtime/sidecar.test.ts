@@ -36,6 +36,8 @@ const settings: SidecarSettings = {
   appToken: undefined,
   preservePath: false,
   safeRetries: false,
+  tracing: undefined,
+  traceServiceName: undefined,
   grpcErrorStatus: "fixed",
   accessControl: undefined,
   nameResolution: undefined,
@@ -80,6 +82,7 @@ test("a registry that cannot be written keeps neither the announcement nor a por
         }),
     },
     resources: new LiveResources(settings.pipelines, { env: {}, clock: new ManualClock(), log }),
+    tracer: undefined,
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     resolver: {
       description: "",

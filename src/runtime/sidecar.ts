@@ -11,9 +11,12 @@ import { DEFAULT_TRUST_DOMAIN, spiffeIdOf } from "../core/spiffe-id.ts";
 import { ConcurrencyLimit } from "../invocation/concurrency-limit.ts";
 import { Invoker } from "../invocation/invoker.ts";
 import type { EndpointCaller, Neighbour, Neighbours, PeerCaller, ReceivedCall } from "../invocation/ports.ts";
+import { tracedNeighbour } from "../invocation/received-span.ts";
 import { Receiver } from "../invocation/receiver.ts";
 import { StartGate } from "../invocation/start-gate.ts";
+import { TracedEndpoints } from "../invocation/traced-endpoints.ts";
 import type { SidecarMetrics } from "../observability/metrics/sidecar-metrics.ts";
+import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
@@ -39,6 +42,9 @@ import type { SidecarSettings } from "./sidecar-settings.ts";
 const CONNECT_MARGIN_MS = 100;
 // Whoever resolves by the registry may have read it a second ago, whatever this Sidecar resolves by itself.
 const REGISTRY_STALE_MS = 1000;
+// Spans of the last calls are sent even where those have used up the grace, and nobody waits long for a collector that is down.
+const MIN_FLUSH_MS = 250;
+const MAX_FLUSH_MS = 2000;
 
 /** What the process lends to each of its Sidecars. */
 export interface SidecarSurroundings {
@@ -46,6 +52,8 @@ export interface SidecarSurroundings {
   /** The one that this Sidecar's Configuration asks for. */
   readonly resolver: NameResolver;
   readonly resources: LiveResources;
+  /** Undefined where traces are only passed on. */
+  readonly tracer: ClosableTracer | undefined;
   readonly endpointCaller: EndpointCaller;
   readonly neighbours: Neighbours;
   readonly peers: PeerCaller;
@@ -72,8 +80,12 @@ export class Sidecar {
   readonly settings: SidecarSettings;
   /** Closed by whoever made them. */
   readonly resources: LiveResources;
+  /** The same. */
+  readonly tracer: ClosableTracer | undefined;
   /** How the other Sidecars of this process call this one. */
   readonly neighbour: Neighbour;
+  /** The same without a span around each call. */
+  readonly #direct: Neighbour;
   readonly #surroundings: SidecarSurroundings;
   readonly #channel: ClosableChannel | undefined;
   readonly #receiver: Receiver;
@@ -100,6 +112,7 @@ export class Sidecar {
   constructor(settings: SidecarSettings, surroundings: SidecarSurroundings) {
     this.settings = settings;
     this.resources = surroundings.resources;
+    this.tracer = surroundings.tracer;
     this.#surroundings = surroundings;
     this.#readiness = new Readiness(settings.app.id, settings.appPort !== undefined);
     const { metrics } = surroundings;
@@ -123,7 +136,10 @@ export class Sidecar {
     });
     this.#metadata = new SidecarMetadata(settings);
     const receive = (call: ReceivedCall): Promise<ResponseMessage> => this.#receiver.receive(call);
-    this.neighbour = { instanceId: randomUUID(), receive: metrics?.ways.receive(receive) ?? receive };
+    const direct = { instanceId: randomUUID(), receive: metrics?.ways.receive(receive) ?? receive };
+    // Calls from other processes have their span from the PeerServer's reception.
+    this.#direct = direct;
+    this.neighbour = this.tracer === undefined ? direct : tracedNeighbour(this.tracer, settings.app.id, direct);
     this.#invoker = this.#buildInvoker();
     this.#api = this.#buildApi();
     this.#grpc = this.#buildGrpc();
@@ -194,6 +210,7 @@ export class Sidecar {
     this.#grpc.listener.stopAccepting();
     this.#public?.listener.stopAccepting();
     await this.#within(this.#graceLeft(), Promise.all([this.#outboundIdle(), this.#inboundIdle()]));
+    await this.tracer?.flush(Math.max(Math.min(this.#graceLeft(), MAX_FLUSH_MS), MIN_FLUSH_MS));
   }
 
   /** Whether `gracefulShutdownMs` have passed since {@link finishInbound} was asked. What still runs may be cut. */
@@ -277,6 +294,10 @@ export class Sidecar {
     });
   }
 
+  #traced(endpoints: EndpointCaller): EndpointCaller {
+    return this.tracer === undefined ? endpoints : new TracedEndpoints(endpoints, this.tracer);
+  }
+
   #buildApi(): ApiServer {
     const { settings } = this;
     const { apiObserver: observer, clock, codec, log, onShutdown } = this.#surroundings;
@@ -294,6 +315,7 @@ export class Sidecar {
       codec,
       http2: settings.apiHttp2,
       readBufferBytes: settings.readBufferBytes,
+      tracer: this.tracer,
       log,
     });
   }
@@ -311,6 +333,7 @@ export class Sidecar {
       maxMessageBytes: maxBodyBytes,
       codec,
       readBufferBytes,
+      tracer: this.tracer,
       clock,
       log,
     });
@@ -344,7 +367,7 @@ export class Sidecar {
       neighbours: ways?.neighbours(neighbours) ?? neighbours,
       peers: ways?.peers(peers) ?? peers,
       rules: this.resources,
-      endpointCaller: ways?.endpoints(endpointCaller) ?? endpointCaller,
+      endpointCaller: this.#traced(ways?.endpoints(endpointCaller) ?? endpointCaller),
       safeRetries,
       resolver,
       observer,
@@ -359,8 +382,9 @@ export class Sidecar {
     const { observer, clock, codec, log } = this.#surroundings;
     return new PeerServer({
       self: app,
-      receiver: this.neighbour,
+      receiver: this.#direct,
       observer,
+      tracer: this.tracer,
       clock,
       codec,
       readBufferBytes,

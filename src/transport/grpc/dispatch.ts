@@ -1,9 +1,8 @@
 import type { Clock } from "../../core/clock.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
-import { traceparentOfBin } from "../../core/grpc-trace-bin.ts";
+import { metadataWithTraceparent, traceContextOfMetadata } from "../../core/grpc-trace-bin.ts";
 import type { Logger } from "../../core/logger.ts";
-import { headerValue } from "../../core/raw-headers.ts";
-import { type TraceContext, traceContextOf } from "../../core/trace-context.ts";
+import type { Span } from "../../core/tracer.ts";
 import { answer } from "../http/answer.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
 import { statusOfFailed } from "./error-status.ts";
@@ -55,19 +54,17 @@ export async function callMethod(service: GrpcService, method: string, request: 
   else request.call.fail({ code: GRPC_CODE.UNIMPLEMENTED, message: unknownMethod(service, method) });
 }
 
-/** @param metadata what its handler is to know of the call's. */
-export function requestOf(call: GrpcCall, metadata: readonly string[] = call.metadata): GrpcRequest {
-  return { call, metadata, trace: traceOf(call.metadata) };
+/**
+ * @param metadata what its handler is to know of the call's.
+ * @param span the one that the call goes on under; undefined where there is no tracer.
+ */
+export function requestOf(call: GrpcCall, metadata: readonly string[] = call.metadata, span?: Span): GrpcRequest {
+  if (span === undefined) return { call, metadata, trace: traceContextOfMetadata(call.metadata) };
+  const { trace } = span;
+  return { call, metadata: metadataWithTraceparent(metadata, trace.traceparent), trace, span };
 }
 
 function unknownMethod({ name, explain }: GrpcService, method: string): string {
   const known = `unknown method ${method} for service ${name}`;
   return explain === undefined ? known : `${known}: ${explain(method)}`;
-}
-
-/** gRPC has a form of its own to say a trace, which W3C's goes before. */
-function traceOf(metadata: readonly string[]): TraceContext {
-  const bin = headerValue(metadata, "traceparent") === undefined ? headerValue(metadata, "grpc-trace-bin") : undefined;
-  const traceparent = bin === undefined ? undefined : traceparentOfBin(bin);
-  return traceContextOf(traceparent === undefined ? metadata : ["traceparent", traceparent, ...metadata]);
 }

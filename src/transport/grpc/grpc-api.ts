@@ -1,8 +1,10 @@
 import type { ApiObserver } from "../../core/api-observer.ts";
 import { OutriggerError } from "../../core/errors.ts";
 import { headerValue, withoutHeaders } from "../../core/raw-headers.ts";
+import type { Tracer } from "../../core/tracer.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
 import type { HttpExchange } from "../http/http-exchange.ts";
+import { beginCallSpan } from "./call-span.ts";
 import { answerGrpc, callMethod, type GrpcPortParts, namesIn, requestOf } from "./dispatch.ts";
 import { statusOfHttp } from "./error-status.ts";
 import type { GrpcCall } from "./grpc-call.ts";
@@ -18,6 +20,8 @@ export interface GrpcApiParts extends ServicesParts, GrpcPortParts {
   readonly tokens: ApiTokens;
   /** Undefined where nobody counts or logs calls. */
   readonly observer?: ApiObserver | undefined;
+  /** Undefined where traces are only passed on. */
+  readonly tracer: Tracer | undefined;
 }
 
 /** The gRPC API that the app calls: token, then a service. Proxying is the service of everything else (A5). */
@@ -57,8 +61,12 @@ export class GrpcApi {
   async #route(call: GrpcCall): Promise<void> {
     const [serviceName, method] = namesIn(call);
     const service = this.#ownService(serviceName, call.metadata);
+    const { tracer } = this.#parts;
+    // Health and reflection are no calls that anybody would look for.
+    const isTraced = tracer !== undefined && service?.appsHaveIt !== true;
+    const span = isTraced ? beginCallSpan(tracer, call) : undefined;
     if (service?.isOpen !== true) this.#refuseStranger(call);
-    const request = requestOf(call, this.#withoutToken(call.metadata));
+    const request = requestOf(call, this.#withoutToken(call.metadata), span);
     await (service === undefined ? this.#proxy.handle(request) : callMethod(service, method, request));
   }
 

@@ -5,6 +5,7 @@ import { GRPC_CODE } from "../../core/grpc-code.ts";
 import type { Body } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import type { AnswerTrailers, HttpExchange } from "../http/http-exchange.ts";
+import { statusOfTrailers } from "./answer-status.ts";
 import { frameOf } from "./message-frames.ts";
 import { MessageStream } from "./message-stream.ts";
 import { readMessages } from "./read-messages.ts";
@@ -24,6 +25,7 @@ export class GrpcCall {
   readonly #clock: Clock;
   readonly #abort = new CallAbort();
   #timer: NodeJS.Timeout | undefined;
+  #tellEnd: ((status: GrpcStatus) => void) | undefined;
 
   /** @param maxMessageBytes of one message from the caller, `--max-body-size`. */
   constructor(exchange: HttpExchange, maxMessageBytes: number, clock: Clock) {
@@ -49,6 +51,11 @@ export class GrpcCall {
   /** Whether the call can still be answered. */
   get isAnswerable(): boolean {
     return this.#exchange.isAnswerable;
+  }
+
+  /** @param told once, the status that the call has ended with: CANCELLED where its caller leaves before there is one. */
+  whenEnded(told: (status: GrpcStatus) => void): void {
+    this.#tellEnd = told;
   }
 
   /** The messages as they are on the wire, undecoded, with back-pressure. */
@@ -136,21 +143,27 @@ export class GrpcCall {
   #send(headers: RawHeaders, body: Body, trailers: AnswerTrailers | undefined): void {
     const answer = { status: 200, statusText: "", headers, body };
     this.#exchange.answer(trailers === undefined ? answer : { ...answer, trailers: this.#settled(trailers) });
-    if (trailers === undefined) this.#settle();
+    if (trailers === undefined) this.#ended(headers);
   }
 
   /** The deadline is no longer one once the status is sent. */
   #settled(trailers: AnswerTrailers): AnswerTrailers {
     return {
-      complete: () => {
-        this.#settle();
-        return trailers.complete();
-      },
-      broken: (error) => {
-        this.#settle();
-        return trailers.broken(error);
-      },
+      complete: () => this.#ended(trailers.complete()),
+      broken: (error) => this.#ended(trailers.broken(error)),
     };
+  }
+
+  #ended(trailers: RawHeaders): RawHeaders {
+    this.#settle();
+    if (this.#tellEnd !== undefined) this.#tell(statusOfTrailers(trailers));
+    return trailers;
+  }
+
+  #tell(status: GrpcStatus): void {
+    const tellEnd = this.#tellEnd;
+    this.#tellEnd = undefined;
+    tellEnd?.(status);
   }
 
   #settle(): void {
@@ -162,6 +175,7 @@ export class GrpcCall {
     const left = {
       handleEvent: () => {
         this.#settle();
+        this.#tell({ code: GRPC_CODE.CANCELLED, message: "the caller has left" });
         this.#abort.abort(signal.reason instanceof Error ? signal.reason : new Error("the caller has left"));
       },
     };

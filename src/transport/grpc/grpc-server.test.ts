@@ -73,6 +73,7 @@ async function served(t: TestContext, options: ServeOptions = {}): Promise<Serve
     tokens: new ApiTokens([token]),
     maxMessageBytes,
     codec: "lean",
+    tracer: undefined,
     readBufferBytes: 4096,
     clock: systemClock,
     log,

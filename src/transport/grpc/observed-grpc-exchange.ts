@@ -1,18 +1,17 @@
 import { Readable } from "node:stream";
 import type { ApiObserver } from "../../core/api-observer.ts";
-import type { CallSignal } from "../../core/call-signal.ts";
 import type { Clock } from "../../core/clock.ts";
 import { codeOfStatusText, GRPC_CODE } from "../../core/grpc-code.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import type { AnswerTrailers, HttpAnswer, HttpExchange } from "../http/http-exchange.ts";
+import { WrappedExchange } from "../http/wrapped-exchange.ts";
 
 // Beside each message: whether it is compressed, and its length.
 const FRAME_BYTES = 5;
 
 /** An exchange of gRPC that tells how its call has ended. */
-export class ObservedGrpcExchange implements HttpExchange {
+export class ObservedGrpcExchange extends WrappedExchange {
   readonly sendsTrailers = true;
-  readonly #inner: HttpExchange;
   readonly #observer: ApiObserver;
   readonly #clock: Clock;
   readonly #startedAt: number;
@@ -21,7 +20,7 @@ export class ObservedGrpcExchange implements HttpExchange {
 
   /** @param isUnary its messages are one each way, and are counted. */
   constructor(inner: HttpExchange, observer: ApiObserver, clock: Clock, isUnary: boolean) {
-    this.#inner = inner;
+    super(inner);
     this.#observer = observer;
     this.#clock = clock;
     this.#isUnary = isUnary;
@@ -33,61 +32,21 @@ export class ObservedGrpcExchange implements HttpExchange {
     });
   }
 
-  get method(): string {
-    return this.#inner.method;
-  }
-
-  get target(): string {
-    return this.#inner.target;
-  }
-
-  get rawHeaders(): readonly string[] {
-    return this.#inner.rawHeaders;
-  }
-
-  get contentLength(): number | undefined {
-    return this.#inner.contentLength;
-  }
-
   get receivedBytes(): number {
-    return this.#inner.receivedBytes ?? 0;
+    return this.inner.receivedBytes ?? 0;
   }
 
-  get signal(): CallSignal {
-    return this.#inner.signal;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#inner.remoteAddress;
-  }
-
-  get isAnswerable(): boolean {
-    return this.#inner.isAnswerable;
-  }
-
-  readBody(): Promise<Uint8Array> | Uint8Array {
-    return this.#inner.readBody();
-  }
-
-  streamBody(maxBytes: number): Readable {
-    return this.#inner.streamBody(maxBytes);
-  }
-
-  answer(answer: HttpAnswer): void {
+  override answer(answer: HttpAnswer): void {
     const { headers, body, trailers } = answer;
     if (trailers === undefined) {
-      this.#inner.answer(answer);
+      this.inner.answer(answer);
       const status = headerValue(headers, "grpc-status");
       // What is no gRPC has none.
       if (status !== undefined) this.#ended(codeOfStatusText(status), 0);
       return;
     }
     const sent = body === undefined || body instanceof Readable ? 0 : body.byteLength;
-    this.#inner.answer({ ...answer, trailers: this.#told(trailers, sent) });
-  }
-
-  cut(): void {
-    this.#inner.cut();
+    this.inner.answer({ ...answer, trailers: this.#told(trailers, sent) });
   }
 
   #told(trailers: AnswerTrailers, sent: number): AnswerTrailers {

@@ -27,7 +27,7 @@ export class GrpcProxy {
   }
 
   /** @throws what the caller is to be told where the app gave no answer. */
-  async handle({ call, metadata, trace }: GrpcRequest): Promise<void> {
+  async handle({ call, metadata, trace, span }: GrpcRequest): Promise<void> {
     const { invoker, log, maxMessageBytes } = this.#parts;
     const target = targetOf(call);
     refuseOtherPaths(call.path);
@@ -44,6 +44,7 @@ export class GrpcProxy {
       signal: call.signal,
       grpc: true,
       repeatable: new FirstMessageBody(call.body, maxMessageBytes),
+      ...(span === undefined ? {} : { span }),
     } as const;
     const { deadline } = call;
     try {

@@ -1,4 +1,5 @@
 import type { TraceContext } from "../../core/trace-context.ts";
+import type { Span } from "../../core/tracer.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 
 /** A service that Outrigger answers itself. */
@@ -22,4 +23,6 @@ export interface GrpcRequest {
   /** The call's, without the API token where one was asked for. */
   readonly metadata: readonly string[];
   readonly trace: TraceContext;
+  /** Around the call, where there is a tracer. Ended by whoever has started it. */
+  readonly span?: Span;
 }

@@ -1,4 +1,5 @@
 import type { TraceContext } from "../../core/trace-context.ts";
+import type { Span } from "../../core/tracer.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 
 /** A request to the API port, taken apart but not yet judged: what every route starts from. */
@@ -11,6 +12,8 @@ export interface ApiRequest {
   readonly query: string | undefined;
   readonly headers: readonly string[];
   readonly trace: TraceContext;
+  /** Around the request, where there is a tracer: `trace` names it. */
+  readonly span?: Span;
   /** What every answer but the health checks' carries, in a flat list. */
   readonly traceHeaders: readonly string[];
   /** True where the sidecar has an API token, and this request brought it. */

@@ -4,6 +4,7 @@ import { OutriggerError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceContextOf, whyBaggageIsInvalid } from "../../core/trace-context.ts";
+import type { Tracer } from "../../core/tracer.ts";
 import type { Pipeline } from "../../invocation/pipeline.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
 import { answer } from "./answer.ts";
@@ -18,6 +19,7 @@ import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
 import { type Shutdown, shutdown } from "./routes/shutdown.ts";
 import { speakHttp2 } from "./speak-http2.ts";
+import { beginApiSpan, TracedExchange } from "./traced-exchange.ts";
 
 export interface ApiServerParts {
   readonly invocation: InvokeRoute;
@@ -39,6 +41,8 @@ export interface ApiServerParts {
   /** Undefined where nobody counts or logs calls. */
   readonly observer?: ApiObserver | undefined;
   readonly clock: Clock;
+  /** Undefined where traces are only passed on. */
+  readonly tracer: Tracer | undefined;
   readonly log: Logger;
 }
 
@@ -92,13 +96,14 @@ export class ApiServer {
     }
   }
 
-  async #handle(direct: HttpExchange): Promise<void> {
-    const exchange = this.#cors === undefined ? direct : new CorsExchange(direct, this.#cors);
+  async #handle(arrived: HttpExchange): Promise<void> {
+    let direct = arrived;
+    let exchange = this.#withCors(direct);
     let traceHeaders: readonly string[] = [];
     try {
       const { rawHeaders: headers, method } = exchange;
       const { path, query } = splitRequestTarget(exchange.target) ?? { path: "/", query: undefined };
-      const trace = traceContextOf(headers);
+      let trace = traceContextOf(headers);
       const health = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
       // Health answers come before the trace context, as daprd's do (observed/, "system").
       if (answeredAsHealth(this.#parts.health, health)) return;
@@ -106,6 +111,13 @@ export class ApiServer {
       if (badBaggage !== undefined) {
         answerPlainError(exchange, 400, `invalid baggage header: ${badBaggage}`, []);
         return;
+      }
+      const { tracer } = this.#parts;
+      const span = tracer === undefined ? undefined : beginApiSpan(tracer, exchange, path, trace);
+      if (span !== undefined) {
+        direct = new TracedExchange(arrived, span);
+        exchange = this.#withCors(direct);
+        ({ trace } = span);
       }
       traceHeaders = traceHeadersOf(trace);
       const preflight = this.#cors?.preflightHeaders(method, headers);
@@ -119,7 +131,8 @@ export class ApiServer {
         return;
       }
       const tokenChecked = this.#parts.tokens.required;
-      const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked };
+      const plain = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked };
+      const request = span === undefined ? plain : { ...plain, span };
       const { httpPipeline } = this.#parts.rules;
       // The owner of the home directory is no caller of the app's, and can always end the sidecar.
       if (httpPipeline === undefined || this.#isByOwner(key, headers)) await this.#routeFor(key)(request);
@@ -144,6 +157,10 @@ export class ApiServer {
       },
       maxBodyBytes: this.#parts.invocation.maxBodyBytes,
     });
+  }
+
+  #withCors(exchange: HttpExchange): HttpExchange {
+    return this.#cors === undefined ? exchange : new CorsExchange(exchange, this.#cors);
   }
 
   #isAdmitted(routeKey: string, headers: readonly string[]): boolean {

@@ -1,7 +1,6 @@
-import type { Readable } from "node:stream";
-import type { CallSignal } from "../../core/call-signal.ts";
 import { headerValue, headerValues, type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
 import type { HttpAnswer, HttpExchange } from "./http-exchange.ts";
+import { WrappedExchange } from "./wrapped-exchange.ts";
 
 /**
  * Which pages of other origins a browser may let call the API (`--allowed-origins`; https://fetch.spec.whatwg.org/#http-cors-protocol).
@@ -78,63 +77,18 @@ export class CorsPolicy {
 }
 
 /** An exchange whose answers, whoever gives them, say what `policy` allows. */
-export class CorsExchange implements HttpExchange {
-  readonly #inner: HttpExchange;
+export class CorsExchange extends WrappedExchange {
   readonly #policy: CorsPolicy;
 
   constructor(inner: HttpExchange, policy: CorsPolicy) {
-    this.#inner = inner;
+    super(inner);
     this.#policy = policy;
   }
 
-  get method(): string {
-    return this.#inner.method;
-  }
-
-  get target(): string {
-    return this.#inner.target;
-  }
-
-  get rawHeaders(): readonly string[] {
-    return this.#inner.rawHeaders;
-  }
-
-  get contentLength(): number | undefined {
-    return this.#inner.contentLength;
-  }
-
-  get signal(): CallSignal {
-    return this.#inner.signal;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#inner.remoteAddress;
-  }
-
-  get upgrade(): string | undefined {
-    return this.#inner.upgrade;
-  }
-
-  get isAnswerable(): boolean {
-    return this.#inner.isAnswerable;
-  }
-
-  readBody(): Promise<Uint8Array> | Uint8Array {
-    return this.#inner.readBody();
-  }
-
-  streamBody(maxBytes: number): Readable {
-    return this.#inner.streamBody(maxBytes);
-  }
-
-  answer(answer: HttpAnswer): void {
-    const { method, rawHeaders } = this.#inner;
+  override answer(answer: HttpAnswer): void {
+    const { method, rawHeaders } = this.inner;
     const headers = this.#policy.addTo(answer.headers, method, headerValue(rawHeaders, "origin"));
-    this.#inner.answer({ ...answer, headers });
-  }
-
-  cut(): void {
-    this.#inner.cut();
+    this.inner.answer({ ...answer, headers });
   }
 }
 

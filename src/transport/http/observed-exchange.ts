@@ -1,19 +1,18 @@
 import { Readable } from "node:stream";
 import type { ApiObserver, HttpApiCall } from "../../core/api-observer.ts";
-import type { CallSignal } from "../../core/call-signal.ts";
 import type { Clock } from "../../core/clock.ts";
 import { splitRequestTarget } from "./api-request.ts";
 import { type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
 import { isHealthCheck, operationOf } from "./operation.ts";
+import { WrappedExchange } from "./wrapped-exchange.ts";
 
 const NOT_ANSWERED = 500;
 
 /** An exchange that tells of its answer once that has gone out to its last byte. */
-export class ObservedExchange implements HttpExchange, HttpApiCall {
+export class ObservedExchange extends WrappedExchange implements HttpApiCall {
   status = NOT_ANSWERED;
   responseBytes = 0;
   durationMs = 0;
-  readonly #inner: HttpExchange;
   readonly #observer: ApiObserver;
   readonly #clock: Clock;
   readonly #startedAt: number;
@@ -22,54 +21,14 @@ export class ObservedExchange implements HttpExchange, HttpApiCall {
   #path: string | undefined;
 
   constructor(inner: HttpExchange, observer: ApiObserver, clock: Clock) {
-    this.#inner = inner;
+    super(inner);
     this.#observer = observer;
     this.#clock = clock;
     this.#startedAt = clock.monotonic();
   }
 
-  get method(): string {
-    return this.#inner.method;
-  }
-
-  get target(): string {
-    return this.#inner.target;
-  }
-
-  get rawHeaders(): readonly string[] {
-    return this.#inner.rawHeaders;
-  }
-
-  get contentLength(): number | undefined {
-    return this.#inner.contentLength;
-  }
-
-  get signal(): CallSignal {
-    return this.#inner.signal;
-  }
-
-  get upgrade(): string | undefined {
-    return this.#inner.upgrade;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.#inner.remoteAddress;
-  }
-
-  get isAnswerable(): boolean {
-    return this.#inner.isAnswerable;
-  }
-
-  readBody(): Promise<Uint8Array> | Uint8Array {
-    return this.#inner.readBody();
-  }
-
-  streamBody(maxBytes: number): Readable {
-    return this.#inner.streamBody(maxBytes);
-  }
-
-  answer(answer: HttpAnswer): void {
-    this.#inner.answer(answer);
+  override answer(answer: HttpAnswer): void {
+    this.inner.answer(answer);
     if (this.#isSettled) return;
     this.#isSettled = true;
     const { status, body, upgrade } = answer;
@@ -78,10 +37,6 @@ export class ObservedExchange implements HttpExchange, HttpApiCall {
     if (upgrade !== undefined || body === undefined || hasNoBody(this.method, status)) this.#tell(0);
     else if (body instanceof Readable) this.#count(body);
     else this.#tell(body.byteLength);
-  }
-
-  cut(): void {
-    this.#inner.cut();
   }
 
   /** Who handles it has done so, whether or not it could be answered. */

@@ -7,7 +7,9 @@ import { GRPC_CODE, grpcCodeIn, type StatusCode } from "../../core/grpc-code.ts"
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceIdOf } from "../../core/trace-context.ts";
+import type { Tracer } from "../../core/tracer.ts";
 import { whenEnded } from "../../invocation/grpc-ending.ts";
+import { beginReceived, endAnswered, endFailed } from "../../invocation/received-span.ts";
 import type { Receiver } from "../../invocation/receiver.ts";
 import { ASKS_FOR_PROOF, NOT_THIS_APP, PROOF_HEADER } from "./peer-wire.ts";
 
@@ -15,6 +17,8 @@ export interface PeerReceptionParts {
   readonly self: AppIdentity;
   readonly receiver: Pick<Receiver, "receive">;
   readonly observer: CallObserver;
+  /** Undefined where traces are only passed on. */
+  readonly tracer: Tracer | undefined;
   readonly clock: Clock;
 }
 
@@ -56,11 +60,12 @@ export class PeerReception {
    * @throws what the receiver throws.
    */
   async receive(
-    request: RequestMessage,
+    arrived: RequestMessage,
     startedAt: number,
-    caller: AppIdentity | undefined = callerOf(request.headers),
+    caller: AppIdentity | undefined = callerOf(arrived.headers),
   ): Promise<ResponseMessage> {
-    const { receiver } = this.#parts;
+    const { receiver, self, tracer } = this.#parts;
+    const request = tracer === undefined ? arrived : beginReceived(tracer, self.id, arrived);
     try {
       // Only the certificate of mTLS could prove who it is.
       const response = await receiver.receive({ caller, identity: undefined, request });
@@ -70,8 +75,10 @@ export class PeerReception {
           this.#report(request, caller, startedAt, response.status, error, code);
         });
       }
+      endAnswered(request, response);
       return response;
     } catch (error) {
+      endFailed(request, error);
       const code = request.grpc === undefined ? undefined : endOf(request, error);
       this.#report(request, caller, startedAt, statusFor(error), messageOf(error), code);
       throw error;

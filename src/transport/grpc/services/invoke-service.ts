@@ -46,7 +46,11 @@ export function invokeService(invoker: Pick<Invoker, "invoke">): Method {
   ];
 }
 
-function invocationOf(target: string, message: InvokeRequest, { call, metadata, trace }: GrpcRequest): Invocation {
+function invocationOf(
+  target: string,
+  message: InvokeRequest,
+  { call, metadata, trace, span }: GrpcRequest,
+): Invocation {
   const { method, data, httpExtension } = message;
   const invocation: Invocation = {
     target,
@@ -59,6 +63,7 @@ function invocationOf(target: string, message: InvokeRequest, { call, metadata, 
     body: data === undefined || data.value.length === 0 ? undefined : data.value,
     contentLength: data?.value.length ?? 0,
     signal: call.signal,
+    ...(span === undefined ? {} : { span }),
   };
   const timed = call.deadline === undefined ? invocation : { ...invocation, deadline: call.deadline };
   return data === undefined || data.typeUrl === "" ? timed : { ...timed, dataType: data.typeUrl };

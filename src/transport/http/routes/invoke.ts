@@ -40,8 +40,10 @@ export async function invoke(route: InvokeRoute, request: ApiRequest): Promise<v
     contentLength: exchange.contentLength,
     signal: exchange.signal,
   };
+  const { span } = request;
+  const traced = span === undefined ? invocation : { ...invocation, span };
   const { upgrade } = exchange;
-  const response = await route.invoker.invoke(upgrade === undefined ? invocation : { ...invocation, upgrade });
+  const response = await route.invoker.invoke(upgrade === undefined ? traced : { ...traced, upgrade });
   // The response's own list: nobody else has it.
   const { headers } = response;
   for (const part of request.traceHeaders) headers.push(part);
