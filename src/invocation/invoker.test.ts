@@ -504,6 +504,7 @@ function repeatable(times: number): RepeatableBody & { readonly opened: Readable
   return {
     opened,
     kept: true,
+    isUntouched: false,
     get canRepeat() {
       return opened.length < times;
     },

@@ -3,19 +3,15 @@ import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
+import { CallError, messageOf, nothingWasSent, OutriggerError } from "../core/errors.ts";
 import { visible } from "../core/go-json.ts";
 import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
-import type { PolicyTarget, ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
-import {
-  BUILT_IN_SERVICE_RETRIES,
-  RetriesExhausted,
-  type RetryPolicy,
-  runWithRetries,
-} from "../resiliency/retry-runner.ts";
+import type { PolicyTarget } from "../resiliency/resiliency-policies.ts";
+import { RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
+import { DEFAULT_SERVICE_RETRIES } from "../resources/built-in-retries.ts";
 import type { GrpcErrorStatus } from "../resources/configuration.ts";
 import {
   addCallerHeaders,
@@ -29,7 +25,7 @@ import { whenEnded } from "./grpc-ending.ts";
 import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
-import { callUnderPolicy } from "./policed-call.ts";
+import { callUnderPolicy, isSafe } from "./policed-call.ts";
 import type {
   CallRules,
   Endpoint,
@@ -147,6 +143,7 @@ export class Invoker {
       attempt: (signal) =>
         this.#dispatch(target, signal === request.signal ? request : { ...request, signal }, repeatable),
       isReplayable: () => isReplayable(request, repeatable),
+      isUntouched: () => repeatable?.isUntouched === true,
     });
   }
 
@@ -198,12 +195,13 @@ export class Invoker {
     let unavailable: CallError | undefined;
     try {
       return await runWithRetries({
-        policy: builtInRetries(policies),
+        policy: policies?.builtInServiceRetries ?? DEFAULT_SERVICE_RETRIES,
+        random: Math.random,
         clock: this.#parts.clock,
         signal: request.signal,
         attempt: () => this.#callAnyInstance(callee, request, body),
         mayRetry: (error) => {
-          if (!isUnavailable(error) || !isReplayable(request, body)) return false;
+          if (!isUnavailable(error) || !this.#mayRepeat(request, body, error)) return false;
           unavailable ??= error;
           return true;
         },
@@ -239,11 +237,17 @@ export class Invoker {
       } catch (error) {
         if (!isUnavailable(error)) throw error;
         this.#parts.resolver.reportUnreachable(instance);
-        if (!isReplayable(request, body)) throw error;
+        if (!this.#mayRepeat(request, body, error)) throw error;
         failure = error;
       }
     }
     throw failure;
+  }
+
+  /** Whether the call can be made once more after this error, and, with `safeRetries`, must not have been made before. */
+  #mayRepeat(request: RequestMessage, body: RepeatableBody | undefined, error: unknown): boolean {
+    if (!isReplayable(request, body)) return false;
+    return !this.#parts.safeRetries || nothingWasSent(error) || isSafe(request) || body?.isUntouched === true;
   }
 
   async #callInstance(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
@@ -279,6 +283,7 @@ export class Invoker {
     return new NoHostFound(
       undefined,
       `no host found with the given ID: app "${id}" in namespace "${namespace}" is not in ${this.#parts.resolver.description}; is it running?`,
+      { nothingSent: true },
     );
   }
 
@@ -334,12 +339,6 @@ function policyTarget(target: Target, { target: written }: Invocation, { path }:
     case "url":
       return { kind: "app", name: target.endpoint.name, endpoint: path };
   }
-}
-
-function builtInRetries(policies: ResiliencyPolicies | undefined): RetryPolicy {
-  const replaced = policies?.builtInServiceRetries;
-  if (replaced === undefined) return BUILT_IN_SERVICE_RETRIES;
-  return { maxRetries: replaced.maxRetries, intervalMs: replaced.durationMs };
 }
 
 function opened(request: RequestMessage, body: RepeatableBody | undefined): RequestMessage {

@@ -9,6 +9,7 @@ import {
   readAccessControl,
 } from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
+import { featuresSchema, hotReloadIn, otherFeatures } from "./features-spec.ts";
 import { type ApiLoggingSpec, loggingSchema, readApiLogging } from "./logging-spec.ts";
 import { type MetricsSpec, metricsSchema, readMetrics } from "./metrics-spec.ts";
 import { type HandlerSpec, pipelineSchema, readPipeline } from "./pipeline-spec.ts";
@@ -33,6 +34,8 @@ export interface Configuration {
   readonly metrics: MetricsSpec;
   /** `spec.logging.apiLogging`. */
   readonly apiLogging: ApiLoggingSpec;
+  /** `HotReload` of `spec.features`: resources are read again as their files change. */
+  readonly hotReload: boolean;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
   /** Operations of access rules that no call to an app over HTTP meets: they are for gRPC. */
@@ -90,7 +93,7 @@ const schema = z.strictObject({
       api: section,
       appHttpPipeline: pipelineSchema.optional(),
       components: section,
-      features: section,
+      features: featuresSchema.optional(),
       httpPipeline: pipelineSchema.optional(),
       logging: loggingSchema.optional(),
       metric: metricsSchema.optional(),
@@ -111,7 +114,7 @@ const schema = z.strictObject({
 const REFUSED = ["api"] as const;
 const SUPPORTED = new Set([
   ...["invocation", "accessControl", "nameResolution", "httpPipeline", "appHttpPipeline"],
-  ...["metric", "metrics", "logging"],
+  ...["metric", "metrics", "logging", "features"],
 ]);
 
 /** @throws {ResourceError} naming file, line and field. */
@@ -151,7 +154,12 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     },
     metrics: readMetrics(before.metrics, document, spec),
     apiLogging: readApiLogging(before.apiLogging, spec.logging),
-    withoutEffect: [...before.withoutEffect, ...sections.map((name) => here(`spec.${name}`))],
+    hotReload: hotReloadIn(spec.features) ?? before.hotReload,
+    withoutEffect: [
+      ...before.withoutEffect,
+      ...sections.map((name) => here(`spec.${name}`)),
+      ...otherFeatures(spec.features).map(here),
+    ],
     forGrpcAlone: [...before.forGrpcAlone, ...operationsForGrpcAlone(spec.accessControl ?? {}).map(here)],
   });
 }

@@ -17,6 +17,7 @@ export const DEFAULT_CONFIGURATION: Configuration = {
     http: { increasedCardinality: true, pathMatching: [], excludeVerbs: false },
   },
   apiLogging: { enabled: false, obfuscateUrls: false, omitHealthChecks: false },
+  hotReload: true,
   withoutEffect: [],
   forGrpcAlone: [],
 };

@@ -5,6 +5,7 @@ import type { ComponentSpec } from "../resources/component-spec.ts";
 import type { HandlerSpec } from "../resources/pipeline-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
 import type { ComponentStarts } from "./component-starts.ts";
+import { initComponent } from "./init-component.ts";
 import type { SecretValues } from "./secret-values.ts";
 
 export interface AppMiddlewareParts extends MiddlewareContext {
@@ -41,6 +42,16 @@ export class AppMiddleware {
     return steps.length === 0 ? undefined : new Pipeline(steps);
   }
 
+  /** Also of those that no pipeline names. @throws {SetupError} for one of a type that there is not, unless it says `ignoreErrors`. */
+  refuseUnknown(components: readonly ComponentSpec[]): void {
+    const unknown = components.filter(({ type }) => !this.#parts.entries.some((entry) => entry.type === type));
+    for (const spec of unknown) {
+      const what = `${described(spec)}: ${this.#unknown()}`;
+      if (!spec.ignoreErrors) throw new SetupError(what);
+      this.#parts.log.warn(`${what}; it was left out, as its ignoreErrors says`);
+    }
+  }
+
   /** May be called twice. */
   async close(): Promise<void> {
     const started = [...this.#started.values()];
@@ -61,6 +72,7 @@ export class AppMiddleware {
     }
     const running = this.#started.get(name);
     if (running !== undefined) return running;
+    if (!this.#parts.entries.some((entry) => entry.type === type)) return undefined;
     const { starts } = this.#parts;
     try {
       const step = await this.#start(spec);
@@ -75,17 +87,19 @@ export class AppMiddleware {
     }
   }
 
+  #unknown(): string {
+    const known = this.#parts.entries.map(({ type }) => type).join(", ");
+    return `there is no such middleware; there are ${known}`;
+  }
+
   async #start(spec: ComponentSpec): Promise<Middleware> {
     const { entries, values, clock, log } = this.#parts;
     const entry = entries.find(({ type }) => type === spec.type);
-    if (entry === undefined) {
-      const known = entries.map(({ type }) => type).join(", ");
-      throw new Error(`there is no such middleware; there are ${known}`);
-    }
+    if (entry === undefined) throw new Error(this.#unknown());
     const middleware = (await entry.load()).create({ clock, log });
     // Before it is initialised, so that it is closed where that fails.
     this.#started.set(spec.name, middleware);
-    await middleware.init(await componentMetadata(spec, values));
+    await initComponent(middleware, await componentMetadata(spec, values), spec, clock);
     return middleware;
   }
 }

@@ -121,7 +121,7 @@ export class Sidecar {
       health: this.#health?.health,
       limitBody: bodyLimit(settings.maxBodyBytes),
     });
-    this.#metadata = new SidecarMetadata(settings);
+    this.#metadata = new SidecarMetadata(settings, this.resources);
     const receive = (call: ReceivedCall): Promise<ResponseMessage> => this.#receiver.receive(call);
     this.neighbour = { instanceId: randomUUID(), receive: metrics?.ways.receive(receive) ?? receive };
     this.#invoker = this.#buildInvoker();
