@@ -9,7 +9,7 @@ import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
-import type { PolicyTarget } from "../resiliency/resiliency-policies.ts";
+import type { CallPolicy, PolicyTarget } from "../resiliency/resiliency-policies.ts";
 import { RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
 import { DEFAULT_SERVICE_RETRIES } from "../resources/built-in-retries.ts";
 import type { GrpcErrorStatus } from "../resources/configuration.ts";
@@ -134,7 +134,20 @@ export class Invoker {
     const request = this.#fromHere(this.#toRequest(invocation), target, invocation);
     const { repeatable } = invocation;
     const policy = this.#parts.rules.policies?.policyFor(policyTarget(target, invocation, request));
-    if (policy === undefined) return this.#dispatch(target, request, repeatable);
+    const response =
+      policy === undefined
+        ? await this.#dispatch(target, request, repeatable)
+        : await this.#underPolicy(policy, target, request, repeatable);
+    repeatable?.keepNoMore();
+    return response;
+  }
+
+  #underPolicy(
+    policy: CallPolicy,
+    target: Target,
+    request: RequestMessage,
+    repeatable: RepeatableBody | undefined,
+  ): Promise<ResponseMessage> {
     return callUnderPolicy({
       policy,
       request,
@@ -231,9 +244,7 @@ export class Invoker {
     let failure: unknown;
     for (const instance of this.#rotation.next(callee, instances)) {
       try {
-        const response = await this.#callInstance(instance, opened(request, body));
-        body?.keepNoMore();
-        return response;
+        return await this.#callInstance(instance, opened(request, body));
       } catch (error) {
         if (!isUnavailable(error)) throw error;
         this.#parts.resolver.reportUnreachable(instance);
