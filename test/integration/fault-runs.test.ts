@@ -144,17 +144,19 @@ suite("policies around calls of HTTP", { concurrency: 2, timeout: 240_000 }, () 
     });
 
     test(`${name}: one that does not answer has its time for each try`, async (t) => {
-      const app = await startInTestApp(t, () => undefined);
-      const policies = `{timeouts: {short: 100ms}, retries: ${RETRIES}}`;
-      const call = await start(
-        t,
-        app.port,
-        resources(policies, target(app.port), "{retry: some, timeout: short}", app.port),
-      );
+      // The first is answered, so that all is loaded and connected when time counts.
+      const app = await startInTestApp(t, (_request, response) => {
+        if (app.whole.length === 1) response.end();
+      });
+      const policies = `{timeouts: {short: 700ms}, retries: {one: {duration: 5ms, maxRetries: 1}}}`;
+      const yaml = resources(policies, target(app.port), "{retry: one, timeout: short}", app.port);
+      const call = await start(t, app.port, yaml);
+      await call();
+      const answered = app.whole.length;
       const { status, text } = await call();
       assert.ok(status >= 500);
       assert.match(text, /context deadline exceeded/);
-      assert.equal(app.whole.length, 4);
+      assert.equal(app.whole.length - answered, 2);
     });
 
     test(`${name}: a circuit opens among the tries, lets nothing pass, then one, and closes`, async (t) => {
@@ -248,20 +250,19 @@ suite("policies around proxied calls of gRPC", { concurrency: 2, timeout: 240_00
     assert.match(answers[2]?.message ?? "", /circuit breaker is open/);
   });
 
-  test("no answer in time is DEADLINE_EXCEEDED", async (t) => {
+  test("no answer in time is DEADLINE_EXCEEDED, and tried again", async (t) => {
     let calls = 0;
-    const { port } = await startRawGrpcApp(t, () => {
-      calls++;
+    const { port } = await startRawGrpcApp(t, ({ stream }) => {
+      // The first is answered, so that all is loaded and connected when time counts.
+      if (++calls === 1) stream.respond({ ":status": 200, "grpc-status": "0" }, { endStream: true });
     });
-    const call = await start(
-      t,
-      port,
-      `{timeouts: {short: 100ms}, retries: ${RETRIES}}`,
-      "{timeout: short, retry: some}",
-    );
+    const policies = "{timeouts: {short: 700ms}, retries: {one: {duration: 5ms, maxRetries: 1}}}";
+    const call = await start(t, port, policies, "{timeout: short, retry: one}");
+    await call();
+    const answered = calls;
     const { status, message } = await call();
     assert.equal(status, "4", message);
-    assert.equal(calls, 4);
+    assert.equal(calls - answered, 2);
   });
 });
 
