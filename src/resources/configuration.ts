@@ -21,7 +21,7 @@ export interface Configuration {
   readonly preservePath: boolean;
   /** `spec.invocation.grpcErrorStatus`: over HTTP, every error of a gRPC app is 500 (`fixed`), or what its code says. */
   readonly grpcErrorStatus: GrpcErrorStatus;
-  /** `spec.invocation.safeRetries`: what may not be done twice is not sent a second time by a Resiliency policy. */
+  /** `spec.invocation.safeRetries`: what may not be done twice is not sent a second time once somebody has got it. */
   readonly safeRetries: boolean;
   /** `spec.accessControl` of the last Configuration that has one; undefined lets everybody call everything. */
   readonly accessControl: AccessControlSpec | undefined;
