@@ -80,10 +80,10 @@ export class ResourceReload {
   }
 
   async #read(folders: readonly string[]): Promise<void> {
-    const { app, load, log } = this.#parts;
+    const { app, log } = this.#parts;
     const { warnings, ...resources } = readAppResources(folders, app);
     const changes = changesBetween(this.#used, resources);
-    if (changes.length > 0) await load(resources);
+    if (changes.length > 0) await this.#parts.load(resources);
     const wasBroken = this.#failure !== undefined;
     this.#failure = undefined;
     this.#used = resources;
