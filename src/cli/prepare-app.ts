@@ -45,11 +45,12 @@ export async function prepareApp({ name, typed, env, command, fallback }: AppReq
   const folders = [...flags.list("resources-path"), ...flags.list("components-path")];
   const appCommand = (command?.argv ?? []).join(" ");
   const flagged = settingsFrom({ command: name, flags, env, configuration, appCommand });
-  const { warnings: aboutResources, ...resources } = await resourcesIn(
+  const { warnings: aboutResources, ...read } = await resourcesIn(
     orElse(folders, fallback.resourcePaths),
     flagged.app,
+    configuration,
   );
-  const settings = { ...flagged, resources };
+  const settings = { ...flagged, ...read };
   return {
     spec: { settings, command },
     logLevel: logLevelOf(flags),
@@ -71,10 +72,18 @@ async function configurationFrom(files: readonly string[]): Promise<Configuratio
   return readConfigurations(files);
 }
 
-async function resourcesIn(folders: readonly string[], app: AppIdentity) {
-  if (folders.length === 0) return { ...NO_RESOURCES, warnings: [] };
+async function resourcesIn(
+  folders: readonly string[],
+  app: AppIdentity,
+  { hotReload }: Configuration,
+): Promise<Pick<SidecarSettings, "resources" | "resourceWatch"> & { readonly warnings: readonly string[] }> {
+  if (folders.length === 0) return { resources: NO_RESOURCES, resourceWatch: undefined, warnings: [] };
   const { readAppResources } = await import("../resources/app-resources.ts");
-  return readAppResources(folders, app);
+  const { fingerprintOf } = await import("../resources/folder-fingerprint.ts");
+  // Before they are read: what changes meanwhile is read again.
+  const fingerprint = hotReload ? await fingerprintOf(folders) : "";
+  const { warnings, ...resources } = readAppResources(folders, app);
+  return { resources, resourceWatch: hotReload ? { folders, fingerprint, warnings } : undefined, warnings };
 }
 
 /** @throws {CliError} where `--log-level` is not one. */

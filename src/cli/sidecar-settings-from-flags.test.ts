@@ -2,12 +2,11 @@ import assert from "node:assert/strict";
 import { resolve } from "node:path";
 import { test } from "node:test";
 import { DEFAULT_CONFIGURATION } from "../resources/default-configuration.ts";
-import type { SidecarSettings } from "../runtime/sidecar-settings.ts";
 import { FlagValues, type TypedFlags } from "./flag-values.ts";
 import type { CommandName } from "./flags.ts";
 import { settingsFrom } from "./sidecar-settings-from-flags.ts";
 
-function settings(typed: TypedFlags, command: CommandName = "run"): Omit<SidecarSettings, "resources"> {
+function settings(typed: TypedFlags, command: CommandName = "run"): ReturnType<typeof settingsFrom> {
   const flags = new FlagValues({ "app-id": ["math"], ...typed });
   const configuration = {
     preservePath: false,
@@ -20,6 +19,7 @@ function settings(typed: TypedFlags, command: CommandName = "run"): Omit<Sidecar
     metrics: DEFAULT_CONFIGURATION.metrics,
     apiLogging: DEFAULT_CONFIGURATION.apiLogging,
     tracing: undefined,
+    hotReload: true,
     withoutEffect: [],
     forGrpcAlone: [],
   };

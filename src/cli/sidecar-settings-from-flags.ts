@@ -31,7 +31,7 @@ const DEFAULT_GRACE_SECONDS = 5;
 const LOOPBACK = "127.0.0.1";
 
 /** Flags, environment and Configuration, merged into what one Sidecar is told. @throws {CliError} */
-export function settingsFrom(source: SettingsSource): Omit<SidecarSettings, "resources"> {
+export function settingsFrom(source: SettingsSource): Omit<SidecarSettings, "resources" | "resourceWatch"> {
   const { flags, env, configuration, appCommand } = source;
   const forRun = source.command === "run";
   const graceSeconds = flags.count("dapr-graceful-shutdown-seconds") ?? DEFAULT_GRACE_SECONDS;

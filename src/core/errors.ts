@@ -149,20 +149,27 @@ export class SetupError extends Error {
   override readonly name: string = "SetupError";
 }
 
+export interface CallErrorOptions extends ErrorOptions {
+  /** Whoever was to be called has got nothing of the request. Where it is not said, its causes may know. */
+  readonly nothingSent?: boolean;
+}
+
 /**
  * Why one hop of an invocation failed. `Unavailable` means that the callee's sidecar could not be reached or went away
  * before it answered, and is what the built-in retries act on (A3).
  */
 export class CallError extends Error {
   override readonly name = "CallError";
+  readonly nothingSent: boolean;
 
   constructor(
     /** Undefined where daprd raises a plain Go error, which it prints without the `rpc error` prefix. */
     readonly code: StatusCode | undefined,
     message: string,
-    options?: ErrorOptions,
+    options?: CallErrorOptions,
   ) {
     super(message, options);
+    this.nothingSent = options?.nothingSent === true;
   }
 
   /** Of a plain Go error, what grpc-go makes of it. */
@@ -174,6 +181,19 @@ export class CallError extends Error {
   override toString(): string {
     return this.code === undefined ? this.message : `rpc error: code = ${this.code} desc = ${this.message}`;
   }
+}
+
+/** An error that knows whether the request went out before it. */
+interface SaysWhatWasSent {
+  readonly nothingSent: boolean;
+}
+
+/** Whether one of the causes of `error` says that nobody has got anything of the request: then it can be made again, whatever it asks for. */
+export function nothingWasSent(error: unknown): boolean {
+  for (let at = error; at instanceof Error; at = at.cause) {
+    if ((at as Error & Partial<SaysWhatWasSent>).nothingSent === true) return true;
+  }
+  return false;
 }
 
 /** The message of anything thrown, for a log line or an error text. */

@@ -105,5 +105,5 @@ export class AppHealth {
 
 /** What a call to an app that is not healthy fails with, in daprd's words (A2). Nothing retries it by itself. */
 export function appUnhealthy(): CallError {
-  return new CallError("Internal", "app is not in a healthy state");
+  return new CallError("Internal", "app is not in a healthy state", { nothingSent: true });
 }

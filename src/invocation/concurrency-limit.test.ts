@@ -116,7 +116,7 @@ test("when as many wait as may, the next is refused at once, and told which flag
   const waiting = [take(limit), take(limit), take(limit)];
   const text =
     "the app has as many calls as --app-max-concurrency allows (2), and as many wait as --app-max-queue allows (3); call again later";
-  await assert.rejects(take(limit), new CallError("ResourceExhausted", text));
+  await assert.rejects(take(limit), new CallError("ResourceExhausted", text, { nothingSent: true }));
   limit.release();
   await waiting[0];
   // There is one place in the queue now, and one only.

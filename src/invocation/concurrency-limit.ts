@@ -56,6 +56,7 @@ export class ConcurrencyLimit {
     return new CallError(
       "ResourceExhausted",
       `the app has as many calls as --app-max-concurrency allows (${this.#max}), and as many wait as --app-max-queue allows (${this.#maxWaiting}); call again later`,
+      { nothingSent: true },
     );
   }
 }

@@ -38,6 +38,7 @@ interface WorldOptions {
   readonly preservePath?: boolean;
   readonly grpcErrorStatus?: GrpcErrorStatus;
   readonly worthAskingAgain?: boolean;
+  readonly safeRetries?: boolean;
 }
 
 /** An invoker among fakes that note what it does with them. */
@@ -49,6 +50,7 @@ function world({
   preservePath = false,
   grpcErrorStatus = "fixed",
   worthAskingAgain = true,
+  safeRetries = false,
 }: WorldOptions) {
   const seen = {
     slept: [] as number[],
@@ -107,7 +109,7 @@ function world({
     preservePath,
     rules: { endpoints: new Map(), policies: undefined, appPipeline: undefined },
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
-    safeRetries: false,
+    safeRetries,
     grpcErrorStatus,
   });
   return { ...seen, invoke: (changes: Partial<Invocation> = {}) => invoker.invoke({ ...invocation, ...changes }) };
@@ -231,6 +233,22 @@ test("a callee that leaves between two tries is as unavailable as it was", async
     ({ cause, message }: Error) => cause === unreachable && message.includes("cannot reach the sidecar of math"),
   );
   assert.equal(peerCalls.length, 1);
+});
+
+test("with safeRetries, a POST goes to the next instance only where this one has got nothing of it; a PUT in any case", async () => {
+  const reached = new CallError("Unavailable", "the connection broke");
+  const notReached = new CallError("Unavailable", "connection refused", { nothingSent: true });
+  const found = [[instance("a"), instance("b")]];
+  const triesOf = async (error: CallError, changes: Partial<Invocation>): Promise<number> => {
+    const { invoke, peerCalls } = world({ found, peerErrors: [error], safeRetries: true });
+    await invoke(changes).catch(ignore);
+    return peerCalls.length;
+  };
+  assert.equal(await triesOf(reached, {}), 1);
+  assert.equal(await triesOf(notReached, {}), 2);
+  assert.equal(await triesOf(new CallError("Unavailable", "no", { cause: notReached }), {}), 2);
+  assert.equal(await triesOf(reached, { method: "PUT" }), 2);
+  assert.equal(await triesOf(reached, { headers: ["Idempotency-Key", "1"] }), 2);
 });
 
 test("after three retries the caller is told, in daprd's words, of the last failure", async () => {
@@ -504,6 +522,7 @@ function repeatable(times: number): RepeatableBody & { readonly opened: Readable
   return {
     opened,
     kept: true,
+    isUntouched: false,
     get canRepeat() {
       return opened.length < times;
     },

@@ -3,20 +3,16 @@ import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
+import { CallError, messageOf, nothingWasSent, OutriggerError } from "../core/errors.ts";
 import { visible } from "../core/go-json.ts";
 import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
 import type { Span } from "../core/tracer.ts";
-import type { PolicyTarget, ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
-import {
-  BUILT_IN_SERVICE_RETRIES,
-  RetriesExhausted,
-  type RetryPolicy,
-  runWithRetries,
-} from "../resiliency/retry-runner.ts";
+import type { CallPolicy, PolicyTarget } from "../resiliency/resiliency-policies.ts";
+import { RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
+import { DEFAULT_SERVICE_RETRIES } from "../resources/built-in-retries.ts";
 import type { GrpcErrorStatus } from "../resources/configuration.ts";
 import { KnownUrls } from "./endpoint-url.ts";
 import {
@@ -31,7 +27,7 @@ import { whenEnded } from "./grpc-ending.ts";
 import { withHttpStatus } from "./grpc-error-status.ts";
 import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
-import { callUnderPolicy } from "./policed-call.ts";
+import { callUnderPolicy, isSafe } from "./policed-call.ts";
 import type {
   CallRules,
   Endpoint,
@@ -146,7 +142,20 @@ export class Invoker {
     const request = invocation.span === undefined ? prepared : { ...prepared, span: invocation.span };
     const { repeatable } = invocation;
     const policy = this.#parts.rules.policies?.policyFor(policyTarget(target, invocation, request));
-    if (policy === undefined) return this.#dispatch(target, request, repeatable);
+    const response =
+      policy === undefined
+        ? await this.#dispatch(target, request, repeatable)
+        : await this.#underPolicy(policy, target, request, repeatable);
+    repeatable?.keepNoMore();
+    return response;
+  }
+
+  #underPolicy(
+    policy: CallPolicy,
+    target: Target,
+    request: RequestMessage,
+    repeatable: RepeatableBody | undefined,
+  ): Promise<ResponseMessage> {
     return callUnderPolicy({
       policy,
       request,
@@ -155,6 +164,7 @@ export class Invoker {
       attempt: (signal) =>
         this.#dispatch(target, signal === request.signal ? request : { ...request, signal }, repeatable),
       isReplayable: () => isReplayable(request, repeatable),
+      isUntouched: () => repeatable?.isUntouched === true,
     });
   }
 
@@ -207,7 +217,8 @@ export class Invoker {
     let tries = 0;
     try {
       return await runWithRetries({
-        policy: builtInRetries(policies),
+        policy: policies?.builtInServiceRetries ?? DEFAULT_SERVICE_RETRIES,
+        random: Math.random,
         clock: this.#parts.clock,
         signal: request.signal,
         attempt: () => {
@@ -215,7 +226,7 @@ export class Invoker {
           return this.#callAnyInstance(callee, request, body);
         },
         mayRetry: (error) => {
-          if (!isUnavailable(error) || !isReplayable(request, body)) return false;
+          if (!isUnavailable(error) || !this.#mayRepeat(request, body, error)) return false;
           unavailable ??= error;
           return true;
         },
@@ -245,17 +256,21 @@ export class Invoker {
     let failure: unknown;
     for (const instance of this.#rotation.next(callee, instances)) {
       try {
-        const response = await this.#callInstance(instance, opened(request, body));
-        body?.keepNoMore();
-        return response;
+        return await this.#callInstance(instance, opened(request, body));
       } catch (error) {
         if (!isUnavailable(error)) throw error;
         this.#parts.resolver.reportUnreachable(instance);
-        if (!isReplayable(request, body)) throw error;
+        if (!this.#mayRepeat(request, body, error)) throw error;
         failure = error;
       }
     }
     throw failure;
+  }
+
+  /** Whether the call can be made once more after this error, and, with `safeRetries`, must not have been made before. */
+  #mayRepeat(request: RequestMessage, body: RepeatableBody | undefined, error: unknown): boolean {
+    if (!isReplayable(request, body)) return false;
+    return !this.#parts.safeRetries || nothingWasSent(error) || isSafe(request) || body?.isUntouched === true;
   }
 
   async #callInstance(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
@@ -291,6 +306,7 @@ export class Invoker {
     return new NoHostFound(
       undefined,
       `no host found with the given ID: app "${id}" in namespace "${namespace}" is not in ${this.#parts.resolver.description}; is it running?`,
+      { nothingSent: true },
     );
   }
 
@@ -346,12 +362,6 @@ function policyTarget(target: Target, { target: written }: Invocation, { path }:
     case "url":
       return { kind: "app", name: target.endpoint.name, endpoint: path };
   }
-}
-
-function builtInRetries(policies: ResiliencyPolicies | undefined): RetryPolicy {
-  const replaced = policies?.builtInServiceRetries;
-  if (replaced === undefined) return BUILT_IN_SERVICE_RETRIES;
-  return { maxRetries: replaced.maxRetries, intervalMs: replaced.durationMs };
 }
 
 function opened(request: RequestMessage, body: RepeatableBody | undefined): RequestMessage {

@@ -127,3 +127,26 @@ test("that a step gives up because nobody waits any more is not told", async () 
   await assert.rejects(new Pipeline([gaveUp], log).handle({ ...request, signal }, answers));
   assert.deepEqual(log.errors, []);
 });
+
+test("it is idle once every answer has been used up, its body too, or has failed", async () => {
+  const pipeline = new Pipeline([adding("a")], new Lines());
+  assert.equal(await isIdle(pipeline), true);
+  await pipeline.handle(request, () => Promise.resolve({ ...ok, body: Buffer.from("x") }));
+  await assert.rejects(pipeline.handle(request, () => Promise.reject(new Error("no"))));
+  assert.equal(await isIdle(pipeline), true);
+  const body = new PassThrough();
+  await pipeline.handle(request, () => Promise.resolve({ ...ok, body }));
+  assert.equal(await isIdle(pipeline), false);
+  const idle = pipeline.whenIdle();
+  body.destroy();
+  await idle;
+});
+
+async function isIdle(pipeline: Pipeline): Promise<boolean> {
+  let idle = false;
+  void pipeline.whenIdle().then(() => {
+    idle = true;
+  });
+  for (let i = 0; i < 5; i++) await Promise.resolve();
+  return idle;
+}

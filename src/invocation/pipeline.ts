@@ -14,6 +14,9 @@ export interface PipelineStep {
 export class Pipeline {
   readonly #steps: readonly PipelineStep[];
   readonly #log: Logger;
+  /** Requests, until their answers have been used up. */
+  #running = 0;
+  readonly #waiting: (() => void)[] = [];
 
   /** @param steps the outermost first. */
   constructor(steps: readonly PipelineStep[], log: Logger) {
@@ -26,9 +29,26 @@ export class Pipeline {
    * @throws {CallError} without a code, naming the step that failed; also what `last` throws.
    */
   async handle(request: MiddlewareRequest, last: MiddlewareNext): Promise<ResponseMessage> {
-    const answer = await this.#from(0, request, last);
-    // Whoever gets it may add to its headers, and a step may give out the same list again and again.
-    return withHeaders(answer, [...answer.headers]);
+    this.#running++;
+    try {
+      const response = await this.#from(0, request, last);
+      const { body } = response;
+      if (body === undefined || body instanceof Uint8Array || body.closed) this.#over();
+      else body.once("close", this.#over);
+      // Whoever gets it may add to its headers, and a step may give out the same list again and again.
+      return withHeaders(response, [...response.headers]);
+    } catch (error) {
+      this.#over();
+      throw error;
+    }
+  }
+
+  /** Resolves once no request is in it: then its steps can be closed. */
+  async whenIdle(): Promise<void> {
+    if (this.#running === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#waiting.push(resolve);
+    });
   }
 
   async #from(at: number, request: MiddlewareRequest, last: MiddlewareNext): Promise<ResponseMessage> {
@@ -65,6 +85,12 @@ export class Pipeline {
     }
     return new CallError(undefined, message, { cause });
   }
+
+  readonly #over = (): void => {
+    this.#running--;
+    if (this.#running > 0) return;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  };
 }
 
 /** A connection and a concurrency slot hang on its body. */

@@ -1,6 +1,6 @@
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-import { CallError } from "../core/errors.ts";
+import { CallError, nothingWasSent } from "../core/errors.ts";
 import { isEventStream } from "../core/event-stream.ts";
 import { GRPC_CODE } from "../core/grpc-code.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
@@ -19,6 +19,8 @@ export interface PolicedCall {
   attempt(signal: CallSignal): Promise<ResponseMessage>;
   /** Whether the request's body is still there to be sent. */
   isReplayable(): boolean;
+  /** Whether nothing of the request's body has been asked for, of one that is kept for another try. */
+  isUntouched(): boolean;
 }
 
 /**
@@ -36,8 +38,11 @@ export function callUnderPolicy(call: PolicedCall): Promise<ResponseMessage> {
     random: Math.random,
     attempt: (signal) => call.attempt(signal),
     failureIn: (response) => failureIn(response, clock),
-    failureOf: (error) => ({ code: codeOf(error) }),
-    mayRepeat: () => call.isReplayable() && (!call.safeRetries || isSafe(request)),
+    failureOf: (error) => ({ code: codeOf(error), nothingSent: nothingWasSent(error) }),
+    mayRepeat: ({ nothingSent }) => {
+      if (!call.isReplayable()) return false;
+      return !call.safeRetries || nothingSent === true || isSafe(request) || call.isUntouched();
+    },
     discard: ({ body }) => {
       if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
     },
@@ -67,7 +72,8 @@ function failureIn({ status, headers, body, trailers }: ResponseMessage, clock: 
 /** RFC 9110 10.2.3: seconds, or a date. Undefined for anything else. */
 function retryAfterMs(text: string, clock: Clock): number | undefined {
   if (/^\d{1,9}$/.test(text)) return Number(text) * 1000;
-  const at = Date.parse(text);
+  // RFC 9110 5.6.7; `Date.parse` takes nearly anything for a date.
+  const at = /^[A-Za-z]{3,9}[, ].* (?:GMT|\d{4})$/.test(text) ? Date.parse(text) : Number.NaN;
   return Number.isNaN(at) ? undefined : Math.max(0, at - clock.now());
 }
 
@@ -80,7 +86,7 @@ function codeOf(error: unknown): Failure["code"] {
 const SAFE_VERBS = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
 
 /** What may be done twice (RFC 9110 9.2.2), or says by a key of its own that it is one thing only. */
-function isSafe({ method, headers }: RequestMessage): boolean {
+export function isSafe({ method, headers }: RequestMessage): boolean {
   return SAFE_VERBS.has(method) || headerValue(headers, "idempotency-key") !== undefined;
 }
 

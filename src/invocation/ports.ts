@@ -42,6 +42,8 @@ export interface RepeatableBody {
   open(): Body;
   /** Whether it can be opened once more. */
   readonly canRepeat: boolean;
+  /** Nothing of it has been handed out yet. */
+  readonly isUntouched: boolean;
   /** The call is answered: nothing has to be kept any longer. */
   keepNoMore(): void;
 }

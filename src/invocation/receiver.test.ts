@@ -393,7 +393,7 @@ test("an app that is not healthy gets no calls, from nobody, and gets them again
   const app = new FakeApp([]);
   const limit = new ConcurrencyLimit(1, 10);
   const receiver = receiverOf({ channel: app, limit, health });
-  const refused = new CallError("Internal", "app is not in a healthy state");
+  const refused = new CallError("Internal", "app is not in a healthy state", { nothingSent: true });
   await assert.rejects(receiver.receive({ ...fromNobody, request }), refused);
   await ask(undefined);
   await receiver.receive({ ...fromNobody, request });

@@ -25,6 +25,9 @@ export type BreakerState = "closed" | "half-open" | "open";
 /** The call was not made: what it was for has failed too often of late. */
 export class CircuitOpen extends Error {
   override readonly name = "CircuitOpen";
+  /** What grpc-go makes of an error that is no status. */
+  readonly grpcCode = "UNKNOWN";
+  readonly nothingSent = true;
 
   constructor(readonly state: "open" | "half-open") {
     // As gobreaker says it, whose words reach daprd's callers.

@@ -9,6 +9,8 @@ import { type CallPolicy, ResiliencyPolicies } from "./resiliency-policies.ts";
 
 const spec: ResiliencySpec = {
   name: "rules",
+  namespace: undefined,
+  notes: [],
   scopes: [],
   timeouts: new Map([["fast", 50]]),
   retries: new Map([

@@ -11,7 +11,11 @@ interface Answer {
   readonly retryAfterMs?: number;
 }
 
-const NONE: CallPolicy = { timeoutMs: undefined, retry: undefined, breaker: undefined };
+const NONE: CallPolicy = {
+  timeoutMs: undefined,
+  retry: undefined,
+  breaker: undefined,
+};
 const retry = {
   policy: "constant",
   durationMs: 100,

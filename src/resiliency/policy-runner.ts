@@ -13,6 +13,8 @@ export interface Failure {
   readonly code: FailureCode | undefined;
   /** How long whoever failed asks to be left alone, in milliseconds; undefined where it does not ask. */
   readonly retryAfterMs?: number | undefined;
+  /** What failed had not begun: whoever was asked has got nothing. */
+  readonly nothingSent?: boolean;
 }
 
 /** Work that a policy is for. What makes a failure, and what may be done again, is known to who hands it in. */
@@ -34,13 +36,14 @@ export interface PolicedWork<Result> {
   discard(result: Result): void;
   /** Calls `done` once a result has been used up: until then its time runs. */
   whenUsed(result: Result, done: () => void): void;
-  /** Told of each retry, for people to read. */
+  /** Told before the pause of each retry; the first has the number 1. */
   onRetry?(retry: number, pauseMs: number): void;
 }
 
 /** A try took longer than its policy allows. */
 export class TimedOut extends Error {
   override readonly name = "TimedOut";
+  readonly grpcCode = "DEADLINE_EXCEEDED";
 
   constructor(readonly timeoutMs: number) {
     super(`context deadline exceeded: no answer within the timeout of its resiliency policy, ${timeoutMs} ms`);
@@ -66,8 +69,8 @@ export async function runWithPolicy<Result>(work: PolicedWork<Result>): Promise<
       throw outcome.error;
     }
     if ("result" in outcome) work.discard(outcome.result);
-    work.onRetry?.(retries + 1, pauseMs);
     work.policy.onActivated?.("retry");
+    work.onRetry?.(retries + 1, pauseMs);
     await work.clock.sleep(pauseMs, work.signal);
   }
 }

@@ -6,6 +6,10 @@ import { parseYaml } from "../resources/yaml-file.ts";
 import { type PolicyTarget, ResiliencyPolicies } from "./resiliency-policies.ts";
 
 function policies(...specs: string[]): ResiliencyPolicies {
+  return policiesAfter(undefined, ...specs);
+}
+
+function policiesAfter(before: ResiliencyPolicies | undefined, ...specs: string[]): ResiliencyPolicies {
   const documents = specs.flatMap((spec) =>
     parseYaml(`{apiVersion: dapr.io/v1alpha1, kind: Resiliency, metadata: {name: r}, spec: ${spec}}`, "r.yaml"),
   );
@@ -13,6 +17,7 @@ function policies(...specs: string[]): ResiliencyPolicies {
     specs: documents.map(readResiliency),
     compileTrip: () => () => true,
     clock: new ManualClock(),
+    before,
   });
 }
 
@@ -28,7 +33,8 @@ test("a target has the policies that it names, and of the defaults none", () => 
   const it = policies(
     "{policies: {timeouts: {fast: 1s, DefaultTimeoutPolicy: 9s}, retries: {DefaultRetryPolicy: {}}}, targets: {apps: {a: {timeout: fast}}}}",
   );
-  assert.deepEqual(it.policyFor(app("a")), { timeoutMs: 1000, retry: undefined, breaker: undefined });
+  const { timeoutMs, retry, breaker } = it.policyFor(app("a")) ?? {};
+  assert.deepEqual([timeoutMs, retry, breaker], [1000, undefined, undefined]);
   assert.equal(it.names(app("a")), true);
   assert.equal(it.policyFor(app("b"))?.timeoutMs, 9000);
   assert.notEqual(it.policyFor(app("b"))?.retry, undefined);
@@ -67,7 +73,40 @@ test("each endpoint of a target has a circuit breaker of its own, and keeps it",
 });
 
 test("the built-in retries can be replaced by their name", () => {
-  assert.equal(policies("{}").builtInServiceRetries, undefined);
+  const { policy, durationMs, maxRetries } = policies("{}").builtInServiceRetries;
+  assert.deepEqual([policy, durationMs, maxRetries], ["constant", 1000, 3]);
   const it = policies("{policies: {retries: {DaprBuiltInServiceRetries: {duration: 10ms, maxRetries: 5}}}}");
-  assert.deepEqual([it.builtInServiceRetries?.durationMs, it.builtInServiceRetries?.maxRetries], [10, 5]);
+  assert.deepEqual([it.builtInServiceRetries.durationMs, it.builtInServiceRetries.maxRetries], [10, 5]);
+});
+
+test("an app may have more circuit breakers, or fewer, than the hundred that daprd keeps", () => {
+  const it = policies(
+    "{policies: {circuitBreakers: {cb: {}}}, targets: {apps: {a: {circuitBreaker: cb, circuitBreakerCacheSize: 2}}}}",
+  );
+  const breakerOf = (endpoint: string) => it.policyFor(app("a", endpoint))?.breaker;
+  const first = breakerOf("one");
+  breakerOf("two");
+  assert.equal(breakerOf("one"), first);
+  breakerOf("three");
+  assert.equal(breakerOf("one"), first);
+  breakerOf("four");
+  breakerOf("five");
+  assert.notEqual(breakerOf("one"), first);
+});
+
+test("circuit breakers whose policy is the same go over to the policies that replace theirs", () => {
+  const spec = (trip: string): string =>
+    `{policies: {circuitBreakers: {cb: {trip: ${trip}}}}, targets: {apps: {a: {circuitBreaker: cb}}}}`;
+  const before = policies(spec("requests > 5"));
+  const breaker = before.policyFor(app("a"))?.breaker;
+  breaker?.enter()(false);
+  assert.equal(breaker?.state, "open");
+  const after = policiesAfter(before, spec("requests > 5"), "{policies: {timeouts: {DefaultTimeoutPolicy: 1s}}}");
+  assert.equal(after.policyFor(app("a"))?.breaker, breaker);
+  assert.equal(policiesAfter(after, spec("requests > 6")).policyFor(app("a"))?.breaker?.state, "closed");
+});
+
+test("a target may be given the built-in retries by their name", () => {
+  const it = policies("{targets: {apps: {a: {retry: DaprBuiltInServiceRetries}}}}");
+  assert.equal(it.policyFor(app("a"))?.retry?.maxRetries, 3);
 });

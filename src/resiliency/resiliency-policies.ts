@@ -1,5 +1,12 @@
 import type { Clock } from "../core/clock.ts";
-import type { CircuitBreakerSpec, PolicyNames, ResiliencySpec, RetrySpec } from "../resources/resiliency-spec.ts";
+import { BUILT_IN_SERVICE_RETRIES, DEFAULT_SERVICE_RETRIES } from "../resources/built-in-retries.ts";
+import type {
+  AppPolicyNames,
+  CircuitBreakerSpec,
+  PolicyNames,
+  ResiliencySpec,
+  RetrySpec,
+} from "../resources/resiliency-spec.ts";
 import { type BreakerCounts, type BreakerState, CircuitBreaker } from "./circuit-breaker.ts";
 import type { PolicyKind, PolicyObserver } from "./policy-observer.ts";
 
@@ -37,12 +44,20 @@ export interface ResiliencyPoliciesParts {
   readonly clock: Clock;
   readonly onBreakerChange?: (target: PolicyTarget, to: BreakerState) => void;
   readonly observer?: PolicyObserver | undefined;
+  /** What these replace: circuit breakers whose policies are the same go on as they are. */
+  readonly before?: ResiliencyPolicies | undefined;
 }
 
-/** The policy that replaces the built-in retries between sidecars, where it is defined (A3). */
-const BUILT_IN_SERVICE_RETRIES = "DaprBuiltInServiceRetries";
+/** A circuit breaker, and by what policy it was made. */
+interface KeptBreaker {
+  readonly target: PolicyTarget;
+  readonly spec: CircuitBreakerSpec;
+  readonly breaker: CircuitBreaker;
+}
+
 // daprd's cache of circuit breakers has as many for each app.
-const MAX_BREAKERS = 100;
+const DEFAULT_BREAKERS = 100;
+const BUILT_IN_RETRIES: readonly [string, RetrySpec][] = [[BUILT_IN_SERVICE_RETRIES, DEFAULT_SERVICE_RETRIES]];
 
 /** Finds what policies are for a call: those its target is given by name, else the defaults, from the most specific on. */
 export class ResiliencyPolicies {
@@ -50,16 +65,17 @@ export class ResiliencyPolicies {
   readonly #timeouts: ReadonlyMap<string, number>;
   readonly #retries: ReadonlyMap<string, RetrySpec>;
   readonly #breakers: ReadonlyMap<string, CircuitBreakerSpec>;
-  readonly #apps: ReadonlyMap<string, PolicyNames>;
+  readonly #apps: ReadonlyMap<string, AppPolicyNames>;
   /** By target, then by what is below it, the one used longest ago first. */
-  readonly #kept = new Map<string, Map<string, CircuitBreaker>>();
+  readonly #kept = new Map<string, Map<string, KeptBreaker>>();
 
   constructor(parts: ResiliencyPoliciesParts) {
     this.#parts = parts;
     this.#timeouts = merged(parts.specs, (spec) => spec.timeouts);
-    this.#retries = merged(parts.specs, (spec) => spec.retries);
+    this.#retries = new Map([...BUILT_IN_RETRIES, ...merged(parts.specs, (spec) => spec.retries)]);
     this.#breakers = merged(parts.specs, (spec) => spec.circuitBreakers);
     this.#apps = merged(parts.specs, (spec) => spec.apps);
+    if (parts.before !== undefined) this.#takeOver(parts.before);
   }
 
   /** Whether a document names the target: then the built-in retries are off (A3). */
@@ -67,15 +83,16 @@ export class ResiliencyPolicies {
     return this.#named(target) !== undefined;
   }
 
-  /** Undefined where nothing changes them. */
-  get builtInServiceRetries(): RetrySpec | undefined {
-    return this.#retries.get(BUILT_IN_SERVICE_RETRIES);
+  /** Between sidecars, of calls to apps that no document names (A3). */
+  get builtInServiceRetries(): RetrySpec {
+    return this.#retries.get(BUILT_IN_SERVICE_RETRIES) ?? DEFAULT_SERVICE_RETRIES;
   }
 
   /** Undefined where nothing applies. */
   policyFor(target: PolicyTarget): CallPolicy | undefined {
-    const { timeout, retry, circuitBreaker } = this.#named(target) ?? this.#defaults(target);
+    const { timeout, retry, circuitBreaker } = this.#namesFor(target);
     const policy = {
+      target,
       timeoutMs: timeout === undefined ? undefined : this.#timeouts.get(timeout),
       retry: retry === undefined ? undefined : this.#retries.get(retry),
       breaker: circuitBreaker === undefined ? undefined : this.#breakerOf(target, circuitBreaker),
@@ -101,6 +118,10 @@ export class ResiliencyPolicies {
     return this.#parts.specs.at(-1)?.name ?? "";
   }
 
+  #namesFor(target: PolicyTarget): PolicyNames {
+    return this.#named(target) ?? this.#defaults(target);
+  }
+
   #named(target: PolicyTarget): PolicyNames | undefined {
     if (target.kind === "app") return this.#apps.get(target.name);
     const found = this.#parts.specs.findLast(({ components }) => components.has(target.name));
@@ -121,18 +142,28 @@ export class ResiliencyPolicies {
   #breakerOf(target: PolicyTarget, name: string): CircuitBreaker | undefined {
     const spec = this.#breakers.get(name);
     if (spec === undefined) return undefined;
-    const direction = target.kind === "app" ? "" : target.direction;
-    const group = `${target.kind} ${target.name} ${direction}`;
-    const kept = this.#kept.get(group) ?? new Map<string, CircuitBreaker>();
-    this.#kept.set(group, kept);
-    const key = target.kind === "app" ? target.endpoint : "";
-    const breaker = kept.get(key) ?? this.#newBreaker(target, spec);
+    const kept = this.#group(target);
+    const key = keyOf(target);
+    const found = kept.get(key) ?? { target, spec, breaker: this.#newBreaker(target, spec) };
     // The one that is used is the last to be forgotten.
     kept.delete(key);
-    kept.set(key, breaker);
+    kept.set(key, found);
     const [oldest] = kept.keys();
-    if (kept.size > MAX_BREAKERS && oldest !== undefined) kept.delete(oldest);
-    return breaker;
+    if (kept.size > this.#mostBreakersOf(target) && oldest !== undefined) kept.delete(oldest);
+    return found.breaker;
+  }
+
+  #group(target: PolicyTarget): Map<string, KeptBreaker> {
+    const group = groupOf(target);
+    const kept = this.#kept.get(group) ?? new Map<string, KeptBreaker>();
+    this.#kept.set(group, kept);
+    return kept;
+  }
+
+  #mostBreakersOf(target: PolicyTarget): number {
+    const size = target.kind === "app" ? this.#apps.get(target.name)?.circuitBreakerCacheSize : undefined;
+    // 0 means the default, as in daprd.
+    return size === undefined || size === 0 ? DEFAULT_BREAKERS : size;
   }
 
   #newBreaker(target: PolicyTarget, spec: CircuitBreakerSpec): CircuitBreaker {
@@ -142,6 +173,34 @@ export class ResiliencyPolicies {
       observer?.activated(this.#name, target, "circuitbreaker", to);
     });
   }
+
+  #takeOver(before: ResiliencyPolicies): void {
+    for (const [group, kept] of before.#kept) {
+      const same = [...kept].filter(([, { target, spec }]) => {
+        const name = this.#namesFor(target).circuitBreaker;
+        return name !== undefined && sameBreaker(this.#breakers.get(name), spec);
+      });
+      if (same.length > 0) this.#kept.set(group, new Map(same));
+    }
+  }
+}
+
+function groupOf(target: PolicyTarget): string {
+  return `${target.kind} ${target.name} ${target.kind === "app" ? "" : target.direction}`;
+}
+
+function keyOf(target: PolicyTarget): string {
+  return target.kind === "app" ? target.endpoint : "";
+}
+
+function sameBreaker(spec: CircuitBreakerSpec | undefined, other: CircuitBreakerSpec): boolean {
+  const { maxRequests, intervalMs, timeoutMs, trip } = other;
+  return (
+    spec?.maxRequests === maxRequests &&
+    spec.intervalMs === intervalMs &&
+    spec.timeoutMs === timeoutMs &&
+    spec.trip === trip
+  );
 }
 
 function specificities(target: PolicyTarget): string[] {

@@ -2,10 +2,11 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { abortReason, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-import { BUILT_IN_SERVICE_RETRIES, type RetriedWork, RetriesExhausted, runWithRetries } from "./retry-runner.ts";
+import { DEFAULT_SERVICE_RETRIES } from "../resources/built-in-retries.ts";
+import { type RetriedWork, RetriesExhausted, runWithRetries } from "./retry-runner.ts";
 
 const patient = new AbortController().signal;
-const policy = { maxRetries: 3, intervalMs: 1000 };
+const policy = { ...DEFAULT_SERVICE_RETRIES, maxRetries: 3, durationMs: 1000 };
 
 /** Time that passes as soon as somebody sleeps. */
 class SkippingClock implements Clock {
@@ -32,6 +33,7 @@ function work(errors: readonly Error[], changes: Partial<RetriedWork<string>> = 
   let attempts = 0;
   const done = runWithRetries({
     policy,
+    random: () => 0.5,
     clock,
     signal: patient,
     attempt: () => {
@@ -94,5 +96,6 @@ test("a caller that goes away between two tries ends the work with its reason", 
 });
 
 test("the built-in policy is daprd's: three retries, one second apart", () => {
-  assert.deepEqual(BUILT_IN_SERVICE_RETRIES, { maxRetries: 3, intervalMs: 1000 });
+  const { policy: kind, maxRetries, durationMs } = DEFAULT_SERVICE_RETRIES;
+  assert.deepEqual([kind, maxRetries, durationMs], ["constant", 3, 1000]);
 });

@@ -1,18 +1,12 @@
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-
-/** How often, and after what pause, something that failed is tried again. */
-export interface RetryPolicy {
-  /** Tries after the first one. */
-  readonly maxRetries: number;
-  readonly intervalMs: number;
-}
-
-/** daprd's `DaprBuiltInServiceRetries`: what applies to an app that no Resiliency resource names (A3). */
-export const BUILT_IN_SERVICE_RETRIES: RetryPolicy = { maxRetries: 3, intervalMs: 1000 };
+import type { RetrySpec } from "../resources/resiliency-spec.ts";
+import { pauseBefore } from "./backoff.ts";
 
 export interface RetriedWork<T> {
-  readonly policy: RetryPolicy;
+  readonly policy: RetrySpec;
+  /** Between 0 and 1. */
+  readonly random: () => number;
   readonly clock: Clock;
   readonly signal: CallSignal;
   attempt(): Promise<T>;
@@ -44,7 +38,7 @@ export async function runWithRetries<T>(work: RetriedWork<T>): Promise<T> {
     } catch (error) {
       if (!work.mayRetry(error)) throw error;
       if (retries === work.policy.maxRetries) throw new RetriesExhausted(retries, error);
-      await work.clock.sleep(work.policy.intervalMs, work.signal);
+      await work.clock.sleep(pauseBefore(retries, work.policy, work.random), work.signal);
     }
   }
 }

@@ -1,9 +1,10 @@
 import type { AppIdentity } from "../core/app-id.ts";
 import { messageOf } from "../core/errors.ts";
+import { nearestName } from "../core/nearest-name.ts";
 import { type ComponentSpec, readComponent } from "./component-spec.ts";
 import { type HttpEndpointSpec, readHttpEndpoint } from "./http-endpoint-spec.ts";
-import { type ResiliencySpec, readResiliency } from "./resiliency-spec.ts";
-import { type FoundResource, readResourceFolders } from "./resource-folder.ts";
+import { type ResiliencySpec, readResiliency, refuseUnknownPolicies } from "./resiliency-spec.ts";
+import { type FoundResource, RESOURCE_KINDS, readResourceFolders } from "./resource-folder.ts";
 import { ResourceError } from "./yaml-file.ts";
 
 /** What the resources of one app say, checked: those that its scopes and namespace leave to it. */
@@ -27,22 +28,21 @@ export function readAppResources(
     .filter(isForApp);
   const components = ofKind(found, "Component")
     .filter(isSupported)
-    .map(({ document }) => readComponent(document))
+    .flatMap((resource) => componentIn(resource, warnings))
     .filter(isForApp);
   const ofType = (prefix: string): ComponentSpec[] => components.filter(({ type }) => type.startsWith(prefix));
-  const resiliency = ofKind(found, "Resiliency")
-    .flatMap((resource) => resiliencyIn(resource, warnings))
-    .filter((spec) => isFor({ ...spec, namespace: undefined }, app));
+  const resiliency = resiliencyFor(ofKind(found, "Resiliency"), isForApp, warnings);
   refuseTwins("HTTPEndpoint", endpoints);
   refuseTwins("Component", components);
   warnings.push(
     ...endpoints.flatMap(({ slips }) => slips),
+    ...resiliency.flatMap(({ notes }) => notes),
     ...found.filter((resource) => !isSupported(resource)).map(notSupported),
   );
   return {
     endpoints,
     secretStores: ofType("secretstores."),
-    middleware: ofType("middleware.http."),
+    middleware: ofType("middleware."),
     resiliency,
     warnings,
   };
@@ -61,15 +61,44 @@ function ofKind(found: readonly FoundResource[], kind: string): readonly FoundRe
   return found.filter((resource) => resource.kind === kind);
 }
 
-/** A bad one is told and left out, as by daprd: calls go on without it. */
-function resiliencyIn({ document, name, file }: FoundResource, warnings: string[]): ResiliencySpec[] {
+/** A bad one that says `ignoreErrors` is told and left out. @throws {ResourceError} where it does not. */
+function componentIn({ document, name, file }: FoundResource, warnings: string[]): ComponentSpec[] {
   try {
-    return [readResiliency(document)];
+    return [readComponent(document)];
   } catch (error) {
-    if (!(error instanceof ResourceError)) throw error;
-    warnings.push(`Could not read resiliency policy ${name} in ${file}, which was skipped: ${messageOf(error)}`);
+    const { spec } = document.value as { readonly spec?: { readonly ignoreErrors?: unknown } };
+    if (!(error instanceof ResourceError) || spec?.ignoreErrors !== true) throw error;
+    warnings.push(`Component ${name} in ${file} was left out, as its ignoreErrors says: ${messageOf(error)}`);
     return [];
   }
+}
+
+/** A bad one is told and left out, as by daprd: calls go on without it. */
+function resiliencyFor(
+  found: readonly FoundResource[],
+  isForApp: (spec: Scoped) => boolean,
+  warnings: string[],
+): ResiliencySpec[] {
+  const orSkipped = <T>({ name, file }: FoundResource, read: () => T[]): T[] => {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof ResourceError)) throw error;
+      warnings.push(`Could not read resiliency policy ${name} in ${file}, which was skipped: ${messageOf(error)}`);
+      return [];
+    }
+  };
+  const read = found.flatMap((resource) =>
+    orSkipped(resource, () => [{ resource, spec: readResiliency(resource.document) }]),
+  );
+  const forApp = read.filter(({ spec }) => isForApp(spec));
+  const all = forApp.map(({ spec }) => spec);
+  return forApp.flatMap(({ resource, spec }) =>
+    orSkipped(resource, () => {
+      refuseUnknownPolicies(resource.document, spec, all);
+      return [spec];
+    }),
+  );
 }
 
 function refuseTwins(kind: string, specs: readonly { readonly name: string; readonly file: string }[]): void {
@@ -80,14 +109,20 @@ function refuseTwins(kind: string, specs: readonly { readonly name: string; read
   }
 }
 
-const COMPONENTS = ["secretstores.", "middleware.http."];
+const COMPONENTS = ["secretstores.", "middleware."];
 
 function isSupported({ kind, type }: FoundResource): boolean {
-  if (kind === "Component") return COMPONENTS.some((prefix) => type.startsWith(prefix));
+  if (kind === "Component") return type === "" || COMPONENTS.some((prefix) => type.startsWith(prefix));
   return kind === "HTTPEndpoint" || kind === "Resiliency";
 }
 
 function notSupported({ kind, name, type, file }: FoundResource): string {
   const what = [kind, name, type].filter((part) => part !== "").join(" ");
-  return `${what} in ${file} is not supported by this version of Outrigger and was skipped`;
+  if (kind === "Configuration") return `${what} in ${file} was skipped: give it with --config`;
+  if (RESOURCE_KINDS.some((known) => known === kind)) {
+    return `${what} in ${file} is not supported by this version of Outrigger and was skipped`;
+  }
+  const near = nearestName(kind, RESOURCE_KINDS);
+  const hint = near === undefined ? "" : `; did you mean "${near}"?`;
+  return `${what} in ${file} was skipped: there is no kind "${kind}"${hint}`;
 }

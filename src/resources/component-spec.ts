@@ -1,4 +1,5 @@
 import * as z from "zod";
+import { parseGoDuration } from "../core/go-duration.ts";
 import { type NamedValue, namedValueSchema } from "./value-source.ts";
 import { checkDocument, type YamlDocument } from "./yaml-file.ts";
 
@@ -17,10 +18,22 @@ export interface ComponentSpec {
   readonly secretStore: string | undefined;
   /** The sidecar starts without the component where that cannot start. */
   readonly ignoreErrors: boolean;
+  /** How long it may take to get ready, in milliseconds. */
+  readonly initTimeoutMs: number;
   readonly file: string;
   /** The line of a field of `spec.metadata` by its name, counted from 1. */
   lineOf(field: string): number;
 }
+
+// daprd's.
+const DEFAULT_INIT_TIMEOUT_MS = 5000;
+
+const initTimeout = z.string().transform((text, context) => {
+  const ms = parseGoDuration(text);
+  if (ms !== undefined && ms >= 0) return ms === 0 ? DEFAULT_INIT_TIMEOUT_MS : ms;
+  context.addIssue(`"${text}" is no duration; write one as 500ms, 5s or 1m30s`);
+  return z.NEVER;
+});
 
 const schema = z.strictObject({
   apiVersion: z.literal("dapr.io/v1alpha1"),
@@ -31,7 +44,7 @@ const schema = z.strictObject({
     version: z.string().default("v1"),
     metadata: z.array(namedValueSchema).default([]),
     ignoreErrors: z.boolean().default(false),
-    initTimeout: z.string().optional(),
+    initTimeout: initTimeout.default(DEFAULT_INIT_TIMEOUT_MS),
   }),
   scopes: z.array(z.string()).default([]),
   auth: z.strictObject({ secretStore: z.string().min(1).optional() }).optional(),
@@ -50,6 +63,7 @@ export function readComponent(document: YamlDocument): ComponentSpec {
     scopes,
     secretStore: auth?.secretStore,
     ignoreErrors: spec.ignoreErrors,
+    initTimeoutMs: spec.initTimeout,
     file: document.file,
     lineOf: (field: string) => {
       const place = placeOf(field);

@@ -110,13 +110,22 @@ test("name resolution without a value is as good as none, and may leave out its 
 test("sections that do nothing yet are told with their files", () => {
   const { withoutEffect } = read(
     "spec:\n  wasm: { strictSandbox: true }\n  secrets: { scopes: [] }\n",
-    "spec: { features: [] }\n",
+    "spec: { features: [{ name: ActorStateTTL, enabled: true }, { name: HotReloads, enabled: false }] }\n",
   );
   assert.deepEqual([...withoutEffect].sort(), [
-    `spec.features in ${fileOf(1)}`,
     `spec.secrets in ${fileOf(0)}`,
     `spec.wasm in ${fileOf(0)}`,
+    `the feature ActorStateTTL in ${fileOf(1)}`,
+    `the feature HotReloads (did you mean HotReload?) in ${fileOf(1)}`,
   ]);
+});
+
+test("resources are read again as they change, unless the feature HotReload is switched off", () => {
+  const features = (enabled: boolean): string => `spec: { features: [{ name: HotReload, enabled: ${enabled} }] }\n`;
+  assert.equal(read("spec: {}\n").hotReload, true);
+  assert.equal(read(features(false)).hotReload, false);
+  assert.equal(read(features(false), "spec: {}\n").hotReload, false);
+  assert.equal(read(features(false), features(true)).hotReload, true);
 });
 
 for (const section of ["api"]) {

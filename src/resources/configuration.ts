@@ -9,6 +9,7 @@ import {
   readAccessControl,
 } from "./access-control-spec.ts";
 import { DEFAULT_CONFIGURATION } from "./default-configuration.ts";
+import { featuresSchema, hotReloadIn, otherFeatures } from "./features-spec.ts";
 import { type ApiLoggingSpec, loggingSchema, readApiLogging } from "./logging-spec.ts";
 import { type MetricsSpec, metricsSchema, readMetrics } from "./metrics-spec.ts";
 import type { TracingSpec } from "./otlp-settings.ts";
@@ -22,7 +23,7 @@ export interface Configuration {
   readonly preservePath: boolean;
   /** `spec.invocation.grpcErrorStatus`: over HTTP, every error of a gRPC app is 500 (`fixed`), or what its code says. */
   readonly grpcErrorStatus: GrpcErrorStatus;
-  /** `spec.invocation.safeRetries`: what may not be done twice is not sent a second time by a Resiliency policy. */
+  /** `spec.invocation.safeRetries`: what may not be done twice is not sent a second time once somebody has got it. */
   readonly safeRetries: boolean;
   /** `spec.accessControl` of the last Configuration that has one; undefined lets everybody call everything. */
   readonly accessControl: AccessControlSpec | undefined;
@@ -37,6 +38,8 @@ export interface Configuration {
   readonly apiLogging: ApiLoggingSpec;
   /** `spec.tracing`; undefined where none of them has it. Of several, the last holds, field by field. */
   readonly tracing: TracingSpec | undefined;
+  /** `HotReload` of `spec.features`: resources are read again as their files change. */
+  readonly hotReload: boolean;
   /** Sections that are valid and that this version does nothing with. */
   readonly withoutEffect: readonly string[];
   /** Operations of access rules that no call to an app over HTTP meets: they are for gRPC. */
@@ -94,7 +97,7 @@ const schema = z.strictObject({
       api: section,
       appHttpPipeline: pipelineSchema.optional(),
       components: section,
-      features: section,
+      features: featuresSchema.optional(),
       httpPipeline: pipelineSchema.optional(),
       logging: loggingSchema.optional(),
       metric: metricsSchema.optional(),
@@ -115,7 +118,7 @@ const schema = z.strictObject({
 const REFUSED = ["api"] as const;
 const SUPPORTED = new Set([
   ...["invocation", "accessControl", "nameResolution", "httpPipeline", "appHttpPipeline"],
-  ...["metric", "metrics", "logging", "tracing"],
+  ...["metric", "metrics", "logging", "tracing", "features"],
 ]);
 
 /** @throws {ResourceError} naming file, line and field. */
@@ -156,7 +159,12 @@ function merge(before: Configuration, document: YamlDocument): Configuration {
     metrics: readMetrics(before.metrics, document, spec),
     apiLogging: readApiLogging(before.apiLogging, spec.logging),
     tracing: spec.tracing === undefined ? before.tracing : readTracing(document, spec.tracing, before.tracing),
-    withoutEffect: [...before.withoutEffect, ...sections.map((name) => here(`spec.${name}`))],
+    hotReload: hotReloadIn(spec.features) ?? before.hotReload,
+    withoutEffect: [
+      ...before.withoutEffect,
+      ...sections.map((name) => here(`spec.${name}`)),
+      ...otherFeatures(spec.features).map(here),
+    ],
     forGrpcAlone: [...before.forGrpcAlone, ...operationsForGrpcAlone(spec.accessControl ?? {}).map(here)],
   });
 }

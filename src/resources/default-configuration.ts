@@ -18,6 +18,7 @@ export const DEFAULT_CONFIGURATION: Configuration = {
   },
   apiLogging: { enabled: false, obfuscateUrls: false, omitHealthChecks: false },
   tracing: undefined,
+  hotReload: true,
   withoutEffect: [],
   forGrpcAlone: [],
 };

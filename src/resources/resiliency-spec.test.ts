@@ -71,10 +71,9 @@ for (const [spec, message] of [
   ["policies: {retries: {r: {policy: linear}}}", /say constant or exponential/],
   ["policies: {retries: {r: {maxRetry: 1}}}", /unknown field .*maxRetry"; did you mean "maxRetries"/],
   ["policies: {retries: {r: {matching: {httpStatusCodes: 5xx}}}}", /"5xx" is no list of codes between 100 and 599/],
-  [
-    "policies: {timeouts: {fast: 1s}}\ntargets: {apps: {a: {timeout: fats}}}",
-    /r\.yaml:8: spec\.targets\.apps\.a\.timeout: there is no policy "fats"; did you mean "fast"\?/,
-  ],
+  ["policies: {circuitBreakers: {c: {maxRequests: -1}}}", /maxRequests/],
+  ["targets: {actors: {a: {circuitBreakerScope: all}}}", /say type, id or both/],
+  ["targets: {apps: {a: {retrys: x}}}", /unknown field "spec\.targets\.apps\.a\.retrys"; did you mean "retry"/],
 ] as const) {
   test(`is refused: ${spec}`, () => {
     assert.throws(
@@ -83,3 +82,32 @@ for (const [spec, message] of [
     );
   });
 }
+
+test("what daprd takes besides is taken: policies in any case, milliseconds without a unit", () => {
+  const spec = read("policies: {timeouts: {t: '250', u: 250}, retries: {r: {policy: Exponential, maxInterval: 1500}}}");
+  assert.deepEqual([...spec.timeouts.values()], [250, 250]);
+  assert.deepEqual([spec.retries.get("r")?.policy, spec.retries.get("r")?.maxIntervalMs], ["exponential", 1500]);
+});
+
+test("the built-in retries are three at least, and who asks for fewer is told", () => {
+  const of = (retry: string): ReturnType<typeof read> =>
+    read(`policies: {retries: {DaprBuiltInServiceRetries: ${retry}}}`);
+  for (const [retry, retries, told] of [
+    ["{}", 3, false],
+    ["{maxRetries: 5}", 5, false],
+    ["{maxRetries: 1}", 3, true],
+    ["{maxRetries: -1}", 3, true],
+  ] as const) {
+    const { retries: found, notes } = of(retry);
+    assert.deepEqual(
+      [found.get("DaprBuiltInServiceRetries")?.maxRetries, notes.length],
+      [retries, told ? 1 : 0],
+      retry,
+    );
+  }
+});
+
+test("policies for actors are told to have no effect", () => {
+  const { notes } = read("targets: {actors: {a: {circuitBreakerScope: both}}}");
+  assert.deepEqual(notes, ["r.yaml:7: spec.targets.actors has no effect: Outrigger has no actors"]);
+});

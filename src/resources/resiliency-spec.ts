@@ -1,11 +1,14 @@
 import * as z from "zod";
 import { parseGoDuration } from "../core/go-duration.ts";
 import { nearestName } from "../core/nearest-name.ts";
+import { BUILT_IN_SERVICE_RETRIES } from "./built-in-retries.ts";
 import { checkDocument, ResourceError, type YamlDocument } from "./yaml-file.ts";
 
 /** A `kind: Resiliency` resource, checked: policies by name, and what they are for (A3). */
 export interface ResiliencySpec {
   readonly name: string;
+  /** Undefined where the document does not say. */
+  readonly namespace: string | undefined;
   /** App ids; empty for all. */
   readonly scopes: readonly string[];
   /** Milliseconds. */
@@ -13,8 +16,10 @@ export interface ResiliencySpec {
   readonly retries: ReadonlyMap<string, RetrySpec>;
   readonly circuitBreakers: ReadonlyMap<string, CircuitBreakerSpec>;
   /** Apps and HTTP endpoints, by their name. */
-  readonly apps: ReadonlyMap<string, PolicyNames>;
+  readonly apps: ReadonlyMap<string, AppPolicyNames>;
   readonly components: ReadonlyMap<string, ComponentPolicyNames>;
+  /** What is written in it and does nothing, or something else. */
+  readonly notes: readonly string[];
 }
 
 export interface RetrySpec {
@@ -50,11 +55,16 @@ export interface CircuitBreakerSpec {
   readonly trip: string;
 }
 
-/** Names of policies of the same document. */
+/** Names of policies of this document or of another one of the app's. */
 export interface PolicyNames {
   readonly timeout?: string | undefined;
   readonly retry?: string | undefined;
   readonly circuitBreaker?: string | undefined;
+}
+
+export interface AppPolicyNames extends PolicyNames {
+  /** How many circuit breakers are kept for the app, one for each method; undefined or 0: daprd's 100. */
+  readonly circuitBreakerCacheSize?: number | undefined;
 }
 
 export interface ComponentPolicyNames {
@@ -66,10 +76,13 @@ export interface ComponentPolicyNames {
 const DEFAULT_DURATION_MS = 5000;
 const DEFAULT_MAX_INTERVAL_MS = 60_000;
 const DEFAULT_OPEN_MS = 60_000;
+const LEAST_BUILT_IN_RETRIES = 3;
 const DEFAULT_TRIP = "consecutiveFailures > 5";
 
-const duration = z.string().transform((text, context) => {
-  const ms = parseGoDuration(text);
+// As daprd reads them, a number alone is milliseconds.
+const duration = z.union([z.string(), z.number()]).transform((written, context) => {
+  const text = String(written);
+  const ms = /^\d+$/.test(text) ? Number(text) : parseGoDuration(text);
   if (ms !== undefined && ms >= 0) return ms;
   context.addIssue(`"${text}" is no duration; write one as 500ms, 5s or 1m30s`);
   return z.NEVER;
@@ -80,14 +93,15 @@ const names = {
   retry: z.string().optional(),
   circuitBreaker: z.string().optional(),
 };
-const cacheSize = { circuitBreakerCacheSize: z.int().optional() };
-const actorTarget = z.strictObject({ ...names, ...cacheSize, circuitBreakerScope: z.string().optional() });
+const cacheSize = { circuitBreakerCacheSize: z.int().min(0).optional() };
+const breakerScope = z.enum(["type", "id", "both"], { error: "say type, id or both" });
+const actorTarget = z.strictObject({ ...names, ...cacheSize, circuitBreakerScope: breakerScope.optional() });
 
 const schema = z.strictObject({
   apiVersion: z.literal("dapr.io/v1alpha1"),
   kind: z.literal("Resiliency"),
   version: z.string().optional(),
-  metadata: z.looseObject({ name: z.string() }),
+  metadata: z.looseObject({ name: z.string(), namespace: z.string().optional() }),
   scopes: z.array(z.string()).default([]),
   spec: z
     .strictObject({
@@ -99,7 +113,9 @@ const schema = z.strictObject({
               z.string(),
               z.strictObject({
                 policy: z
-                  .enum(["constant", "exponential"], { error: "say constant or exponential" })
+                  .string()
+                  .toLowerCase()
+                  .pipe(z.enum(["constant", "exponential"], { error: "say constant or exponential" }))
                   .default("constant"),
                 duration: duration.optional(),
                 maxInterval: duration.optional(),
@@ -159,40 +175,35 @@ function codes(least: number, most: number) {
   });
 }
 
-/**
- * @throws {ResourceError} naming file, line and field; also for a target whose policy there is not.
- */
+/** @throws {ResourceError} naming file, line and field. */
 export function readResiliency(document: YamlDocument): ResiliencySpec {
   const { metadata, scopes, spec } = checkDocument(document, schema);
   const { timeouts, retries, circuitBreakers } = spec.policies;
-  const { apps, components } = spec.targets;
-  const result: ResiliencySpec = {
+  const { apps, components, actors } = spec.targets;
+  return Object.freeze({
     name: metadata.name,
+    namespace: metadata.namespace,
     scopes,
     timeouts: new Map(Object.entries(timeouts)),
-    retries: new Map(Object.entries(retries).map(([name, retry]) => [name, toRetry(retry)])),
+    retries: new Map(Object.entries(retries).map(([name, retry]) => [name, toRetry(name, retry)])),
     circuitBreakers: new Map(Object.entries(circuitBreakers).map(([name, breaker]) => [name, toBreaker(breaker)])),
     apps: new Map(Object.entries(apps)),
     components: new Map(Object.entries(components)),
-  };
-  for (const [app, target] of result.apps) refuseUnknownPolicy(document, result, ["apps", app], target);
-  for (const [component, target] of result.components) {
-    for (const direction of ["inbound", "outbound"] as const) {
-      refuseUnknownPolicy(document, result, ["components", component, direction], target[direction] ?? {});
-    }
-  }
-  return Object.freeze(result);
+    notes: [...tooFewRetries(document, retries), ...aboutActors(document, Object.keys(actors))],
+  });
 }
 
 type Written = z.output<typeof schema>["spec"]["policies"];
 
-function toRetry(written: Written["retries"][string]): RetrySpec {
+function toRetry(name: string, written: Written["retries"][string]): RetrySpec {
   const { policy, duration: durationMs, maxInterval, maxRetries = -1, matching } = written;
+  const limit = maxRetries < 0 ? Number.POSITIVE_INFINITY : maxRetries;
   return {
     policy,
     durationMs: durationMs ?? DEFAULT_DURATION_MS,
     maxIntervalMs: maxInterval ?? DEFAULT_MAX_INTERVAL_MS,
-    maxRetries: maxRetries < 0 ? Number.POSITIVE_INFINITY : maxRetries,
+    // As in daprd, which counts "without end" among what is too few.
+    maxRetries: name === BUILT_IN_SERVICE_RETRIES ? Math.max(LEAST_BUILT_IN_RETRIES, maxRetries) : limit,
     matching: matching === undefined ? undefined : { http: matching.httpStatusCodes, grpc: matching.gRPCStatusCodes },
   };
 }
@@ -207,23 +218,55 @@ function toBreaker({ maxRequests, interval, timeout, trip }: Written["circuitBre
   };
 }
 
+function tooFewRetries(document: YamlDocument, retries: Written["retries"]): string[] {
+  const asked = retries[BUILT_IN_SERVICE_RETRIES]?.maxRetries ?? LEAST_BUILT_IN_RETRIES;
+  if (asked >= LEAST_BUILT_IN_RETRIES) return [];
+  const path = ["spec", "policies", "retries", BUILT_IN_SERVICE_RETRIES, "maxRetries"];
+  const least = LEAST_BUILT_IN_RETRIES;
+  return [`${placeOf(document, path)} is ${asked}, and ${least} is the least there; it was taken for ${least}`];
+}
+
+function aboutActors(document: YamlDocument, actors: readonly string[]): string[] {
+  if (actors.length === 0) return [];
+  return [`${placeOf(document, ["spec", "targets", "actors"])} has no effect: Outrigger has no actors`];
+}
+
+function placeOf(document: YamlDocument, path: readonly string[]): string {
+  return `${document.file}:${document.lineOf(path)}: ${path.join(".")}`;
+}
+
+/**
+ * @param all the documents for the app, whose policies are one set, as in daprd.
+ * @throws {ResourceError} naming file, line and field of a target whose policy none of them has.
+ */
+export function refuseUnknownPolicies(
+  document: YamlDocument,
+  { apps, components }: ResiliencySpec,
+  all: readonly ResiliencySpec[],
+): void {
+  for (const [app, target] of apps) refuseUnknownPolicy(document, all, ["apps", app], target);
+  for (const [component, target] of components) {
+    for (const direction of ["inbound", "outbound"] as const) {
+      refuseUnknownPolicy(document, all, ["components", component, direction], target[direction] ?? {});
+    }
+  }
+}
+
 function refuseUnknownPolicy(
   document: YamlDocument,
-  { timeouts, retries, circuitBreakers }: ResiliencySpec,
+  all: readonly ResiliencySpec[],
   target: readonly string[],
   { timeout, retry, circuitBreaker }: PolicyNames,
 ): void {
   for (const [field, name, known] of [
-    ["timeout", timeout, timeouts],
-    ["retry", retry, retries],
-    ["circuitBreaker", circuitBreaker, circuitBreakers],
+    ["timeout", timeout, all.flatMap(({ timeouts }) => [...timeouts.keys()])],
+    ["retry", retry, [BUILT_IN_SERVICE_RETRIES, ...all.flatMap(({ retries }) => [...retries.keys()])]],
+    ["circuitBreaker", circuitBreaker, all.flatMap(({ circuitBreakers }) => [...circuitBreakers.keys()])],
   ] as const) {
-    if (name === undefined || name === "" || known.has(name)) continue;
-    const path = ["spec", "targets", ...target, field];
-    const near = nearestName(name, [...known.keys()]);
+    if (name === undefined || name === "" || known.includes(name)) continue;
+    const near = nearestName(name, known);
     const hint = near === undefined ? "" : `; did you mean "${near}"?`;
-    throw new ResourceError(
-      `${document.file}:${document.lineOf(path)}: ${path.join(".")}: there is no policy "${name}"${hint}`,
-    );
+    const place = placeOf(document, ["spec", "targets", ...target, field]);
+    throw new ResourceError(`${place}: there is no policy "${name}"${hint}`);
   }
 }

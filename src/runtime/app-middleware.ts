@@ -6,6 +6,7 @@ import type { ComponentSpec } from "../resources/component-spec.ts";
 import type { HandlerSpec } from "../resources/pipeline-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
 import type { ComponentStarts } from "./component-starts.ts";
+import { initComponent } from "./init-component.ts";
 import type { SecretValues } from "./secret-values.ts";
 
 export interface AppMiddlewareParts extends MiddlewareContext {
@@ -42,6 +43,16 @@ export class AppMiddleware {
     return steps.length === 0 ? undefined : new Pipeline(steps, this.#parts.log);
   }
 
+  /** Also of those that no pipeline names. @throws {SetupError} for one of a type that there is not, unless it says `ignoreErrors`. */
+  refuseUnknown(components: readonly ComponentSpec[]): void {
+    const unknown = components.filter(({ type }) => !this.#parts.entries.some((entry) => entry.type === type));
+    for (const spec of unknown) {
+      const what = `${described(spec)}: ${whyUnknown(spec.type, this.#parts.entries)}`;
+      if (!spec.ignoreErrors) throw new SetupError(what);
+      this.#parts.log.warn(`${what}; it was left out, as its ignoreErrors says`);
+    }
+  }
+
   /** May be called twice. */
   async close(): Promise<void> {
     const started = [...this.#started.values()];
@@ -62,6 +73,7 @@ export class AppMiddleware {
     }
     const running = this.#started.get(name);
     if (running !== undefined) return { name: described(spec), middleware: running };
+    if (!this.#parts.entries.some((entry) => entry.type === type)) return undefined;
     const { starts } = this.#parts;
     try {
       const middleware = await this.#start(spec);
@@ -91,7 +103,7 @@ export class AppMiddleware {
     if (entry === undefined) throw new Error(whyUnknown(spec.type, entries));
     const middleware = (await entry.load()).create({ clock, log });
     try {
-      await middleware.init(await componentMetadata(spec, values));
+      await initComponent(middleware, await componentMetadata(spec, values), spec, clock);
     } catch (error) {
       await middleware.close();
       throw error;

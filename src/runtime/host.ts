@@ -14,6 +14,7 @@ import { EndpointClient } from "../transport/outbound/endpoint-client.ts";
 import { PeerClient } from "../transport/peer/peer-client.ts";
 import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { UnluckyPort } from "./bind-ports.ts";
+import type { FolderWatches } from "./folder-watches.ts";
 import { LiveResources } from "./live-resources.ts";
 import { NameResolvers } from "./name-resolvers.ts";
 import { Registry } from "./registry/registry.ts";
@@ -53,6 +54,8 @@ export class Host implements Neighbours {
   readonly #sidecars = new Map<string, Sidecar>();
   readonly #registry: Registry;
   readonly #resolvers: NameResolvers;
+  /** Loaded with the first app that has folders to watch. */
+  #watches: Promise<FolderWatches> | undefined;
   #started = false;
 
   constructor(parts: HostParts) {
@@ -115,12 +118,18 @@ export class Host implements Neighbours {
 
   /** @throws {SetupError} naming the resource that cannot be used. */
   async #resourcesOf(
-    { app, pipelines, resources }: SidecarSettings,
+    { app, pipelines, resources, resourceWatch }: SidecarSettings,
     metrics: SidecarMetrics | undefined,
   ): Promise<LiveResources> {
     const { clock } = this.#parts;
-    const live = new LiveResources(pipelines, { env: process.env, clock, log: this.#parts.logFor(app.id), metrics });
+    const log = this.#parts.logFor(app.id);
+    const live = new LiveResources(pipelines, { env: process.env, clock, log, metrics });
     await live.load(resources);
+    if (resourceWatch === undefined) return live;
+    this.#watches ??= import("./folder-watches.ts").then((it) => new it.FolderWatches(this.#parts.logFor()));
+    const { ResourceReload } = await import("./resource-reload.ts");
+    const [watch, watches] = [resourceWatch, await this.#watches];
+    live.follow(new ResourceReload({ app, resources, watch, watches, log, load: (read) => live.load(read) }));
     return live;
   }
 

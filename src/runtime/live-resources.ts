@@ -10,14 +10,24 @@ const NOTHING: LoadedResources = {
   policies: undefined,
   httpPipeline: undefined,
   appPipeline: undefined,
+  whenIdle: () => Promise.resolve(),
   close: () => Promise.resolve(),
 };
+
+interface Closable {
+  /** May be called twice. */
+  close(): void;
+}
 
 /** What the resources of one app come to at the moment. A call asks once and goes on with what it got. */
 export class LiveResources implements CallRules {
   readonly #pipelines: Pipelines;
   readonly #surroundings: ResourceSurroundings;
   #loaded = NOTHING;
+  /** Replaced, and still used by calls that began before. */
+  readonly #leaving = new Set<LoadedResources>();
+  #closed = false;
+  #watch: Closable | undefined;
 
   constructor(pipelines: Pipelines, surroundings: ResourceSurroundings) {
     this.#pipelines = pipelines;
@@ -41,28 +51,48 @@ export class LiveResources implements CallRules {
   }
 
   /**
-   * Takes these in the place of those before.
+   * Takes these in the place of those before. Calls that have begun go on with what they got, and the middleware of those
+   * before is closed once no call uses it any more.
    *
    * @throws {SetupError} naming the resource that cannot be used; then those before stay.
    */
   async load(resources: AppResources): Promise<void> {
     const loaded = await this.#ready(resources);
+    if (this.#closed) {
+      await loaded.close();
+      return;
+    }
     const before = this.#loaded;
     this.#loaded = loaded;
-    await before.close();
+    void this.#closeWhenIdle(before);
+  }
+
+  /** Ends with these. */
+  follow(watch: Closable): void {
+    this.#watch = watch;
+    if (this.#closed) watch.close();
   }
 
   /** May be called twice. */
   async close(): Promise<void> {
-    await this.#loaded.close();
+    this.#closed = true;
+    this.#watch?.close();
+    await Promise.all([this.#loaded, ...this.#leaving].map((loaded) => loaded.close()));
+  }
+
+  async #closeWhenIdle(before: LoadedResources): Promise<void> {
+    this.#leaving.add(before);
+    await before.whenIdle();
+    this.#leaving.delete(before);
+    await before.close();
   }
 
   async #ready(resources: AppResources): Promise<LoadedResources> {
-    const { endpoints, secretStores, resiliency } = resources;
+    const { endpoints, secretStores, middleware, resiliency } = resources;
     const { http, app } = this.#pipelines;
-    if ([endpoints, secretStores, resiliency, http, app].every((list) => list.length === 0)) return NOTHING;
+    if ([endpoints, secretStores, middleware, resiliency, http, app].every((list) => list.length === 0)) return NOTHING;
     // Apps without resources do not load what makes something of them.
     const { loadResources } = await import("./load-resources.ts");
-    return loadResources(resources, this.#pipelines, this.#surroundings);
+    return loadResources(resources, this.#pipelines, this.#surroundings, this.#loaded.policies);
   }
 }

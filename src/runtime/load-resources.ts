@@ -4,6 +4,7 @@ import type { Logger } from "../core/logger.ts";
 import type { Pipeline } from "../invocation/pipeline.ts";
 import type { CallRules } from "../invocation/ports.ts";
 import type { SidecarMetrics } from "../observability/metrics/sidecar-metrics.ts";
+import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { Pipelines } from "../resources/configuration.ts";
 import { endpointsFrom } from "./app-endpoints.ts";
@@ -15,7 +16,9 @@ import { SecretStores } from "./secret-stores.ts";
 export interface LoadedResources extends CallRules {
   /** `spec.httpPipeline`; undefined where there is nothing in it. */
   readonly httpPipeline: Pipeline | undefined;
-  /** Ends what runs behind them, once nothing uses them any more. */
+  /** Resolves once no call is in their pipelines. */
+  whenIdle(): Promise<void>;
+  /** Ends what runs behind them. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -27,25 +30,37 @@ export interface ResourceSurroundings {
   readonly metrics?: Pick<SidecarMetrics, "components" | "resiliency"> | undefined;
 }
 
-/** Makes them ready. Its secret stores are asked now, and not again. @throws {SetupError} naming the resource; then nothing of it is left. */
+/**
+ * Makes them ready. Its secret stores are asked now, and not again.
+ *
+ * @param before whose circuit breakers live on where their policies have not changed.
+ * @throws {SetupError} naming the resource; then nothing of it is left.
+ */
 export async function loadResources(
   resources: AppResources,
   pipelines: Pipelines,
-  { env, clock, log, metrics }: ResourceSurroundings,
+  surroundings: ResourceSurroundings,
+  before?: ResiliencyPolicies,
 ): Promise<LoadedResources> {
+  const { env, clock, log, metrics } = surroundings;
   const starts = metrics?.components;
-  const stores = new SecretStores(standardSecretStores, env, log, starts);
+  const stores = new SecretStores(standardSecretStores, { env, clock, log, starts });
   const middleware = new AppMiddleware({ entries: standardMiddleware, values: stores.values, clock, log, starts });
   try {
     await stores.start(resources.secretStores);
+    middleware.refuseUnknown(resources.middleware);
+    const endpoints = await endpointsFrom(resources.endpoints, stores.values);
+    const httpPipeline = await middleware.pipeline(pipelines.http, resources.middleware);
+    const appPipeline = await middleware.pipeline(pipelines.app, resources.middleware);
     return {
-      endpoints: await endpointsFrom(resources.endpoints, stores.values),
+      endpoints,
+      httpPipeline,
+      appPipeline,
       policies:
-        resources.resiliency.length === 0
-          ? undefined
-          : loadPolicies(resources.resiliency, { clock, log, observer: metrics?.resiliency }),
-      httpPipeline: await middleware.pipeline(pipelines.http, resources.middleware),
-      appPipeline: await middleware.pipeline(pipelines.app, resources.middleware),
+        resources.resiliency.length === 0 ? undefined : loadPolicies(resources.resiliency, surroundings, before),
+      whenIdle: async () => {
+        await Promise.all([httpPipeline?.whenIdle(), appPipeline?.whenIdle()]);
+      },
       close: () => middleware.close(),
     };
   } catch (error) {

@@ -15,10 +15,20 @@ export class SecretValues {
   readonly #stores: ReadonlyMap<string, SecretStore>;
   readonly #env: NodeJS.ProcessEnv;
 
-  /** @param stores that are ready, by the names of their components. */
-  constructor(stores: ReadonlyMap<string, SecretStore>, env: NodeJS.ProcessEnv) {
+  readonly #unknown: ReadonlyMap<string, string>;
+
+  /**
+   * @param stores that are ready, by the names of their components.
+   * @param unknown the types of those that cannot be had, by their names.
+   */
+  constructor(
+    stores: ReadonlyMap<string, SecretStore>,
+    env: NodeJS.ProcessEnv,
+    unknown: ReadonlyMap<string, string> = new Map(),
+  ) {
     this.#stores = stores;
     this.#env = env;
+    this.#unknown = unknown;
   }
 
   /**
@@ -72,6 +82,12 @@ export class SecretValues {
     if (secretStore !== undefined) {
       const store = this.#stores.get(secretStore);
       if (store !== undefined) return [secretStore, store];
+      const type = this.#unknown.get(secretStore);
+      if (type !== undefined) {
+        throw new SetupError(
+          `${description}: ${field}: the secret store "${secretStore}" is of type ${type}, which there is not`,
+        );
+      }
       const there = names.length === 0 ? "there is none" : `there is ${names.join(", ")}`;
       throw new SetupError(`${description}: ${field}: no secret store "${secretStore}" is loaded; ${there}`);
     }

@@ -1,4 +1,5 @@
 import { goDuration } from "../core/go-duration.ts";
+import type { CallRules } from "../invocation/ports.ts";
 import type { HealthDescription, MetadataSource, SidecarDescription } from "../transport/http/routes/metadata.ts";
 import type { AppHealthSettings, SidecarSettings } from "./sidecar-settings.ts";
 import { DAPR_WIRE_VERSION, outriggerVersion } from "./version.ts";
@@ -6,10 +7,12 @@ import { DAPR_WIRE_VERSION, outriggerVersion } from "./version.ts";
 /** What `/v1.0/metadata` tells (A9), and what the app has added to it. */
 export class SidecarMetadata implements MetadataSource {
   readonly #settings: SidecarSettings;
+  readonly #rules: Pick<CallRules, "endpoints">;
   readonly #extended: Map<string, string>;
 
-  constructor(settings: SidecarSettings) {
+  constructor(settings: SidecarSettings, rules: Pick<CallRules, "endpoints">) {
     this.#settings = settings;
+    this.#rules = rules;
     this.#extended = new Map([
       ["daprRuntimeVersion", DAPR_WIRE_VERSION],
       ["outriggerVersion", outriggerVersion()],
@@ -24,13 +27,13 @@ export class SidecarMetadata implements MetadataSource {
 
   describe(): SidecarDescription {
     const { app, appPort, appProtocol, appChannelAddress, appHealth, appMaxConcurrency } = this.#settings;
-    const { endpoints } = this.#settings.resources;
+    const { endpoints } = this.#rules;
     return {
       id: app.id,
       runtimeVersion: DAPR_WIRE_VERSION,
       // Go writes maps with their keys sorted.
       extended: Object.fromEntries([...this.#extended].sort(([a], [b]) => (a < b ? -1 : 1))),
-      httpEndpoints: endpoints.length === 0 ? undefined : endpoints.map(({ name }) => ({ name })),
+      httpEndpoints: endpoints.size === 0 ? undefined : [...endpoints.keys()].map((name) => ({ name })),
       appConnectionProperties: {
         port: appPort,
         protocol: appProtocol,

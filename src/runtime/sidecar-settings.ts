@@ -66,6 +66,8 @@ export interface SidecarSettings {
   readonly pipelines: Pipelines;
   /** HTTP endpoints, resiliency policies and where their secrets are. */
   readonly resources: AppResources;
+  /** Where those are from, for them to be read again as they change; undefined where nothing changes. */
+  readonly resourceWatch: ResourceWatch | undefined;
   /** `spec.nameResolution`; undefined for the registry. */
   readonly nameResolution: NameResolution | undefined;
   /** `spec.tracing`, and `OTEL_EXPORTER_OTLP_…` where that names no collector. */
@@ -85,6 +87,16 @@ export interface MetricsSettings {
   readonly port: number;
   readonly listenAddress: string;
   readonly spec: MetricsSpec;
+}
+
+/** What the resources of one app were read from. */
+export interface ResourceWatch {
+  /** As they were named. */
+  readonly folders: readonly string[];
+  /** Of what stood in them just before it was read. */
+  readonly fingerprint: string;
+  /** What has been said of them already. */
+  readonly warnings: readonly string[];
 }
 
 /** `--enable-app-health-check` and its flags. */

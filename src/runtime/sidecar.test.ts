@@ -44,6 +44,7 @@ const settings: SidecarSettings = {
   pipelines: { http: [], app: [] },
   metrics: undefined,
   apiLogging: undefined,
+  resourceWatch: undefined,
   hostAddress: "127.0.0.1",
   resources: NO_RESOURCES,
   command: "",

@@ -134,7 +134,7 @@ export class Sidecar {
       health: this.#health?.health,
       limitBody: bodyLimit(settings.maxBodyBytes),
     });
-    this.#metadata = new SidecarMetadata(settings);
+    this.#metadata = new SidecarMetadata(settings, this.resources);
     const receive = (call: ReceivedCall): Promise<ResponseMessage> => this.#receiver.receive(call);
     const direct = { instanceId: randomUUID(), receive: metrics?.ways.receive(receive) ?? receive };
     // Calls from other processes have their span from the PeerServer's reception.

@@ -33,10 +33,10 @@ export async function tracerFor(
 async function destinationFrom(
   { protocol, url, headers, timeoutMs }: OtelSpec,
   { secretStores }: AppResources,
-  { env, log }: ResourceSurroundings,
+  surroundings: ResourceSurroundings,
 ): Promise<OtlpDestination> {
   const { SecretStores } = await import("./secret-stores.ts");
-  const stores = new SecretStores(standardSecretStores, env, log);
+  const stores = new SecretStores(standardSecretStores, surroundings);
   const user = { description: "spec.tracing.otel of the Configuration", secretStore: undefined };
   try {
     if (headers.some(({ source }) => source.kind === "secret")) await stores.start(secretStores);

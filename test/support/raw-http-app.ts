@@ -10,6 +10,8 @@ export interface InTestApp {
   readonly begun: string[];
   /** The same, once a request has arrived whole. */
   readonly whole: WholeRequest[];
+  /** Ends it and cuts its connections. */
+  close(): void;
 }
 
 export interface WholeRequest {
@@ -42,11 +44,12 @@ export async function startInTestApp(t: TestScope, handle: Handler = sayOk, port
   server.maxHeadersCount = 0;
   server.listen(port, "127.0.0.1");
   await once(server, "listening");
-  t.after(() => {
+  const close = (): void => {
     server.close();
     server.closeAllConnections();
-  });
-  return { port: (server.address() as AddressInfo).port, begun, whole };
+  };
+  t.after(close);
+  return { port: (server.address() as AddressInfo).port, begun, whole, close };
 }
 
 function sayOk(_request: http.IncomingMessage, response: http.ServerResponse): void {

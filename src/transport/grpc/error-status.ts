@@ -5,6 +5,8 @@ import { GRPC_CODE, type GrpcCodeName, grpcCodeIn } from "../../core/grpc-code.t
 import type { Logger } from "../../core/logger.ts";
 import { ErrorInfoSchema, ResourceInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
+import { CircuitOpen } from "../../resiliency/circuit-breaker.ts";
+import { TimedOut } from "../../resiliency/policy-runner.ts";
 import { goStatusText } from "./go-status-text.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import { GrpcError, type GrpcStatus } from "./status.ts";
@@ -40,8 +42,10 @@ function statusOfGivenUp({ signal }: GrpcCall): GrpcStatus {
 export function statusOfProxied(call: GrpcCall, error: unknown, log: Logger): GrpcStatus {
   if (call.signal.aborted) return statusOfGivenUp(call);
   const told = error instanceof OutriggerError && error.cause !== undefined ? error.cause : error;
-  if (!(told instanceof CallError)) return statusOf(told, log);
-  return { code: grpcCodeIn(told) ?? GRPC_CODE.UNKNOWN, message: told.message };
+  if (told instanceof CallError || told instanceof TimedOut || told instanceof CircuitOpen) {
+    return { code: grpcCodeIn(told) ?? GRPC_CODE.UNKNOWN, message: told.message };
+  }
+  return statusOf(told, log);
 }
 
 /** An error that daprd gives a reason has details. */

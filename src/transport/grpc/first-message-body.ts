@@ -29,6 +29,10 @@ export class FirstMessageBody implements RepeatableBody {
     return this.#kept !== undefined && (this.#hasEnded || !this.#source.destroyed);
   }
 
+  get isUntouched(): boolean {
+    return this.#keptBytes === 0;
+  }
+
   open(): Readable {
     const before = this.#reader;
     this.#reader = new Reader(this, this.#kept ?? []);

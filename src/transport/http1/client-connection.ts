@@ -67,6 +67,8 @@ const ANSWER_BEGINS = "HTTP/1.";
 export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwner {
   /** True once an exchange on it has succeeded: its origin may have closed it meanwhile. */
   isReused = false;
+  /** Once it could be written to. */
+  wasReady = false;
   /** When it became idle, in milliseconds of the pool's clock. */
   idleSince = 0;
   readonly #socket: Socket;
@@ -207,6 +209,7 @@ export class ClientConnection implements BodySource, PieceSink, OutgoingBodyOwne
   #onReady(): void {
     clearTimeout(this.#connectTimer);
     if (this.#over) return;
+    this.wasReady = true;
     const waited = this.#mayWrite ? undefined : this.#exchange;
     this.#mayWrite = true;
     if (this.#outgoing !== undefined) this.#outgoing.start();

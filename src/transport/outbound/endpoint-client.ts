@@ -97,10 +97,12 @@ export class EndpointClient implements EndpointCaller {
 
   /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
   #dropUnused(): void {
-    for (const origins of this.#origins.values()) {
+    for (const [tls, origins] of this.#origins) {
       for (const [key, { lastUsed }] of origins) {
         if (this.#clock.monotonic() - lastUsed >= UNUSED_MS) origins.delete(key);
       }
+      // Each reload of resources brings others.
+      if (origins.size === 0) this.#origins.delete(tls);
     }
   }
 }

@@ -27,6 +27,7 @@ import {
   TARGET_HEADER,
   TIMEOUT_HEADER,
   TRAILER_HEADER,
+  UNSENT_HEADER,
 } from "./peer-wire.ts";
 import type { proxied } from "./proxying-client.ts";
 import type { NoGrpc, ServiceInvocationClient } from "./service-invocation-client.ts";
@@ -89,9 +90,10 @@ export class PeerClient implements PeerCaller {
     // As the callee's sidecar prepared them, but for what its connection said of itself.
     if (error === undefined) return fromApp(response);
     const message = await readAtMost(response.body, MAX_ERROR_BYTES);
-    if (error !== NOT_THIS_APP) throw new CallError(parseStatusCode(error), message);
+    const nothingSent = headerValue(response.headers, UNSENT_HEADER) !== undefined;
+    if (error !== NOT_THIS_APP) throw new CallError(parseStatusCode(error), message, { nothingSent });
     peer.forget();
-    throw new CallError("Unavailable", message);
+    throw new CallError("Unavailable", message, { nothingSent: true });
   }
 
   async #callProxied(

@@ -22,6 +22,7 @@ import {
   readDataType,
   TARGET_HEADER,
   TIMEOUT_HEADER,
+  unsentHeaders,
   writeTrailers,
 } from "./peer-wire.ts";
 
@@ -85,7 +86,7 @@ export class PeerServer {
       exchange.answer(withTrailersInHead(proved(answered, this.#reception.proofFor(target))));
     } catch (error) {
       // Where the body could not be read, the caller has gone.
-      if (!exchange.signal.aborted) refuse(exchange, errorName(error), textOf(error));
+      if (!exchange.signal.aborted) refuse(exchange, error);
     }
   }
 
@@ -124,9 +125,13 @@ function withTrailersInHead(answered: ResponseMessage): HttpAnswer {
   return { status, statusText, headers: said, body };
 }
 
-function refuse(exchange: HttpExchange, error: string, message: string): void {
+function refuse(exchange: HttpExchange, error: unknown): void {
   if (!exchange.isAnswerable) return;
-  answer(exchange, 500, { type: "text/plain; charset=utf-8", text: message }, [ERROR_HEADER, error]);
+  answer(exchange, 500, { type: "text/plain; charset=utf-8", text: textOf(error) }, [
+    ERROR_HEADER,
+    errorName(error),
+    ...unsentHeaders(error),
+  ]);
 }
 
 /** Without the words of grpc-go, which the code stands for. */

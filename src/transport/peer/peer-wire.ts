@@ -1,3 +1,4 @@
+import { nothingWasSent } from "../../core/errors.ts";
 import { STATUS_CODES, type StatusCode } from "../../core/grpc-code.ts";
 import { headerValue, headerValues, type RawHeaders } from "../../core/raw-headers.ts";
 
@@ -45,11 +46,18 @@ export const PATH_HEADER = "outrigger-path";
 /** In an answer: the receiver could not serve the call. The value is a status code; the body is the message. */
 export const ERROR_HEADER = "outrigger-error";
 
+/** Beside that: the app has got nothing of the request. */
+export const UNSENT_HEADER = "outrigger-unsent";
+
 /** Of a proxied call of gRPC, which daprd gives no `dapr-caller-namespace`: where the caller is from. */
 export const CALLER_NAMESPACE_HEADER = "outrigger-caller-namespace";
 
 /** In an answer: this is not the sidecar of that app. */
 export const NOT_THIS_APP = "not-this-app";
+
+export function unsentHeaders(error: unknown): RawHeaders {
+  return nothingWasSent(error) ? [UNSENT_HEADER, "true"] : [];
+}
 
 /** As it stands in {@link DATA_TYPE_HEADER}. */
 export function escapeDataType(dataType: string): string {

@@ -8,7 +8,7 @@ import { refuseOtherPaths } from "../grpc/proxy.ts";
 import { relayAnswer } from "../grpc/relay-answer.ts";
 import { grpcError } from "../grpc/status.ts";
 import { callerOf, errorName, type PeerReception } from "./peer-reception.ts";
-import { CALLER_NAMESPACE_HEADER, ERROR_HEADER, TARGET_HEADER } from "./peer-wire.ts";
+import { CALLER_NAMESPACE_HEADER, ERROR_HEADER, TARGET_HEADER, unsentHeaders } from "./peer-wire.ts";
 
 /**
  * The callee's end of proxying: a call of gRPC as the app will get it, in the form in which daprd proxies, with
@@ -38,7 +38,7 @@ export class ProxiedCalls {
       relayAnswer(call, response, proof);
     } catch (error) {
       if (!call.isAnswerable) return;
-      const told = target === undefined ? [] : [ERROR_HEADER, errorName(error), ...proof];
+      const told = target === undefined ? [] : [ERROR_HEADER, errorName(error), ...unsentHeaders(error), ...proof];
       call.fail(statusOfProxied(call, error, this.#parts.log), [], told);
     }
   }

@@ -17,6 +17,7 @@ import {
   PROOF_HEADER,
   parseStatusCode,
   TARGET_HEADER,
+  UNSENT_HEADER,
 } from "./peer-wire.ts";
 
 /**
@@ -76,6 +77,7 @@ function isGrpcAnswer(response: ResponseMessage): boolean {
 function receiverError(error: string, { headers }: ResponseMessage): CallError {
   const status = statusIn(headers);
   const message = status?.message ?? "the sidecar of the app could not serve the call";
-  if (error === NOT_THIS_APP) return new CallError("Unavailable", message);
-  return new CallError(parseStatusCode(error), message, { cause: status && new GrpcError(status) });
+  if (error === NOT_THIS_APP) return new CallError("Unavailable", message, { nothingSent: true });
+  const nothingSent = headerValue(headers, UNSENT_HEADER) !== undefined;
+  return new CallError(parseStatusCode(error), message, { cause: status && new GrpcError(status), nothingSent });
 }

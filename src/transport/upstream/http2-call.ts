@@ -54,6 +54,11 @@ export class Http2Call implements BodySource, AbortListener {
     this.#queue = queue;
   }
 
+  /** Of one that failed: it never got a stream, or the origin has not looked at it. */
+  get nothingSent(): boolean {
+    return this.#stream === undefined || this.isUnprocessed;
+  }
+
   /** Nothing has been taken from the request's body that another try would miss. */
   get isReplayable(): boolean {
     return !(this.#request.body instanceof Readable) || !this.#bodyBegun;

@@ -58,7 +58,7 @@ export class Http2Upstream implements Upstream, Http2Queue, Http2SessionOwner {
         return await call.send();
       } catch (error) {
         if (tries === MAX_TRIES || this.#destroyed || !mayGoAgain(request, call, error)) {
-          throw explainFailure(this.origin, request, error);
+          throw explainFailure(this.origin, request, error, call.nothingSent);
         }
       }
     }

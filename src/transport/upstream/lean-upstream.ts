@@ -56,7 +56,7 @@ export class LeanUpstream implements Upstream, ClientConnectionOwner {
       return await first.sentOver(this, { fresh: request.body instanceof Readable });
     } catch (error) {
       if (!first.metStaleConnection || !mayBeSentAgain(request, error))
-        throw explainFailure(this.origin, request, error);
+        throw explainFailure(this.origin, request, error, first.nothingSent);
     }
     try {
       return await new Exchange(request, head).sentOver(this, { fresh: true });
@@ -192,6 +192,11 @@ class Exchange implements ClientExchange {
   #reject!: (error: Error) => void;
   /** The connection had been kept from an earlier exchange and broke before a byte of this one's answer. */
   metStaleConnection = false;
+
+  /** Of one that failed: it never had a connection that could be written to. */
+  get nothingSent(): boolean {
+    return this.#connection?.wasReady !== true;
+  }
 
   constructor(request: RequestMessage, head: string) {
     this.request = request;

@@ -73,13 +73,16 @@ export class UpstreamError extends Error {
   override readonly name = "UpstreamError";
   /** A wrong protocol or an untrusted certificate too: it is not the call's doing. */
   readonly grpcCode = "UNAVAILABLE";
+  /** The origin has got nothing of the request, or says that it has not looked at it. */
+  readonly nothingSent: boolean;
 
   constructor(
     readonly kind: FailureKind,
     message: string,
-    options?: ErrorOptions,
+    options?: ErrorOptions & { readonly nothingSent?: boolean },
   ) {
     super(message, options);
+    this.nothingSent = options?.nothingSent === true || this.neverConnected;
   }
 
   /** There was no connection: nothing of the request can have reached anybody. */
@@ -153,12 +156,12 @@ export function mayBeSentAgain({ method, body, signal }: RequestMessage, error: 
 }
 
 /** What `send` throws for an exchange that failed with `error` before its answer began. */
-export function explainFailure(origin: string, request: RequestMessage, error: unknown): unknown {
+export function explainFailure(origin: string, request: RequestMessage, error: unknown, nothingSent = false): unknown {
   // Not the origin's doing: the caller has gone, or the request's own body failed while it was sent.
   if (request.signal.aborted) return abortReason(request.signal);
   if (error instanceof CallError) return error;
   const { kind, reason } = diagnose(error as NodeJS.ErrnoException);
-  return new UpstreamError(kind, `${origin}: ${reason}`, { cause: error });
+  return new UpstreamError(kind, `${origin}: ${reason}`, { cause: error, nothingSent });
 }
 
 /** The part of Node's error codes that operators meet, in words. */

@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync } from "node:fs";
+import type { ServerResponse } from "node:http";
+import { join } from "node:path";
+import { type TestContext, test } from "node:test";
+import { startOutrigger } from "../support/outrigger.ts";
+import { folderWith, ownHome, startBeside, whenReady } from "../support/processes.ts";
+import { startInTestApp } from "../support/raw-http-app.ts";
+import { waitFor } from "../support/wait.ts";
+
+/** Resources of a running sidecar change: it goes on with what is new, and where that is of no use with what it had. */
+
+function endpoint(name: string, port: number, more = ""): string {
+  return `apiVersion: dapr.io/v1alpha1
+kind: HTTPEndpoint
+metadata: {name: ${name}}
+spec: {baseUrl: "http://127.0.0.1:${port}"}
+${more}
+---
+`;
+}
+
+async function start(t: TestContext, folders: readonly string[], flags: readonly string[] = []) {
+  const paths = folders.flatMap((folder) => ["--resources-path", folder]);
+  const { api, outrigger } = await startBeside(t, "caller", undefined, {
+    home: ownHome(t),
+    flags: [...paths, ...flags],
+  });
+  return {
+    outrigger,
+    call: async (target: string) => (await fetch(`${api}/v1.0/invoke/${target}/method/x`)).status,
+    endpoints: async (): Promise<string[]> => {
+      const metadata = (await (await fetch(`${api}/v1.0/metadata`)).json()) as { httpEndpoints?: { name: string }[] };
+      return (metadata.httpEndpoints ?? []).map(({ name }) => name);
+    },
+  };
+}
+
+test("an endpoint that is added, changed and removed is so for the next call, and in the metadata", async (t) => {
+  const [one, two] = [await startInTestApp(t), await startInTestApp(t)];
+  const folder = folderWith(t, { "one.yaml": endpoint("one", one.port) });
+  const { outrigger, call, endpoints } = await start(t, [folder]);
+  assert.deepEqual([await call("one"), await endpoints()], [200, ["one"]]);
+  writeFileSync(join(folder, "two.yaml"), endpoint("two", one.port));
+  await outrigger.waitForOutput(/resources were read again: HTTPEndpoint two added/);
+  assert.deepEqual([await call("two"), await endpoints()], [200, ["one", "two"]]);
+  writeFileSync(join(folder, "two.yaml"), endpoint("two", two.port));
+  await outrigger.waitForOutput(/HTTPEndpoint two changed/);
+  assert.deepEqual([await call("two"), two.whole.length], [200, 1]);
+  unlinkSync(join(folder, "one.yaml"));
+  await outrigger.waitForOutput(/HTTPEndpoint one removed/);
+  assert.deepEqual([await call("one"), await endpoints()], [500, ["two"]]);
+});
+
+test("a bad edit changes nothing and is told once, with file, line and field; so is its mend", async (t) => {
+  const app = await startInTestApp(t);
+  const folder = folderWith(t, { "e.yaml": endpoint("ext", app.port) });
+  const { outrigger, call, endpoints } = await start(t, [folder]);
+  writeFileSync(join(folder, "e.yaml"), endpoint("ext", app.port).replace("baseUrl", "baseURL") + endpoint("new", 1));
+  await outrigger.waitForOutput(
+    /resources could not be read again, and those before stay in use: .*e\.yaml:4: unknown field "spec\.baseURL"; did you mean "baseUrl"\?/,
+  );
+  assert.deepEqual([await call("ext"), await endpoints()], [200, ["ext"]]);
+  writeFileSync(join(folder, "e.yaml"), endpoint("ext", app.port));
+  await outrigger.waitForOutput(/resources were read again: they are as they were before the mistake/);
+  assert.equal(await call("ext"), 200);
+  assert.equal(outrigger.output.match(/could not be read again/g)?.length, 1);
+});
+
+test("so is one whose secret is missing, which no schema sees", async (t) => {
+  const app = await startInTestApp(t);
+  const folder = folderWith(t, { "e.yaml": endpoint("ext", app.port) });
+  const { outrigger, call } = await start(t, [folder]);
+  const missing = "{name: X-Key, secretKeyRef: {name: key}}";
+  writeFileSync(join(folder, "e.yaml"), endpoint("ext", app.port).replace("spec: {", `spec: {headers: [${missing}], `));
+  await outrigger.waitForOutput(
+    /those before stay in use: HTTPEndpoint ext in .*: no secret store is loaded|those before stay in use: .*no secret store is loaded/,
+  );
+  assert.equal(await call("ext"), 200);
+});
+
+test("a call that runs ends as it began", async (t) => {
+  const held: ServerResponse[] = [];
+  const app = await startInTestApp(t, (_request, response) => {
+    response.write("one ");
+    held.push(response);
+  });
+  const folder = folderWith(t, { "e.yaml": endpoint("ext", app.port) });
+  const { outrigger } = await start(t, [folder]);
+  const [, api = ""] = /(http:\/\/127\.0\.0\.1:\d+)/.exec(outrigger.output) ?? [];
+  assert.notEqual(api, "");
+  const response = await fetch(`${api}/v1.0/invoke/ext/method/x`);
+  unlinkSync(join(folder, "e.yaml"));
+  await outrigger.waitForOutput(/HTTPEndpoint ext removed/);
+  held[0]?.end("two");
+  assert.equal(await response.text(), "one two");
+});
+
+test("a circuit that is open stays open where its policy is the same, and begins anew where it is another", async (t) => {
+  let isDown = true;
+  const app = await startInTestApp(t, (_request, response) => {
+    response.statusCode = isDown ? 500 : 200;
+    response.end();
+  });
+  const policy = (trip: string): string =>
+    `apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: r}\nspec: {policies: {circuitBreakers: {cb: {timeout: 1h, trip: ${trip}}}}, targets: {apps: {ext: {circuitBreaker: cb}}}}\n`;
+  const folder = folderWith(t, { "e.yaml": endpoint("ext", app.port), "r.yaml": policy("consecutiveFailures >= 1") });
+  const { outrigger, call } = await start(t, [folder]);
+  await call("ext");
+  isDown = false;
+  writeFileSync(join(folder, "more.yaml"), endpoint("more", app.port));
+  await outrigger.waitForOutput(/HTTPEndpoint more added/);
+  assert.deepEqual([await call("ext"), app.whole.length], [500, 1]);
+  writeFileSync(join(folder, "r.yaml"), policy("consecutiveFailures >= 2"));
+  await outrigger.waitForOutput(/Resiliency r changed/);
+  assert.deepEqual([await call("ext"), app.whole.length], [200, 2]);
+});
+
+test("folders that Kubernetes swaps by a symbolic link are read again", async (t) => {
+  const app = await startInTestApp(t);
+  const folder = folderWith(t, { "..1/e.yaml": endpoint("one", app.port), "..2/e.yaml": endpoint("two", app.port) });
+  symlinkSync("..1", join(folder, "..data"));
+  symlinkSync("..data/e.yaml", join(folder, "e.yaml"));
+  const { outrigger, endpoints } = await start(t, [folder]);
+  symlinkSync("..2", join(folder, "..data_tmp"));
+  renameSync(join(folder, "..data_tmp"), join(folder, "..data"));
+  await outrigger.waitForOutput(/HTTPEndpoint two added, HTTPEndpoint one removed/);
+  assert.deepEqual(await endpoints(), ["two"]);
+});
+
+test("a folder that vanishes leaves what was in it in use, and is read again when it is back", async (t) => {
+  const app = await startInTestApp(t);
+  const parent = folderWith(t, { "r/e.yaml": endpoint("ext", app.port), "s/f.yaml": endpoint("other", app.port) });
+  const folder = join(parent, "r");
+  const { outrigger, call, endpoints } = await start(t, [folder, join(parent, "s")]);
+  rmSync(folder, { recursive: true });
+  await outrigger.waitForOutput(/those before stay in use: cannot read the resources path .*\/r: ENOENT/);
+  assert.equal(await call("ext"), 200);
+  mkdirSync(folder);
+  writeFileSync(join(folder, "e.yaml"), endpoint("again", app.port));
+  await outrigger.waitForOutput(/HTTPEndpoint again added, HTTPEndpoint ext removed/);
+  assert.deepEqual(await endpoints(), ["again", "other"]);
+  // And it is watched as before.
+  writeFileSync(join(folder, "e.yaml"), endpoint("ext", app.port));
+  await outrigger.waitForOutput(/HTTPEndpoint ext added, HTTPEndpoint again removed/);
+});
+
+test("the feature HotReload switches it off", async (t) => {
+  const app = await startInTestApp(t);
+  const folder = folderWith(t, {
+    "r/e.yaml": endpoint("ext", app.port),
+    "config.yaml":
+      "apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\nspec: {features: [{name: HotReload, enabled: false}]}\n",
+  });
+  const watching = await start(t, [join(folder, "r")]);
+  const { call } = await start(t, [join(folder, "r")], ["--config", join(folder, "config.yaml")]);
+  unlinkSync(join(folder, "r/e.yaml"));
+  // Where one has noticed, the other would have, too.
+  await watching.outrigger.waitForOutput(/HTTPEndpoint ext removed/);
+  assert.equal(await call("ext"), 200);
+});
+
+test("several apps of one process read a common folder, each what is for it", async (t) => {
+  const app = await startInTestApp(t);
+  const folder = folderWith(t, {
+    "resources/e.yaml": endpoint("ext", app.port),
+    "dapr.yaml":
+      "version: 1\ncommon: {resourcesPath: resources}\napps: [{appID: a, appDirPath: .}, {appID: b, appDirPath: .}]\n",
+  });
+  const outrigger = startOutrigger(t, ["run", "-f", join(folder, "dapr.yaml")], { home: ownHome(t) });
+  const [a, b] = [await whenReady(outrigger, "a"), await whenReady(outrigger, "b")];
+  writeFileSync(join(folder, "resources/f.yaml"), endpoint("mine", app.port, "scopes: [b]"));
+  writeFileSync(join(folder, "resources/g.yaml"), endpoint("ours", app.port));
+  const statuses = async (name: string): Promise<number[]> =>
+    Promise.all([a, b].map(async ({ api }) => (await fetch(`${api}/v1.0/invoke/${name}/method/x`)).status));
+  await waitFor("both to have it", async () => (await statuses("ours")).every((status) => status === 200));
+  assert.deepEqual(await statuses("mine"), [500, 200]);
+});
