@@ -34,7 +34,7 @@ function components(name: string): string {
 }
 
 const preserving = configuration("preserving.yaml", "invocation: { preservePath: true }");
-const plain = configuration("plain.yaml", "tracing: { samplingRate: '1' }");
+const plain = configuration("plain.yaml", "wasm: { strictSandbox: true }");
 const forGrpc = configuration(
   "for-grpc.yaml",
   "accessControl: { policies: [{ appId: a, trustDomain: t, namespace: n, operations: [{ name: /Do, action: allow }] }] }",
@@ -92,7 +92,7 @@ test("what has no effect is told: flags first, then the Configuration, then reso
   const { warnings } = await prepare({ typed: { "profile-port": ["9091"], config: [plain], "resources-path": [own] } });
   assert.equal(warnings.length, 3);
   assert.match(warnings[0] ?? "", /^--profile-port is accepted and has no effect/);
-  assert.match(warnings[1] ?? "", /tracing.* has no effect in this version of Outrigger$/);
+  assert.match(warnings[1] ?? "", /wasm.* has no effect in this version of Outrigger$/);
   assert.equal(warnings[2], skipped("own"));
 });
 
