@@ -641,8 +641,8 @@ apps:
     });
     assert.equal(response.status, 202);
     const end = ` {2}POST /greet {2}202 {2}\\d+\\.\\d ms {2}trace ${TRACE_ID}$`;
-    await caller.outrigger.waitForOutput(new RegExp(`^[\\d:.]+ {2}caller → callee${end}`, "m"));
-    await callee.outrigger.waitForOutput(new RegExp(`^[\\d:.]+ {2}callee ← caller${end}`, "m"));
+    await caller.outrigger.waitForOutput(new RegExp(`^[\\d:.TZ-]+ {2}caller → callee${end}`, "m"));
+    await callee.outrigger.waitForOutput(new RegExp(`^[\\d:.TZ-]+ {2}callee ← caller${end}`, "m"));
     await fetch(`${caller.api}/v1.0/invoke/absent/method/greet`);
     await caller.outrigger.waitForOutput(
       /caller → absent {2}GET \/greet {2}500 {2}\d+\.\d ms {2}no trace {2}failed to invoke/,
