@@ -2,7 +2,7 @@
 // runs the longer forms. The last line is the sum: `N passed, N failed`.
 import { execFileSync, spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 
 // What the tests start besides Node, and the Debian package that has it.
@@ -53,11 +53,18 @@ if (named.length === 0) {
   spawnSync(process.execPath, ["scripts/install-sdks.mjs"], { stdio: "inherit" });
 }
 run("npm", ["run", "--silent", "build"]);
-const files = named.length > 0 ? named : [...testFilesIn("src"), ...testFilesIn("test")];
-if (files.length === 0) fail("there are no tests; something is wrong with this checkout");
+// Unit tests share nothing, and most of their time is Node's start; what stands in test/ starts programs of its own.
+const parts =
+  named.length > 0
+    ? [[named, 1]]
+    : [
+        [testFilesIn("src"), availableParallelism()],
+        [testFilesIn("test"), 1],
+      ];
+if (parts.some(([files]) => files.length === 0)) fail("there are no tests; something is wrong with this checkout");
 const folder = mkdtempSync(join(tmpdir(), "outrigger-tally-"));
 process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
-const tallies = [runTests(files, long ? { OUTRIGGER_TEST_LONG: "1" } : {})];
+const tallies = parts.map(([files, atOnce]) => runTests(files, long ? { OUTRIGGER_TEST_LONG: "1" } : {}, atOnce));
 if (named.length === 0) {
   console.log("\nThe tests of HTTP once more, with OUTRIGGER_HTTP_CODEC=node:");
   tallies.push(runTests(TWICE, { OUTRIGGER_HTTP_CODEC: "node" }));
@@ -68,12 +75,20 @@ const [passed, failed] = tallies.reduce((sum, tally) => [sum[0] + tally[0], sum[
 console.log(`${passed} passed, ${failed} failed`);
 process.exitCode = tallies.every(([, , isGood]) => isGood) ? 0 : 1;
 
-/** @returns how many tests passed and failed, and whether all is well. */
-function runTests(files, env) {
+/** @param atOnce files. @returns how many tests passed and failed, and whether all is well. */
+function runTests(files, env, atOnce = 1) {
   const tally = join(folder, "tally");
   const reporters = ["spec", "./scripts/test-tally.mjs"].map((reporter) => `--test-reporter=${reporter}`);
   const destinations = ["stdout", tally].map((destination) => `--test-reporter-destination=${destination}`);
-  const options = ["--import", "tsx", "--test", "--test-timeout=600000", ...reporters, ...destinations];
+  const options = [
+    "--import",
+    "tsx",
+    "--test",
+    "--test-timeout=600000",
+    `--test-concurrency=${atOnce}`,
+    ...reporters,
+    ...destinations,
+  ];
   rmSync(tally, { force: true });
   const { status, signal } = spawnSync(process.execPath, [...options, ...files], {
     stdio: "inherit",
