@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { ComponentMetadata } from "../../src/components/contract/component-metadata.ts";
 import type { SecretStore } from "../../src/components/contract/secret-store.ts";
+import { metadataWith } from "./component-metadata.ts";
 
 /** How a test of the contract gets at a store. */
 export interface SecretStoreSetup {
@@ -21,6 +22,13 @@ export function testSecretStoreContract(name: string, { create, usable, unusable
     assert.equal(await store.secret("nowhere"), undefined);
     assert.equal(await store.secret("__proto__"), undefined);
     await store.close();
+  });
+
+  test(`${name}: a field that is misspelled is refused with its place`, async () => {
+    const misspelled = await metadataWith({ nonsense: "x" });
+    await assert.rejects(async () => {
+      await create().init(misspelled);
+    }, /^Error: component\.yaml:\d+: unknown metadata field "nonsense"/);
   });
 
   test(`${name}: a store is closed twice, before its start, and after one that failed`, async () => {

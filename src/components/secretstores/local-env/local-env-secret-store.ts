@@ -12,6 +12,7 @@ export class LocalEnvSecretStore implements SecretStore {
   }
 
   init(metadata: ComponentMetadata): Promise<void> {
+    metadata.refuseUnknown(["prefix"]);
     this.#prefix = metadata.get("prefix") ?? "";
     return Promise.resolve();
   }

@@ -13,6 +13,7 @@ export class LocalFileSecretStore implements SecretStore {
   #secrets: Secrets = new Map();
 
   async init(metadata: ComponentMetadata): Promise<void> {
+    metadata.refuseUnknown(["secretsFile", "nestedSeparator", "multiValued"]);
     const file = metadata.get("secretsFile");
     if (file === undefined || file === "") throw new Error("metadata field secretsFile is missing; name a JSON file");
     const separator = metadata.get("nestedSeparator") ?? ":";
