@@ -17,6 +17,7 @@ const PROGRAMS = {
   openssl: "openssl",
   nghttp: "nghttp2-client",
   ip: "iproute2",
+  nginx: "nginx-light",
 };
 
 // What goes over HTTP must go the same way through Node's own, which our codec hands uncommon connections to.
@@ -113,8 +114,10 @@ function installMissing() {
 }
 
 function isInstalled(program) {
+  // Debian keeps servers where only root looks.
+  const env = { ...process.env, PATH: `${process.env.PATH ?? ""}:/usr/sbin` };
   try {
-    execFileSync("/bin/sh", ["-c", `command -v ${program}`], { stdio: "ignore" });
+    execFileSync("/bin/sh", ["-c", `command -v ${program}`], { stdio: "ignore", env });
     return true;
   } catch {
     return false;

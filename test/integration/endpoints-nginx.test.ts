@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { makeAuthority } from "../support/certificates.ts";
-import { NGINX, startNginx } from "../support/nginx.ts";
+import { startNginx } from "../support/nginx.ts";
 import { folderWith, ownHome, startBeside } from "../support/processes.ts";
 
 /** An HTTP API behind nginx: plain, with TLS, and with TLS that asks who calls. */
@@ -45,9 +45,7 @@ spec:
 `;
 
 for (const codec of ["lean", "node"] as const) {
-  test(`${codec}: nginx is called over HTTP, TLS and mutual TLS, and what it refuses is said`, {
-    skip: NGINX === undefined,
-  }, async (t) => {
+  test(`${codec}: nginx is called over HTTP, TLS and mutual TLS, and what it refuses is said`, async (t) => {
     const authority = makeAuthority(t);
     const server = authority.issue("server", "IP:127.0.0.1");
     const wrongName = authority.issue("elsewhere", "DNS:elsewhere.test");

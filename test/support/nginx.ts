@@ -7,10 +7,9 @@ import type { TestScope } from "./cleanup.ts";
 import { folderWith, ownPort } from "./processes.ts";
 import { waitFor } from "./wait.ts";
 
-/** nginx, where the machine has it: what many HTTP APIs stand behind. */
+/** nginx, which many HTTP APIs stand behind. `npm test` installs it or says that it is missing. */
 
-/** Undefined where there is none. */
-export const NGINX: string | undefined = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin"]
+const NGINX: string | undefined = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/sbin"]
   .map((folder) => join(folder, "nginx"))
   .find(isExecutable);
 
@@ -24,7 +23,7 @@ export async function startNginx(
   t: TestScope,
   servers: readonly { readonly ssl?: boolean; readonly block: string }[],
 ): Promise<number[]> {
-  if (NGINX === undefined) throw new Error("there is no nginx here");
+  if (NGINX === undefined) throw new Error("there is no nginx here; install the package nginx-light");
   const ports: number[] = [];
   const blocks: string[] = [];
   for (const { ssl = false, block } of servers) {
