@@ -7,7 +7,7 @@ export interface HttpEndpointSpec {
   readonly name: string;
   /** Undefined where the document does not say. */
   readonly namespace: string | undefined;
-  /** `http://` or `https://`; its path, if any, comes before the method's. */
+  /** `http://` or `https://`; its path, if any, comes before the method's, its user and password are sent (RFC 7617). */
   readonly baseUrl: URL;
   readonly headers: readonly NamedValue[];
   readonly clientTls: ClientTlsSpec | undefined;
@@ -15,7 +15,7 @@ export interface HttpEndpointSpec {
   readonly scopes: readonly string[];
   /** `auth.secretStore`; undefined: the one that there is. */
   readonly secretStore: string | undefined;
-  /** What is written in it that was taken for something else. */
+  /** What is written in it that was taken for something else, or left out; for the log. */
   readonly slips: readonly string[];
   readonly file: string;
 }
@@ -41,10 +41,19 @@ const RENEGOTIATION = {
 const baseUrl = z.string().transform((text, context) => {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const isHttp = url?.protocol === "http:" || url?.protocol === "https:";
-  if (url !== undefined && isHttp && url.search === "" && url.hash === "") return url;
+  if (url !== undefined && isHttp && url.search === "" && url.hash === "" && hasReadableUser(url)) return url;
   context.addIssue(`"${text}" is no base URL; write http://host[:port][/path] or https://…, without ? and #`);
   return z.NEVER;
 });
+
+function hasReadableUser({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 const renegotiation = z
   .string()
@@ -82,7 +91,7 @@ export function readHttpEndpoint(document: YamlDocument): HttpEndpointSpec {
     name: metadata.name,
     namespace: metadata.namespace,
     baseUrl: spec.baseUrl,
-    headers: mended.map(({ header }) => header),
+    headers: mended.flatMap(({ header }) => header ?? []),
     clientTls:
       tls === undefined
         ? undefined
@@ -99,9 +108,24 @@ export function readHttpEndpoint(document: YamlDocument): HttpEndpointSpec {
   });
 }
 
-/** Seed 001 prints `test/event-stream` where an event stream is meant. */
-function mendSlip(header: NamedValue): { readonly header: NamedValue; readonly slip?: string } {
+// What Outrigger writes itself for each connection and message: written twice, it would say where a message ends.
+const NOT_TO_BE_SET = new Set(
+  ["host", "content-length", "transfer-encoding", "connection", "keep-alive", "proxy-connection"].concat([
+    "te",
+    "trailer",
+    "upgrade",
+    "http2-settings",
+    "expect",
+  ]),
+);
+
+/** A header that cannot be set is left out. Seed 001 prints `test/event-stream` where an event stream is meant. */
+function mendSlip(header: NamedValue): { readonly header?: NamedValue; readonly slip?: string } {
   const { name, source } = header;
+  if (NOT_TO_BE_SET.has(name.toLowerCase())) {
+    const whose = name.toLowerCase() === "host" ? "it is that of baseUrl" : "Outrigger sets it for each message";
+    return { slip: `the header ${name} was left out, for ${whose}` };
+  }
   if (name.toLowerCase() !== "accept" || source.kind !== "value") return { header };
   if (source.value.trim().toLowerCase() !== "test/event-stream") return { header };
   const slip = `the header ${name} is "${source.value}", which was taken for "text/event-stream"`;

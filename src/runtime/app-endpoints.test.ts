@@ -65,6 +65,17 @@ test("an endpoint has its place, its headers and its certificates, values looked
   });
 });
 
+test("a header is sent in UTF-8, and the user of a baseUrl in a header of its own, unless there is one", async () => {
+  const headers = [{ name: "X-Key", source: value("k€y") }] as const;
+  const baseUrl = new URL("https://me:p%40ss@api.example.org");
+  const endpoint = (await endpointsFrom([spec({ headers, baseUrl })], values)).get("ext");
+  const user = `Basic ${Buffer.from("me:p@ss").toString("base64")}`;
+  assert.deepEqual(endpoint?.headers, ["X-Key", Buffer.from("k€y").toString("latin1"), "Authorization", user]);
+  const own = [{ name: "authorization", source: value("Bearer x") }] as const;
+  const named = (await endpointsFrom([spec({ headers: own, baseUrl })], values)).get("ext");
+  assert.deepEqual(named?.headers, ["authorization", "Bearer x"]);
+});
+
 test("without clientTLS there is nothing to trust or to show", async () => {
   assert.equal((await endpointsFrom([spec()], values)).get("ext")?.tls, undefined);
 });

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { messageOf, SetupError } from "../core/errors.ts";
-import type { RawHeaders } from "../core/raw-headers.ts";
+import { headerValue, type RawHeaders } from "../core/raw-headers.ts";
 import { placeOf } from "../invocation/endpoint-url.ts";
 import type { Endpoint, EndpointTls } from "../invocation/ports.ts";
 import type { ClientTlsSpec, HttpEndpointSpec } from "../resources/http-endpoint-spec.ts";
@@ -27,7 +27,7 @@ async function endpointFrom(spec: HttpEndpointSpec, values: SecretValues): Promi
   return {
     name: spec.name,
     ...placeOf(spec.baseUrl),
-    headers: await headersFrom(spec, values, user),
+    headers: withUser(await headersFrom(spec, values, user), spec.baseUrl),
     tls,
     followsRedirects: true,
   };
@@ -40,7 +40,8 @@ const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 async function headersFrom({ headers }: HttpEndpointSpec, values: SecretValues, user: ValueUser): Promise<RawHeaders> {
   const flat: RawHeaders = [];
   for (const { name, source } of headers) {
-    const value = (await values.valueOf(source, `header ${name}`, user)).trim();
+    const text = (await values.valueOf(source, `header ${name}`, user)).trim();
+    const value = Buffer.from(text).toString("latin1");
     if (!HEADER_NAME.test(name)) throw new SetupError(`${user.description}: "${name}" is no name of a header`);
     if (!HEADER_VALUE.test(value)) {
       throw new SetupError(`${user.description}: header ${name}: its value has characters that no header can have`);
@@ -48,6 +49,14 @@ async function headersFrom({ headers }: HttpEndpointSpec, values: SecretValues, 
     flat.push(name, value);
   }
   return flat;
+}
+
+/** User and password of a URL are sent where no header says anything else (RFC 7617), as by Go's client. */
+function withUser(headers: RawHeaders, { username, password }: URL): RawHeaders {
+  const isNamed = username !== "" || password !== "";
+  if (!isNamed || headerValue(headers, "authorization") !== undefined) return headers;
+  const user = `${decodeURIComponent(username)}:${decodeURIComponent(password)}`;
+  return [...headers, "Authorization", `Basic ${Buffer.from(user).toString("base64")}`];
 }
 
 async function tlsFrom(spec: ClientTlsSpec, values: SecretValues, user: ValueUser): Promise<EndpointTls> {
