@@ -173,6 +173,13 @@ for (const codec of ["lean", "node"] as const) {
       assert.equal((await call(t, endpointAt(url), { path: "/loop" })).status, 302);
     });
 
+    test("who is redirected to must be vouched for by the endpoint's authority", async (t) => {
+      const there = await startHttps(t);
+      const url = await startHttp(t, (_, response) => response.writeHead(301, { location: there }).end());
+      assert.equal(await textOfAnswer(await call(t, endpoint(url, tls()))), "ok");
+      await assert.rejects(call(t, endpoint(url, tls({ ca: makeAuthority(t).ca }))), /its certificate is refused/);
+    });
+
     test("a body that was streamed is not sent twice: the redirect is the answer", async (t) => {
       const url = await startHttp(t, (request, response) => {
         request.resume().on("end", () => response.writeHead(307, { location: "/there" }).end());
@@ -267,7 +274,9 @@ for (const codec of ["lean", "node"] as const) {
       });
       const it = clientFor(t);
       const one = endpoint(url, tls());
-      for (const at of [one, { ...one, name: "other" }, endpoint(url), endpointAt(url), endpoint(url, tls())]) {
+      const own = { certificate: client.cert, privateKey: client.key };
+      const same = [one, { ...one, name: "other" }, endpoint(url, tls())];
+      for (const at of [...same, endpoint(url), endpointAt(url), endpoint(url, tls({ own }))]) {
         await textOfAnswer(await it.call(at, requestMessage()));
       }
       assert.equal(ports.size, 3);

@@ -19,6 +19,7 @@ const CONNECT_TIMEOUT_MS = 15_000;
 const UNUSED_MS = 3 * 60_000;
 
 interface Origin {
+  readonly tls: Endpoint["tls"];
   readonly upstream: Upstream;
   lastUsed: number;
 }
@@ -26,7 +27,7 @@ interface Origin {
 /** Calls APIs that no sidecar stands beside, keeping connections to each. */
 export class EndpointClient implements EndpointCaller {
   /** Connections are shared only by endpoints that show and trust the same certificates. */
-  readonly #origins = new Map<Endpoint["tls"], Map<string, Origin>>();
+  readonly #origins = new Map<string, Origin[]>();
   readonly #clock: Clock;
   readonly #createUpstream: UpstreamFactory;
   readonly #connectTimeoutMs: number;
@@ -59,7 +60,7 @@ export class EndpointClient implements EndpointCaller {
 
   close(): void {
     clearInterval(this.#sweep);
-    for (const origins of this.#origins.values()) for (const { upstream } of origins.values()) upstream.destroy();
+    for (const origins of this.#origins.values()) for (const { upstream } of origins) upstream.destroy();
     this.#origins.clear();
   }
 
@@ -75,10 +76,9 @@ export class EndpointClient implements EndpointCaller {
   }
 
   #upstreamTo({ scheme, host, port, tls }: Endpoint): Upstream {
-    const origins = this.#origins.get(tls) ?? new Map<string, Origin>();
-    this.#origins.set(tls, origins);
     const key = `${scheme}://${host}:${port}`;
-    let origin = origins.get(key);
+    const origins = this.#origins.get(key) ?? [];
+    let origin = origins.find((known) => isSameTls(known.tls, tls));
     if (origin === undefined) {
       const place = {
         host,
@@ -88,8 +88,8 @@ export class EndpointClient implements EndpointCaller {
         connectTimeoutMs: this.#connectTimeoutMs,
       };
       const upstream = this.#createUpstream(scheme === "http" ? place : { ...place, wire: wireTo(tls) });
-      origin = { upstream, lastUsed: 0 };
-      origins.set(key, origin);
+      origin = { tls, upstream, lastUsed: 0 };
+      this.#origins.set(key, [...origins, origin]);
     }
     origin.lastUsed = this.#clock.monotonic();
     return origin.upstream;
@@ -97,14 +97,25 @@ export class EndpointClient implements EndpointCaller {
 
   /** Its idle connections have long ended by themselves, and a call that still runs keeps its own. */
   #dropUnused(): void {
-    for (const [tls, origins] of this.#origins) {
-      for (const [key, { lastUsed }] of origins) {
-        if (this.#clock.monotonic() - lastUsed >= UNUSED_MS) origins.delete(key);
-      }
-      // Each reload of resources brings others.
-      if (origins.size === 0) this.#origins.delete(tls);
+    for (const [key, origins] of this.#origins) {
+      const used = origins.filter(({ lastUsed }) => this.#clock.monotonic() - lastUsed < UNUSED_MS);
+      if (used.length === 0) this.#origins.delete(key);
+      else this.#origins.set(key, used);
     }
   }
+}
+
+/** Each reload of resources, and each redirect, brings another object that says the same. */
+function isSameTls(one: Endpoint["tls"], other: Endpoint["tls"]): boolean {
+  if (one === other) return true;
+  return (
+    one !== undefined &&
+    other !== undefined &&
+    one.ca === other.ca &&
+    one.renegotiation === other.renegotiation &&
+    one.own?.certificate === other.own?.certificate &&
+    one.own?.privateKey === other.own?.privateKey
+  );
 }
 
 function wireTo(tls: Endpoint["tls"]) {

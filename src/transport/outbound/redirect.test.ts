@@ -34,6 +34,7 @@ test("where it leads is counted from where the answer came from", () => {
     ["/b?x=1", "api.test", 443, "/b", "x=1"],
     ["b", "api.test", 443, "/v2/b", undefined],
     ["?y=2", "api.test", 443, "/v2/a", "y=2"],
+    [Buffer.from("/ü").toString("latin1"), "api.test", 443, "/%C3%BC", undefined],
     ["//other.test/c", "other.test", 443, "/c", undefined],
     ["http://[::1]:8080/d#part", "::1", 8080, "/d", undefined],
   ] as const) {
@@ -78,7 +79,14 @@ for (const [what, location] of [
 ] as const) {
   test(`${what} gets no credentials, nothing that the endpoint adds, and is not shown its certificate`, () => {
     const { at, asked } = after(307, location) ?? {};
-    assert.deepEqual([at?.tls, at?.headers], [undefined, []]);
+    assert.deepEqual([at?.tls, at?.headers], [{ ...tls, own: undefined }, []]);
     assert.deepEqual(asked?.headers, ["Content-Type", "text/plain", "X-Mine", "m"]);
   });
 }
+
+test("another origin is told what the caller can read, which an MCP server insists on", () => {
+  const asking = { ...endpoint, headers: ["Accept", "text/event-stream"] };
+  const accept = ["accept", "application/json, text/event-stream"];
+  const { asked } = redirected(asking, requestMessage({ headers: accept }), answer(308, "https://other.test/")) ?? {};
+  assert.deepEqual(asked?.headers, accept);
+});

@@ -17,7 +17,8 @@ const CREDENTIALS = new Set(["authorization", "cookie", "cookie2", "www-authenti
  * What a redirect asks for next; undefined where the answer is none, or one that cannot be followed: its target is not
  * HTTP, or wants a body once more that has been streamed.
  *
- * Another origin gets neither credentials nor what the endpoint adds, and is not shown its certificate.
+ * Another origin gets neither credentials nor what the endpoint adds, and is not shown its certificate; the same
+ * authorities must vouch for it.
  */
 export function redirected(
   endpoint: Endpoint,
@@ -32,7 +33,7 @@ export function redirected(
   if (url === undefined) return undefined;
   const { scheme, host, port } = placeOf(url);
   const staysThere = scheme === endpoint.scheme && host === endpoint.host && port === endpoint.port;
-  const at = { ...endpoint, scheme, host, port, ...(staysThere ? {} : { headers: [], tls: undefined }) };
+  const at = { ...endpoint, scheme, host, port, ...(staysThere ? {} : { headers: [], tls: withoutOwn(endpoint.tls) }) };
   const path = url.pathname;
   const query = url.search === "" ? undefined : url.search.slice(1);
   const asked = { ...(isSame ? request : asGet(request)), path, query };
@@ -55,12 +56,20 @@ function asGet(request: RequestMessage): RequestMessage {
 }
 
 function urlOf(location: string, { scheme, host, port }: Endpoint, { path }: RequestMessage): URL | undefined {
+  // Servers that do not escape it write UTF-8.
+  const text = Buffer.from(location, "latin1").toString("utf8");
   const base = `${scheme}://${host.includes(":") ? `[${host}]` : host}:${port}${path}`;
-  const url = URL.canParse(location, base) ? new URL(location, base) : undefined;
+  const url = URL.canParse(text, base) ? new URL(text, base) : undefined;
   return url?.protocol === "http:" || url?.protocol === "https:" ? url : undefined;
 }
 
 function forStrangers(headers: readonly string[], { headers: fixed }: Endpoint): string[] {
   const names = new Set(fixed.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
+  // What a caller can read is no secret, and may be its own.
+  names.delete("accept");
   return withoutHeaders(headers, (name) => CREDENTIALS.has(name) || names.has(name));
+}
+
+function withoutOwn(tls: Endpoint["tls"]): Endpoint["tls"] {
+  return tls === undefined ? undefined : { ...tls, own: undefined };
 }
