@@ -3,7 +3,7 @@ import type { Endpoint } from "./ports.ts";
 
 /** Routers on the way may have made one slash of two, which daprd takes for two (A2). */
 export const HAS_HTTP_SCHEME = /^https?:\/+/i;
-export const HAS_ENCODED_SCHEME = /^https?(?:%3A|:)%2F/i;
+export const HAS_ENCODED_SCHEME = /^https?(?:%3A|:)(?:%2F|\/)/i;
 
 const DEFAULT_PORT = { http: 80, https: 443 } as const;
 

@@ -33,6 +33,7 @@ for (const [url, scheme, host, port, basePath, name] of [
   ["HTTP://example.org", "http", "example.org", 80, "", "http://example.org"],
   ["https:/a.b.c.d", "https", "a.b.c.d", 443, "", "https://a.b.c.d"],
   ["http%3A%2F%2Fexample.org%3A81%2Fbase", "http", "example.org", 81, "/base", "http://example.org:81/base"],
+  ["https%3A//example.org", "https", "example.org", 443, "", "https://example.org"],
   ["http://[::1]:81", "http", "::1", 81, "", "http://[::1]:81"],
 ] as const) {
   test(`${url} is a URL, dots and all`, () => {
