@@ -38,7 +38,9 @@ async function startPlaces(t: TestContext, codec: "lean" | "node"): Promise<Plac
     request.socket.once("close", () => {
       isClosed = true;
     });
-    response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
+    if (!url.includes("unanswered")) {
+      response.writeHead(200, { "content-type": "text/event-stream" }).write("data: 1\n\n");
+    }
     streams.set(url, { closed: () => isClosed });
   });
   const endpoint = `apiVersion: dapr.io/v1alpha1
@@ -79,6 +81,20 @@ for (const codec of ["lean", "node"] as const) {
     const ways = waysTo(places);
     const hows = ["destroy", "end"] as const;
     await Promise.all(ways.flatMap(([api, target]) => hows.map((leave) => leaveOne(api, target, leave))));
+  });
+
+  test(`${codec}: a client that leaves before its event stream has begun is noticed at its source`, async (t) => {
+    const places = await startPlaces(t, codec);
+    const leaveOne = async (api: number, target: string, leave: "destroy" | "end"): Promise<void> => {
+      const path = `/events?unanswered-${randomUUID()}`;
+      const client = await RawConnection.open(t, api);
+      client.write(`GET /v1.0/invoke/${target}/method${path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n`);
+      const { closed } = await waitFor(`${target} to be asked`, () => places.streams.get(path));
+      client[leave]();
+      await waitFor(`the request to ${target} to be closed`, closed);
+    };
+    const hows = ["destroy", "end"] as const;
+    await Promise.all(waysTo(places).flatMap(([api, target]) => hows.map((leave) => leaveOne(api, target, leave))));
   });
 
   test(`${codec}: a stream that a client of HTTP/2 resets, or whose connection it closes, is closed at its source`, async (t) => {

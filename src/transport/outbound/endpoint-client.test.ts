@@ -131,6 +131,19 @@ for (const codec of ["lean", "node"] as const) {
       assert.deepEqual([host, key, other, binary], [url.slice("http://".length), "theirs", "o", undefined]);
     });
 
+    test("a user that names the target is for Outrigger, any other for the endpoint", async (t) => {
+      const url = await startHttp(t, ({ headers }, response) => {
+        response.end(headers.authorization);
+      });
+      for (const [user, sent] of [
+        ["dapr-app-id:ext", ""],
+        ["me:secret", "Basic bWU6c2VjcmV0"],
+      ] as const) {
+        const headers = ["Authorization", `Basic ${Buffer.from(user).toString("base64")}`];
+        assert.equal(await textOfAnswer(await call(t, endpoint(url), { headers })), sent);
+      }
+    });
+
     for (const [asked, own, sent] of [
       ["application/json, text/event-stream", "text/event-stream", "application/json, text/event-stream"],
       ["Text/Event-Stream;q=0.9", "text/event-stream", "Text/Event-Stream;q=0.9"],

@@ -3,6 +3,7 @@ import { CallError } from "../../core/errors.ts";
 import { acceptsEventStream } from "../../core/event-stream.ts";
 import { type RequestMessage, type ResponseMessage, withHeaders } from "../../core/message.ts";
 import { type RawHeaders, withoutHeaders } from "../../core/raw-headers.ts";
+import { basicAuthTarget } from "../../invocation/basic-auth-target.ts";
 import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { Endpoint, EndpointCaller } from "../../invocation/ports.ts";
 import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
@@ -128,14 +129,12 @@ function wireTo(tls: Endpoint["tls"]) {
 /** With the endpoint's path and headers, and without what is only between Outrigger and apps. */
 function prepared({ basePath, headers: own }: Endpoint, request: RequestMessage): RequestMessage {
   const fixed = fixedFor(request, own);
-  const path = basePath + request.path;
-  if (fixed.length === 0) {
-    return { ...request, path, headers: withoutHeaders(request.headers, (name) => name.endsWith("-bin")) };
-  }
   const names = new Set(fixed.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()));
+  // Said to Outrigger, and to others a user that they do not know.
+  if (basicAuthTarget(request.headers) !== undefined) names.add("authorization");
   const headers = withoutHeaders(request.headers, (name) => names.has(name) || name.endsWith("-bin"));
   headers.push(...fixed);
-  return { ...request, path, headers };
+  return { ...request, path: basePath + request.path, headers };
 }
 
 /**

@@ -1,6 +1,7 @@
 import { OutriggerError } from "../../../core/errors.ts";
 import { hasNoTrailers, type ResponseMessage } from "../../../core/message.ts";
 import { headerValue, withoutHeaders } from "../../../core/raw-headers.ts";
+import { basicAuthTarget } from "../../../invocation/basic-auth-target.ts";
 import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import type { ApiRequest } from "../api-request.ts";
 import { BrokenAnswer, type HttpAnswer } from "../http-exchange.ts";
@@ -98,14 +99,6 @@ function decodeId(raw: string): string {
   } catch {
     return raw;
   }
-}
-
-/** `http://dapr-app-id:<app>@host/…`, the form for clients that can only be given a URL. */
-function basicAuthTarget(headers: readonly string[]): string | undefined {
-  const authorization = headerValue(headers, "authorization");
-  if (authorization === undefined || !/^basic /i.test(authorization)) return undefined;
-  const parts = Buffer.from(authorization.slice("basic ".length), "base64").toString("utf8").split(":");
-  return parts.length === 2 && parts[0]?.toLowerCase() === APP_ID_HEADER ? parts[1] : undefined;
 }
 
 /** Read here and gone: the target, and the API token where the sidecar asks for one (A1). */
