@@ -31,3 +31,12 @@ test("a base URL is one of HTTP, without query and fragment, and its user can be
     assert.throws(() => read(`baseUrl: "${url}"`), /ext\.yaml:1: spec\.baseUrl: .* is no base URL/, url);
   }
 });
+
+test("a value stands in one place alone", () => {
+  for (const [fields, message] of [
+    ['headers: [{name: X, value: "1", envRef: X}]', /value and envRef are both given for X; give one of them/],
+    ['clientTLS: {rootCA: {value: "1", secretKeyRef: {name: a}}}', /value and secretKeyRef are both given; give one/],
+  ] as const) {
+    assert.throws(() => read(`baseUrl: "http://a", ${fields}`), message);
+  }
+});

@@ -23,11 +23,7 @@ const fields = {
 
 /** `value`, `secretKeyRef` or `envRef`. */
 export const valueSourceSchema = z.strictObject(fields).transform((written, context) => {
-  const given = (["value", "secretKeyRef", "envRef"] as const).filter((field) => written[field] !== undefined);
-  if (given.length > 1) {
-    context.addIssue(`${given.join(" and ")} are both given; give one of them`);
-    return z.NEVER;
-  }
+  refuseTwo(written, "", context);
   return sourceOf(written);
 });
 
@@ -35,11 +31,7 @@ export const valueSourceSchema = z.strictObject(fields).transform((written, cont
 export const namedValueSchema = z
   .strictObject({ name: z.string().min(1), ...fields })
   .transform(({ name, ...written }, context): NamedValue => {
-    const given = (["value", "secretKeyRef", "envRef"] as const).filter((field) => written[field] !== undefined);
-    if (given.length > 1) {
-      context.addIssue(`${given.join(" and ")} are both given for ${name}; give one of them`);
-      return z.NEVER;
-    }
+    refuseTwo(written, ` for ${name}`, context);
     return { name, source: sourceOf(written) };
   });
 
@@ -47,6 +39,11 @@ interface Written {
   readonly value?: string | undefined;
   readonly secretKeyRef?: { readonly name: string; readonly key?: string | undefined } | undefined;
   readonly envRef?: string | undefined;
+}
+
+function refuseTwo(written: Written, forWhat: string, context: z.RefinementCtx): void {
+  const given = (["value", "secretKeyRef", "envRef"] as const).filter((field) => written[field] !== undefined);
+  if (given.length > 1) context.addIssue(`${given.join(" and ")} are both given${forWhat}; give one of them`);
 }
 
 function sourceOf({ value = "", secretKeyRef, envRef }: Written): ValueSource {

@@ -48,7 +48,7 @@ export class EndpointClient implements EndpointCaller {
     let at = endpoint;
     let asked = prepared(endpoint, request);
     for (let redirects = 0; ; redirects++) {
-      const response = await this.#send(at, asked);
+      const response = await this.#send(at, asked, redirects > 0);
       const next = endpoint.followsRedirects ? redirected(at, asked, response) : undefined;
       if (next === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
       discardBody(response.body);
@@ -65,14 +65,14 @@ export class EndpointClient implements EndpointCaller {
     this.#origins.clear();
   }
 
-  async #send(endpoint: Endpoint, request: RequestMessage): Promise<ResponseMessage> {
+  async #send(endpoint: Endpoint, request: RequestMessage, isRedirected: boolean): Promise<ResponseMessage> {
     try {
       return await this.#upstreamTo(endpoint).send(request);
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
-      throw new CallError(undefined, `${whatWasAsked(endpoint, request)}: ${error.message}${advice(endpoint, error)}`, {
-        cause: error,
-      });
+      // What the resource says is of another place.
+      const hint = isRedirected ? `; HTTPEndpoint ${endpoint.name} redirected there` : advice(endpoint, error);
+      throw new CallError(undefined, `${whatWasAsked(endpoint, request)}: ${error.message}${hint}`, { cause: error });
     }
   }
 
