@@ -8,7 +8,7 @@ import { after, suite, type TestContext, test } from "node:test";
 import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { makeAuthority } from "../../../test/support/certificates.ts";
 import { QUIET, requestMessage, type Sent, textOfAnswer } from "../../../test/support/upstream.ts";
-import { CallError } from "../../core/errors.ts";
+import { CallError, nothingWasSent } from "../../core/errors.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { endpointAt, placeOf } from "../../invocation/endpoint-url.ts";
 import type { Endpoint, EndpointTls } from "../../invocation/ports.ts";
@@ -194,6 +194,21 @@ for (const codec of ["lean", "node"] as const) {
         call(t, endpoint(url, tls({ ca: makeAuthority(t).ca }))),
         /its certificate is refused.*; HTTPEndpoint ext redirected there$/,
       );
+    });
+
+    test("a call that is redirected to nobody has been sent to somebody, unlike one that nobody took", async (t) => {
+      const url = await startHttp(t, (_, response) =>
+        response.writeHead(303, { location: "http://127.0.0.1:1/" }).end(),
+      );
+      for (const [at, wasSent] of [
+        [url, true],
+        ["http://127.0.0.1:1", false],
+      ] as const) {
+        await assert.rejects(call(t, endpoint(at), { method: "POST", body: Buffer.from("x") }), (error: Error) => {
+          assert.match(error.message, /connection refused/);
+          return nothingWasSent(error) !== wasSent;
+        });
+      }
     });
 
     test("a body that was streamed is not sent twice: the redirect is the answer", async (t) => {

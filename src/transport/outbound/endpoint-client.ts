@@ -70,9 +70,11 @@ export class EndpointClient implements EndpointCaller {
       return await this.#upstreamTo(endpoint).send(request);
     } catch (error) {
       if (!(error instanceof UpstreamError)) throw error;
-      // What the resource says is of another place.
-      const hint = isRedirected ? `; HTTPEndpoint ${endpoint.name} redirected there` : advice(endpoint, error);
-      throw new CallError(undefined, `${whatWasAsked(endpoint, request)}: ${error.message}${hint}`, { cause: error });
+      const what = `${whatWasAsked(endpoint, request)}: ${error.message}`;
+      if (!isRedirected) throw new CallError(undefined, `${what}${advice(endpoint, error)}`, { cause: error });
+      // The resource's fields are about another place. Without the cause, which may say that nobody has got anything: whoever
+      // redirects has, and may have acted on it.
+      throw new CallError(undefined, `${what}; HTTPEndpoint ${endpoint.name} redirected there`);
     }
   }
 
