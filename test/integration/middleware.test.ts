@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { WebSocket } from "ws";
@@ -227,19 +228,18 @@ test("the pipeline of the app stands in front of HTTP endpoints, too", async (t)
 test("what no component stands behind is told and left out: none, one of another app, one that may fail", async (t) => {
   const components =
     component("others", "uppercase", {}, "scopes: [other]") +
-    component("failing", "routerchecker", { rule: "(" }, ", ignoreErrors: true");
-  const http = ["missing:uppercase", "others:uppercase", "failing:routerchecker"];
-  const { api, outrigger } = await start(t, { http, app: ["failing:routerchecker"], components });
+    component("failing", "ratelimit", { maxRequestsPerSecond: "many" }, ", ignoreErrors: true");
+  const http = ["missing:uppercase", "others:uppercase", "failing:ratelimit"];
+  const { api, outrigger } = await start(t, { http, app: ["failing:ratelimit"], components });
   assert.deepEqual(await said(`${api}/v1.0/invoke/shop/method/x`, { method: "POST", body: "text" }), [
     200,
     "POST /x text",
   ]);
-  for (const name of ["missing", "others"]) {
-    await outrigger.waitForOutput(
-      new RegExp(`config\\.yaml:5: the pipeline names ${name} of type middleware.http.uppercase`),
-    );
-  }
-  await outrigger.waitForOutput(/Component failing .*rule: Invalid regular expression.*; it was left out/);
+  const named = (name: string, why: string) =>
+    new RegExp(`config\\.yaml:5: the pipeline names ${name} of type middleware.http.uppercase, ${why}`);
+  await outrigger.waitForOutput(named("missing", "and no such Component is loaded"));
+  await outrigger.waitForOutput(named("others", "which .*components.yaml keeps for other apps by its scopes"));
+  await outrigger.waitForOutput(/Component failing .*maxRequestsPerSecond is "many".*; it was left out/);
 });
 
 const UNUSABLE: readonly (readonly [step: string, components: string, why: RegExp])[] = [
@@ -259,6 +259,12 @@ const UNUSABLE: readonly (readonly [step: string, components: string, why: RegEx
     component("a", "module", { path: "gone.mjs" }),
     /Component a \(middleware\.http\.module\) in .*gone\.mjs cannot be loaded: there is no such file/,
   ],
+  [
+    "a:bearer",
+    component("b", "bearer", { issuer: "http://127.0.0.1:9", audience: "a" }),
+    /config\.yaml:5: the pipeline names a of type middleware\.http\.bearer, and no such Component is loaded for this app; without it/,
+  ],
+  ["a:opa", "", /config\.yaml:5: the pipeline names a of type middleware\.http\.opa, and no such Component is loaded/],
 ];
 
 for (const [step, components, why] of UNUSABLE) {
@@ -269,6 +275,23 @@ for (const [step, components, why] of UNUSABLE) {
     assert.match(stdout + stderr, why);
   });
 }
+
+test("a guard whose Component is taken away goes on to keep people out, and the log says why", async (t) => {
+  const app = await startInTestApp(t);
+  const flags = flagsOf(t, {
+    app: ["check:routerchecker"],
+    components: component("check", "routerchecker", { rule: "^/open" }),
+  });
+  const { api, outrigger } = await startBeside(t, "shop", app.port, { home: ownHome(t), flags });
+  const method = `${api}/v1.0/invoke/shop/method`;
+  assert.equal((await fetch(`${method}/other`)).status, 400);
+  rmSync(join(flags[1] ?? "", "components.yaml"));
+  await outrigger.waitForOutput(
+    /could not be read again, and those before stay in use: .*names check of type .*let in/,
+  );
+  assert.equal((await fetch(`${method}/other`)).status, 400);
+  assert.equal((await fetch(`${method}/open`)).status, 200);
+});
 
 test("health is not asked of the pipeline, the token comes before it, and the owner can always stop", async (t) => {
   const text = `export default () => ({ handle: () => ({ status: 418, body: "shut" }) })`;
