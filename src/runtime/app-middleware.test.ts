@@ -141,7 +141,9 @@ test("one of a type that there is not stops the start, also where no pipeline na
     () => {
       middleware.refuseUnknown([component("", unknown)]);
     },
-    { message: `Component one (${unknown}) in c.yaml: there is no such middleware; did you mean ${TYPE}? (there are ${TYPE})` },
+    {
+      message: `Component one (${unknown}) in c.yaml: there is no such middleware; did you mean ${TYPE}? (there are ${TYPE})`,
+    },
   );
   middleware.refuseUnknown([component(", ignoreErrors: true", unknown), component()]);
   assert.equal(warnings.length, 1);
