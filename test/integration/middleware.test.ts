@@ -7,6 +7,7 @@ import { WebSocket } from "ws";
 import { callH2, connectH2 } from "../support/h2-client.ts";
 import { ROOT } from "../support/outrigger.ts";
 import { folderWith, ownHome, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
+import { RawConnection } from "../support/raw-http.ts";
 import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";
 import { startUpgradeApp } from "../support/upgrade-app.ts";
 
@@ -291,6 +292,41 @@ test("a guard whose Component is taken away goes on to keep people out, and the 
   );
   assert.equal((await fetch(`${method}/other`)).status, 400);
   assert.equal((await fetch(`${method}/open`)).status, 200);
+});
+
+test("no form of a request gets to the app around the pipeline of the API", async (t) => {
+  const text = `export default () => ({ handle: () => ({ status: 418, body: "kept out" }) })`;
+  const { api, app } = await start(t, {
+    http: ["shut:module"],
+    components: component("shut", "module", { path: "shut.mjs" }),
+    files: { "shut.mjs": text },
+  });
+  const path = "/v1.0/invoke/shop/method/x";
+  const basic = `Authorization: Basic ${Buffer.from("dapr-app-id:shop").toString("base64")}`;
+  const settings = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk";
+  const webSocket =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+  for (const [target, header] of [
+    [path, "X-Plain: 1"],
+    ["/x", "dapr-app-id: shop"],
+    ["/v1.0/healthz/../x", "dapr-app-id: shop"],
+    ["/v1.0/healthz%2f..%2f..%2fx", "dapr-app-id: shop"],
+    ["/x", basic],
+    [`/v1.0/invoke/http://127.0.0.1:${app.port}/method/x`, "X-Url: 1"],
+    [`//v1.0//invoke/shop/method/x`, "dapr-app-id: shop"],
+    [`http://elsewhere${path}`, "X-Absolute: 1"],
+    ["http://elsewhere/v1.0/healthz/x", "dapr-app-id: shop"],
+    [path, settings],
+    [path, webSocket],
+  ] as const) {
+    const connection = await RawConnection.open(t, Number(new URL(api).port));
+    connection.write(`GET ${target} HTTP/1.1\r\nHost: a\r\n${header}\r\n\r\n`);
+    if (header === settings) connection.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    await connection.waitForText(/kept out/);
+  }
+  const overH2 = await callH2(await connectH2(t, api), { path: "/x", headers: { "dapr-app-id": "shop" } });
+  assert.equal(String(overH2.body), "kept out");
+  assert.deepEqual(app.begun, []);
 });
 
 test("health is not asked of the pipeline, the token comes before it, and the owner can always stop", async (t) => {
