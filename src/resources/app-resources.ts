@@ -12,6 +12,8 @@ export interface AppResources {
   readonly endpoints: readonly HttpEndpointSpec[];
   readonly secretStores: readonly ComponentSpec[];
   readonly middleware: readonly ComponentSpec[];
+  /** Of this namespace, and left to other apps by its scopes. */
+  readonly middlewareOfOthers: readonly ComponentSpec[];
   readonly resiliency: readonly ResiliencySpec[];
 }
 
@@ -26,11 +28,13 @@ export function readAppResources(
   const endpoints = ofKind(found, "HTTPEndpoint")
     .map(({ document }) => readHttpEndpoint(document))
     .filter(isForApp);
-  const components = ofKind(found, "Component")
+  const allComponents = ofKind(found, "Component")
     .filter(isSupported)
-    .flatMap((resource) => componentIn(resource, warnings))
-    .filter(isForApp);
-  const ofType = (prefix: string): ComponentSpec[] => components.filter(({ type }) => type.startsWith(prefix));
+    .flatMap((resource) => componentIn(resource, warnings));
+  const components = allComponents.filter(isForApp);
+  const ofOthers = allComponents.filter((spec) => isInNamespace(spec, app) && !isForApp(spec));
+  const ofType = (prefix: string, list = components): ComponentSpec[] =>
+    list.filter(({ type }) => type.startsWith(prefix));
   const resiliency = resiliencyFor(ofKind(found, "Resiliency"), isForApp, warnings);
   refuseTwins("HTTPEndpoint", endpoints);
   refuseTwins("Component", components);
@@ -43,6 +47,7 @@ export function readAppResources(
     endpoints,
     secretStores: ofType("secretstores."),
     middleware: ofType("middleware."),
+    middlewareOfOthers: ofType("middleware.", ofOthers),
     resiliency,
     warnings,
   };
@@ -53,8 +58,12 @@ interface Scoped {
   readonly scopes: readonly string[];
 }
 
-function isFor({ namespace, scopes }: Scoped, app: AppIdentity): boolean {
-  return (namespace ?? app.namespace) === app.namespace && (scopes.length === 0 || scopes.includes(app.id));
+function isFor(spec: Scoped, app: AppIdentity): boolean {
+  return isInNamespace(spec, app) && (spec.scopes.length === 0 || spec.scopes.includes(app.id));
+}
+
+function isInNamespace({ namespace }: Scoped, app: AppIdentity): boolean {
+  return (namespace ?? app.namespace) === app.namespace;
 }
 
 function ofKind(found: readonly FoundResource[], kind: string): readonly FoundResource[] {

@@ -5,5 +5,6 @@ export const NO_RESOURCES: AppResources = Object.freeze({
   endpoints: [],
   secretStores: [],
   middleware: [],
+  middlewareOfOthers: [],
   resiliency: [],
 });

@@ -1,7 +1,9 @@
 import type { Middleware, MiddlewareContext, MiddlewareEntry } from "../components/contract/middleware.ts";
+import { textAnswer } from "../components/contract/text-answer.ts";
 import { messageOf, SetupError } from "../core/errors.ts";
 import { nearestName } from "../core/nearest-name.ts";
 import { Pipeline, type PipelineStep } from "../invocation/pipeline.ts";
+import type { AppResources } from "../resources/app-resources.ts";
 import type { ComponentSpec } from "../resources/component-spec.ts";
 import type { HandlerSpec } from "../resources/pipeline-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
@@ -15,6 +17,9 @@ export interface AppMiddlewareParts extends MiddlewareContext {
   readonly starts?: ComponentStarts | undefined;
 }
 
+/** Those of one app, and those that it could have. */
+type Components = Pick<AppResources, "middleware" | "middlewareOfOthers">;
+
 /** The middleware components of one app, those that a pipeline of its Configuration names. */
 export class AppMiddleware {
   readonly #parts: AppMiddlewareParts;
@@ -26,15 +31,14 @@ export class AppMiddleware {
   }
 
   /**
-   * The pipeline of these handlers. As in daprd, one that no component stands behind is told and left out.
+   * The pipeline of these handlers. Where no Component stands behind one, it is told and left out, as in daprd, but for what
+   * may keep people out: only the scopes of its Component say that it is not for this app.
    *
    * @returns undefined where there is nothing in it.
-   * @throws {SetupError} naming the component, where one cannot be used and does not say `ignoreErrors`.
+   * @throws {SetupError} naming the component, where one cannot be used and does not say `ignoreErrors`, or the handler,
+   *   where its Component is missing and it is or may be a guard.
    */
-  async pipeline(
-    handlers: readonly HandlerSpec[],
-    components: readonly ComponentSpec[],
-  ): Promise<Pipeline | undefined> {
+  async pipeline(handlers: readonly HandlerSpec[], components: Components): Promise<Pipeline | undefined> {
     const steps: PipelineStep[] = [];
     for (const handler of handlers) {
       const step = await this.#stepOf(handler, components);
@@ -49,7 +53,7 @@ export class AppMiddleware {
     for (const spec of unknown) {
       const what = `${described(spec)}: ${whyUnknown(spec.type, this.#parts.entries)}`;
       if (!spec.ignoreErrors) throw new SetupError(what);
-      this.#parts.log.warn(`${what}; it was left out, as its ignoreErrors says`);
+      this.#parts.log.warn(`${what}; it is not used, as its ignoreErrors says`);
     }
   }
 
@@ -60,21 +64,16 @@ export class AppMiddleware {
     await Promise.allSettled(started.map((middleware) => middleware.close()));
   }
 
-  async #stepOf(
-    { name, type, place }: HandlerSpec,
-    components: readonly ComponentSpec[],
-  ): Promise<PipelineStep | undefined> {
-    const spec = components.find((component) => component.name === name && component.type === type);
+  async #stepOf(handler: HandlerSpec, components: Components): Promise<PipelineStep | undefined> {
+    const { name, type } = handler;
+    const spec = components.middleware.find((component) => component.name === name && component.type === type);
     if (spec === undefined) {
-      this.#parts.log.warn(
-        `${place}: the pipeline names ${name} of type ${type}, and no such Component is loaded for this app; it was left out`,
-      );
+      await this.#leaveOut(handler, components);
       return undefined;
     }
     const running = this.#started.get(name);
     if (running !== undefined) return { name: described(spec), middleware: running };
-    if (!this.#parts.entries.some((entry) => entry.type === type)) return undefined;
-    const { starts } = this.#parts;
+    const { starts, log } = this.#parts;
     try {
       const middleware = await this.#start(spec);
       starts?.started(spec.type);
@@ -83,18 +82,35 @@ export class AppMiddleware {
       starts?.failed(spec.type);
       const what = `${described(spec)}: ${messageOf(cause)}`;
       if (!spec.ignoreErrors) throw new SetupError(what, { cause });
-      if (await this.#guards(spec)) {
-        this.#parts.log.error(`${what}; its ignoreErrors lets the app start, and every request is answered 500`);
-        return { name: described(spec), middleware: closedDoor(spec.name) };
+      if (await this.#mayGuard(type)) {
+        log.error(`${what}; its ignoreErrors lets the app start, and every request is answered 500`);
+        return { name: described(spec), middleware: closedDoor(name) };
       }
-      this.#parts.log.warn(`${what}; it was left out, as its ignoreErrors says`);
+      log.warn(`${what}; it was left out, as its ignoreErrors says`);
       return undefined;
     }
   }
 
-  async #guards({ type }: ComponentSpec): Promise<boolean> {
+  /** @throws {SetupError} where that would let in everybody. */
+  async #leaveOut({ name, type, place }: HandlerSpec, { middlewareOfOthers }: Components): Promise<void> {
+    const what = `${place}: the pipeline names ${name} of type ${type}`;
+    const others = middlewareOfOthers.find((component) => component.name === name && component.type === type);
+    if (others !== undefined) {
+      this.#parts.log.warn(`${what}, which ${others.file} keeps for other apps by its scopes; it was left out`);
+      return;
+    }
+    if (await this.#mayGuard(type)) {
+      throw new SetupError(
+        `${what}, and no such Component is loaded for this app; without it everybody would be let in: give its folder with --resources-path, correct name and type, or take it out of the pipeline`,
+      );
+    }
+    this.#parts.log.warn(`${what}, and no such Component is loaded for this app; it was left out`);
+  }
+
+  /** Also of a type that nobody knows: it may have been meant for one. */
+  async #mayGuard(type: string): Promise<boolean> {
     const entry = this.#parts.entries.find((known) => known.type === type);
-    return entry !== undefined && (await entry.load()).guards === true;
+    return entry === undefined || (await entry.load()).guards === true;
   }
 
   async #start(spec: ComponentSpec): Promise<Middleware> {
@@ -113,11 +129,11 @@ export class AppMiddleware {
   }
 }
 
-/** Stands in for a guard that cannot be used. */
+/** Stands in for a guard that cannot be used. The log has been told why, and not again with each request. */
 function closedDoor(name: string): Middleware {
   return {
     init: () => Promise.resolve(),
-    handle: () => Promise.reject(new Error(`the middleware ${name} cannot be used; see the sidecar's log`)),
+    handle: () => Promise.resolve(textAnswer(500, `the middleware ${name} cannot be used; see the sidecar's log`)),
     close: () => Promise.resolve(),
   };
 }

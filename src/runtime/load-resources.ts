@@ -50,8 +50,8 @@ export async function loadResources(
     await stores.start(resources.secretStores);
     middleware.refuseUnknown(resources.middleware);
     const endpoints = await endpointsFrom(resources.endpoints, stores.values);
-    const httpPipeline = await middleware.pipeline(pipelines.http, resources.middleware);
-    const appPipeline = await middleware.pipeline(pipelines.app, resources.middleware);
+    const httpPipeline = await middleware.pipeline(pipelines.http, resources);
+    const appPipeline = await middleware.pipeline(pipelines.app, resources);
     return {
       endpoints,
       httpPipeline,

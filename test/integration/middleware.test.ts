@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { WebSocket } from "ws";
 import { callH2, connectH2 } from "../support/h2-client.ts";
 import { ROOT } from "../support/outrigger.ts";
 import { folderWith, ownHome, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
+import { RawConnection } from "../support/raw-http.ts";
 import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";
 import { startUpgradeApp } from "../support/upgrade-app.ts";
 
@@ -227,19 +229,18 @@ test("the pipeline of the app stands in front of HTTP endpoints, too", async (t)
 test("what no component stands behind is told and left out: none, one of another app, one that may fail", async (t) => {
   const components =
     component("others", "uppercase", {}, "scopes: [other]") +
-    component("failing", "routerchecker", { rule: "(" }, ", ignoreErrors: true");
-  const http = ["missing:uppercase", "others:uppercase", "failing:routerchecker"];
-  const { api, outrigger } = await start(t, { http, app: ["failing:routerchecker"], components });
+    component("failing", "ratelimit", { maxRequestsPerSecond: "many" }, ", ignoreErrors: true");
+  const http = ["missing:uppercase", "others:uppercase", "failing:ratelimit"];
+  const { api, outrigger } = await start(t, { http, app: ["failing:ratelimit"], components });
   assert.deepEqual(await said(`${api}/v1.0/invoke/shop/method/x`, { method: "POST", body: "text" }), [
     200,
     "POST /x text",
   ]);
-  for (const name of ["missing", "others"]) {
-    await outrigger.waitForOutput(
-      new RegExp(`config\\.yaml:5: the pipeline names ${name} of type middleware.http.uppercase`),
-    );
-  }
-  await outrigger.waitForOutput(/Component failing .*rule: Invalid regular expression.*; it was left out/);
+  const named = (name: string, why: string) =>
+    new RegExp(`config\\.yaml:5: the pipeline names ${name} of type middleware.http.uppercase, ${why}`);
+  await outrigger.waitForOutput(named("missing", "and no such Component is loaded"));
+  await outrigger.waitForOutput(named("others", "which .*components.yaml keeps for other apps by its scopes"));
+  await outrigger.waitForOutput(/Component failing .*maxRequestsPerSecond is "many".*; it was left out/);
 });
 
 const UNUSABLE: readonly (readonly [step: string, components: string, why: RegExp])[] = [
@@ -259,6 +260,12 @@ const UNUSABLE: readonly (readonly [step: string, components: string, why: RegEx
     component("a", "module", { path: "gone.mjs" }),
     /Component a \(middleware\.http\.module\) in .*gone\.mjs cannot be loaded: there is no such file/,
   ],
+  [
+    "a:bearer",
+    component("b", "bearer", { issuer: "http://127.0.0.1:9", audience: "a" }),
+    /config\.yaml:5: the pipeline names a of type middleware\.http\.bearer, and no such Component is loaded for this app; without it/,
+  ],
+  ["a:opa", "", /config\.yaml:5: the pipeline names a of type middleware\.http\.opa, and no such Component is loaded/],
 ];
 
 for (const [step, components, why] of UNUSABLE) {
@@ -269,6 +276,58 @@ for (const [step, components, why] of UNUSABLE) {
     assert.match(stdout + stderr, why);
   });
 }
+
+test("a guard whose Component is taken away goes on to keep people out, and the log says why", async (t) => {
+  const app = await startInTestApp(t);
+  const flags = flagsOf(t, {
+    app: ["check:routerchecker"],
+    components: component("check", "routerchecker", { rule: "^/open" }),
+  });
+  const { api, outrigger } = await startBeside(t, "shop", app.port, { home: ownHome(t), flags });
+  const method = `${api}/v1.0/invoke/shop/method`;
+  assert.equal((await fetch(`${method}/other`)).status, 400);
+  rmSync(join(flags[1] ?? "", "components.yaml"));
+  await outrigger.waitForOutput(
+    /could not be read again, and those before stay in use: .*names check of type .*let in/,
+  );
+  assert.equal((await fetch(`${method}/other`)).status, 400);
+  assert.equal((await fetch(`${method}/open`)).status, 200);
+});
+
+test("no form of a request gets to the app around the pipeline of the API", async (t) => {
+  const text = `export default () => ({ handle: () => ({ status: 418, body: "kept out" }) })`;
+  const { api, app } = await start(t, {
+    http: ["shut:module"],
+    components: component("shut", "module", { path: "shut.mjs" }),
+    files: { "shut.mjs": text },
+  });
+  const path = "/v1.0/invoke/shop/method/x";
+  const basic = `Authorization: Basic ${Buffer.from("dapr-app-id:shop").toString("base64")}`;
+  const settings = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk";
+  const webSocket =
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==";
+  for (const [target, header] of [
+    [path, "X-Plain: 1"],
+    ["/x", "dapr-app-id: shop"],
+    ["/v1.0/healthz/../x", "dapr-app-id: shop"],
+    ["/v1.0/healthz%2f..%2f..%2fx", "dapr-app-id: shop"],
+    ["/x", basic],
+    [`/v1.0/invoke/http://127.0.0.1:${app.port}/method/x`, "X-Url: 1"],
+    [`//v1.0//invoke/shop/method/x`, "dapr-app-id: shop"],
+    [`http://elsewhere${path}`, "X-Absolute: 1"],
+    ["http://elsewhere/v1.0/healthz/x", "dapr-app-id: shop"],
+    [path, settings],
+    [path, webSocket],
+  ] as const) {
+    const connection = await RawConnection.open(t, Number(new URL(api).port));
+    connection.write(`GET ${target} HTTP/1.1\r\nHost: a\r\n${header}\r\n\r\n`);
+    if (header === settings) connection.write("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0");
+    await connection.waitForText(/kept out/);
+  }
+  const overH2 = await callH2(await connectH2(t, api), { path: "/x", headers: { "dapr-app-id": "shop" } });
+  assert.equal(String(overH2.body), "kept out");
+  assert.deepEqual(app.begun, []);
+});
 
 test("health is not asked of the pipeline, the token comes before it, and the owner can always stop", async (t) => {
   const text = `export default () => ({ handle: () => ({ status: 418, body: "shut" }) })`;

@@ -1,3 +1,6 @@
+import { messageOf } from "../../core/errors.ts";
+import { goRegExp } from "../../core/go-regexp.ts";
+import { hasDotSegments } from "../../invocation/dot-segments.ts";
 import { pathReadings } from "../../invocation/path-readings.ts";
 import type { ComponentMetadata } from "../contract/component-metadata.ts";
 
@@ -10,14 +13,15 @@ export class PathFilter {
   }
 
   /**
-   * True where the pattern finds something in the path, or in any other path that an app may take it for: no way of writing
-   * a path gets past a login.
+   * True where the pattern finds something in the path, or in any other path that an app may take it for; also where the path
+   * has dot segments, since those of a method do not end at `/v1.0/invoke/<app>/method`: no way of writing a path gets past a
+   * login.
    *
    * @param path percent-encoded, without a query.
    */
   matches(path: string): boolean {
     const pattern = this.#pattern;
-    if (pattern === undefined || pattern.test(path)) return true;
+    if (pattern === undefined || pattern.test(path) || hasDotSegments(path)) return true;
     // Most are read in one way only.
     if (/^[\w\-/]*$/.test(path) && !path.includes("//")) return false;
     return readingsOf(path)?.some((reading) => pattern.test(reading)) ?? true;
@@ -28,13 +32,11 @@ export class PathFilter {
 export function pathFilterField(metadata: ComponentMetadata): PathFilter {
   const source = metadata.get("pathFilter") ?? "";
   if (source === "") return new PathFilter(undefined);
-  // Go writes flags into the expression, JavaScript beside it.
-  const flags = /^\(\?([ims]+)\)/.exec(source);
   try {
-    return new PathFilter(new RegExp(source.slice(flags?.[0].length ?? 0), flags?.[1] ?? ""));
+    return new PathFilter(goRegExp(source));
   } catch (cause) {
-    const place = metadata.placeOf("pathFilter");
-    throw new Error(`${place}: metadata field pathFilter is no regular expression; write ^/api/.*`, { cause });
+    const what = `${metadata.placeOf("pathFilter")}: metadata field pathFilter is no regular expression`;
+    throw new Error(`${what} (${messageOf(cause)}); write ^/api/.*`, { cause });
   }
 }
 

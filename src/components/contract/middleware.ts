@@ -49,8 +49,9 @@ export interface MiddlewareManifest {
   /** As `spec.type` of a Component names it: `middleware.http.uppercase`. */
   readonly type: string;
   /**
-   * It keeps out who may not pass. Where it cannot be used and `ignoreErrors` lets the app start all the same, every request
-   * is answered 500 in its place: left out, it would let in everybody.
+   * It keeps out who may not pass, or may do so: left out, it would let in everybody. A pipeline that names one for which
+   * there is no Component stops the start. Where one cannot be used and `ignoreErrors` lets the app start all the same, every
+   * request is answered 500 in its place.
    */
   readonly guards?: true;
   create(context: MiddlewareContext): Middleware;

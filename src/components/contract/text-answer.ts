@@ -1,7 +1,8 @@
 import type { ResponseMessage } from "../../core/message.ts";
+import type { RawHeaders } from "../../core/raw-headers.ts";
 
 /** A short answer of a middleware's own, as components-contrib's `RespondWithErrorAndMessage` writes it. */
-export function textAnswer(status: number, text: string, headers: readonly string[] = []): ResponseMessage {
+export function textAnswer(status: number, text: string, headers: RawHeaders = []): ResponseMessage {
   return {
     status,
     statusText: "",

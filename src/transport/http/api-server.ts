@@ -4,7 +4,7 @@ import { OutriggerError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import { traceContextOf, whyBaggageIsInvalid } from "../../core/trace-context.ts";
-import type { Tracer } from "../../core/tracer.ts";
+import type { Span, Tracer } from "../../core/tracer.ts";
 import type { Pipeline } from "../../invocation/pipeline.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
 import { answer } from "./answer.ts";
@@ -96,62 +96,69 @@ export class ApiServer {
     }
   }
 
-  async #handle(arrived: HttpExchange): Promise<void> {
-    let direct = arrived;
-    let exchange = this.#withCors(direct);
-    let traceHeaders: readonly string[] = [];
+  async #handle(direct: HttpExchange): Promise<void> {
+    let request = arrivedRequest(this.#withCors(direct));
     try {
-      const { rawHeaders: headers, method } = exchange;
-      const { path, query } = splitRequestTarget(exchange.target) ?? { path: "/", query: undefined };
-      let trace = traceContextOf(headers);
-      const health = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked: false };
       // Health answers come before the trace context, as daprd's do (observed/, "system").
-      if (answeredAsHealth(this.#parts.health, health)) return;
-      const badBaggage = trace.baggage === undefined ? undefined : whyBaggageIsInvalid(trace.baggage);
-      if (badBaggage !== undefined) {
-        answerPlainError(exchange, 400, `invalid baggage header: ${badBaggage}`, []);
-        return;
-      }
-      const { tracer } = this.#parts;
-      const span = tracer === undefined ? undefined : beginApiSpan(tracer, exchange, path, trace);
-      if (span !== undefined) {
-        direct = new TracedExchange(arrived, span);
-        exchange = this.#withCors(direct);
-        ({ trace } = span);
-      }
-      traceHeaders = traceHeadersOf(trace);
-      const preflight = this.#cors?.preflightHeaders(method, headers);
-      if (preflight !== undefined) {
-        answer(direct, 200, undefined, [...preflight, ...traceHeaders]);
-        return;
-      }
-      const key = `${method} ${routingPath(path)}`;
-      if (!this.#isAdmitted(key, headers)) {
-        answerPlainError(exchange, 401, "invalid api token", traceHeaders);
-        return;
-      }
-      const tokenChecked = this.#parts.tokens.required;
-      const plain = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked };
-      const request = span === undefined ? plain : { ...plain, span };
-      const { httpPipeline } = this.#parts.rules;
-      // The owner of the home directory is no caller of the app's, and can always end the sidecar.
-      if (httpPipeline === undefined || this.#isByOwner(key, headers)) await this.#routeFor(key)(request);
-      else await this.#throughPipeline(httpPipeline, request);
+      if (answeredAsHealth(this.#parts.health, request) || refusedForItsBaggage(request)) return;
+      const span = this.#spanFor(request);
+      const traced = span === undefined ? direct : new TracedExchange(direct, span);
+      request = this.#withTrace(request, traced, span);
+      const key = routeKeyOf(request);
+      if (this.#answeredAsPreflight(request, traced) || this.#refusedWithoutToken(request, key)) return;
+      await this.#routed(request, key);
     } catch (error) {
-      this.#answerError(exchange, error, traceHeaders);
+      this.#answerError(request.exchange, error, request.traceHeaders);
     }
   }
 
-  #answerError(exchange: HttpExchange, error: unknown, extra: readonly string[]): void {
-    if (error instanceof OutriggerError) this.#parts.observer?.errorAnswered(error.errorCode);
-    answerError(exchange, error, extra, this.#parts.log);
+  #spanFor({ exchange, path, trace }: ApiRequest): Span | undefined {
+    const { tracer } = this.#parts;
+    return tracer === undefined ? undefined : beginApiSpan(tracer, exchange, path, trace);
   }
 
-  async #throughPipeline(pipeline: Pipeline, request: ApiRequest): Promise<void> {
+  /** What the steps from here on get: whatever it is answered with says its trace. */
+  #withTrace(arrived: ApiRequest, traced: HttpExchange, span: Span | undefined): ApiRequest {
+    const exchange = span === undefined ? arrived.exchange : this.#withCors(traced);
+    const { method, path, query, headers } = arrived;
+    const { trace } = span ?? arrived;
+    const traceHeaders = traceHeadersOf(trace);
+    const tokenChecked = this.#parts.tokens.required;
+    const request = { exchange, method, path, query, headers, trace, traceHeaders, tokenChecked };
+    return span === undefined ? request : { ...request, span };
+  }
+
+  /** @param exchange without CORS, of which the answer says everything itself. */
+  #answeredAsPreflight({ method, headers, traceHeaders }: ApiRequest, exchange: HttpExchange): boolean {
+    const preflight = this.#cors?.preflightHeaders(method, headers);
+    if (preflight === undefined) return false;
+    answer(exchange, 200, undefined, [...preflight, ...traceHeaders]);
+    return true;
+  }
+
+  #refusedWithoutToken({ exchange, headers, traceHeaders }: ApiRequest, key: string): boolean {
+    const { tokens } = this.#parts;
+    if (!tokens.required || tokens.accept(headerValue(headers, "dapr-api-token"))) return false;
+    if (this.#isByOwner(key, headers)) return false;
+    answerPlainError(exchange, 401, "invalid api token", traceHeaders);
+    return true;
+  }
+
+  async #routed(request: ApiRequest, key: string): Promise<void> {
+    const isPiped = this.#parts.rules.httpPipeline !== undefined;
+    // The owner of the home directory is no caller of the app's, and can always end the sidecar.
+    if (isPiped && !this.#isByOwner(key, request.headers)) await this.#throughPipeline(request, key);
+    else await this.#routeFor(key)(request);
+  }
+
+  async #throughPipeline(request: ApiRequest, key: string): Promise<void> {
     // Most sidecars have none.
     const { throughPipeline } = await import("./http-pipeline.ts");
+    // Taken and entered at once: one that is replaced is closed as soon as no request is in it.
+    const pipeline = this.#parts.rules.httpPipeline;
+    if (pipeline === undefined) return this.#routeFor(key)(request);
     await throughPipeline(pipeline, request, {
-      route: (piped) => this.#routeFor(`${piped.method} ${routingPath(piped.path)}`)(piped),
+      route: (piped) => this.#routeFor(routeKeyOf(piped))(piped),
       answerError: (exchange, error) => {
         this.#answerError(exchange, error, []);
       },
@@ -159,14 +166,13 @@ export class ApiServer {
     });
   }
 
-  #withCors(exchange: HttpExchange): HttpExchange {
-    return this.#cors === undefined ? exchange : new CorsExchange(exchange, this.#cors);
+  #answerError(exchange: HttpExchange, error: unknown, extra: readonly string[]): void {
+    if (error instanceof OutriggerError) this.#parts.observer?.errorAnswered(error.errorCode);
+    answerError(exchange, error, extra, this.#parts.log);
   }
 
-  #isAdmitted(routeKey: string, headers: readonly string[]): boolean {
-    const { tokens } = this.#parts;
-    if (!tokens.required || tokens.accept(headerValue(headers, "dapr-api-token"))) return true;
-    return this.#isByOwner(routeKey, headers);
+  #withCors(exchange: HttpExchange): HttpExchange {
+    return this.#cors === undefined ? exchange : new CorsExchange(exchange, this.#cors);
   }
 
   #isByOwner(routeKey: string, headers: readonly string[]): boolean {
@@ -182,6 +188,25 @@ export class ApiServer {
     }
     return this.#routes.get(key) ?? ((request) => invoke(invocation, request));
   }
+}
+
+/** Nothing of its trace is answered yet, nor its token looked at. */
+function arrivedRequest(exchange: HttpExchange): ApiRequest {
+  const { rawHeaders: headers, method } = exchange;
+  const { path, query } = splitRequestTarget(exchange.target) ?? { path: "/", query: undefined };
+  const trace = traceContextOf(headers);
+  return { exchange, method, path, query, headers, trace, traceHeaders: [], tokenChecked: false };
+}
+
+function refusedForItsBaggage({ exchange, trace: { baggage } }: ApiRequest): boolean {
+  const why = baggage === undefined ? undefined : whyBaggageIsInvalid(baggage);
+  if (why === undefined) return false;
+  answerPlainError(exchange, 400, `invalid baggage header: ${why}`, []);
+  return true;
+}
+
+function routeKeyOf({ method, path }: ApiRequest): string {
+  return `${method} ${routingPath(path)}`;
 }
 
 function decodeKey(raw: string): string {

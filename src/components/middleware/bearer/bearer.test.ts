@@ -52,7 +52,7 @@ test("what is no bearer token is answered 401, as contrib answers", async (t) =>
   ]) {
     const answer = await bearer.send({ headers });
     assert.deepEqual([answer.status, answer.body], [401, "Unauthorized"], headers.join());
-    assert.deepEqual(answer.headers.slice(0, 2), ["content-type", "text/plain; charset=utf-8"]);
+    assert.deepEqual(answer.headers.slice(0, 2), ["Content-Type", "text/plain; charset=utf-8"]);
   }
   assert.deepEqual(bearer.passed, []);
 });

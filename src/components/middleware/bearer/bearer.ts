@@ -4,9 +4,9 @@ import type { RequestMessage, ResponseMessage } from "../../../core/message.ts";
 import { headerValues } from "../../../core/raw-headers.ts";
 import { requiredField, requiredUrl } from "../../auth/fields.ts";
 import { ServerFailure } from "../../auth/server-answer.ts";
-import { textAnswer } from "../../auth/text-answer.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type { Middleware, MiddlewareContext, MiddlewareNext } from "../../contract/middleware.ts";
+import { textAnswer } from "../../contract/text-answer.ts";
 import { IssuerKeys } from "./issuer-keys.ts";
 import { VerifiedTokens } from "./verified-tokens.ts";
 
@@ -88,7 +88,8 @@ export class Bearer implements Middleware {
     // Of several, the app could believe another one.
     const [credentials = "", ...others] = headerValues(headers, "authorization");
     const token = /^bearer +(\S+)$/i.exec(credentials)?.[1];
-    if (token === undefined || others.length > 0) return textAnswer(401, undefined, ["www-authenticate", "Bearer"]);
+    if (token === undefined || others.length > 0)
+      return textAnswer(401, "Unauthorized", ["www-authenticate", "Bearer"]);
     try {
       await this.#verify(token);
       return undefined;
@@ -100,7 +101,7 @@ export class Bearer implements Middleware {
         );
       }
       this.#context.log.debug(`middleware.http.bearer: a token was refused: ${messageOf(error)}`);
-      return textAnswer(401, undefined, ["www-authenticate", 'Bearer error="invalid_token"']);
+      return textAnswer(401, "Unauthorized", ["www-authenticate", 'Bearer error="invalid_token"']);
     }
   }
 

@@ -3,5 +3,7 @@ import { ModuleMiddleware } from "./module-middleware.ts";
 
 export const moduleManifest = {
   type: "middleware.http.module",
+  // What it is for is the user's to know.
+  guards: true,
   create: (context) => new ModuleMiddleware(context),
 } satisfies MiddlewareManifest;

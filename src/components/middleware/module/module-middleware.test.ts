@@ -84,6 +84,24 @@ test("another body has its own length, the request's and the answer's", async (t
   assert.deepEqual([answer.headers, textOf(answer.body)], [[], "changed"]);
 });
 
+test("an answer of its own is framed by whoever sends it, whatever its headers say", async (t) => {
+  const headers = ["Content-Length", "3", "X-A", "1", "transfer-encoding", "chunked", "Connection", "close"];
+  const made = `{ handle: () => ({ status: 200, headers: ${JSON.stringify(headers)}, body: "größer" }) }`;
+  assert.deepEqual((await answerOf(t, `export default () => (${made})`)).headers, ["X-A", "1"]);
+});
+
+test("a request that it passes on says nothing of its own of where the body ends", async (t) => {
+  const text = `export default () => ({
+    handle: (request, next) => next({ ...request, headers: ["Content-Length", "1", "X-A", "1", "Transfer-Encoding", "chunked"] }),
+  })`;
+  const seen: unknown[] = [];
+  await answerOf(t, text, (request) => {
+    seen.push(request.headers);
+    return answers(request);
+  });
+  assert.deepEqual(seen, [["X-A", "1"]]);
+});
+
 test("a file that was edited is loaded anew", async (t) => {
   const folder = folderWith(t, {});
   const file = join(folder, "m.mjs");

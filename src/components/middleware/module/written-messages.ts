@@ -24,13 +24,15 @@ export function writtenRequest(passedOn: unknown, received: MiddlewareRequest): 
     throw new Error(`the request's query is ${shown(query)}; it is percent-encoded text without ?, or undefined`);
   }
   const body = writtenBody(passedOn["body"], "request");
-  const message = { ...received, method, path, query, headers: writtenHeaders(headers, "request"), body };
+  // How long it is, is said once, by whoever sends it.
+  const kept = withoutHeaders(writtenHeaders(headers, "request"), (name) => BODY_LENGTH.has(name));
+  const message = { ...received, method, path, query, headers: kept, body };
   return { ...message, contentLength: lengthOf(body, received) };
 }
 
 /**
- * What a module answers: it may leave out what is empty, and have text for a body. The length of a body that it has
- * replaced is left out.
+ * What a module answers: it may leave out what is empty, and have text for a body. What says how long a body of its own is,
+ * and how it is sent, is left out: that is said by whoever sends it.
  *
  * @param got what came from behind, where the request was passed on.
  * @throws {Error} saying what is wrong with it.
@@ -45,10 +47,14 @@ export function writtenAnswer(answer: unknown, got: ResponseMessage | undefined)
   if (typeof statusText !== "string") throw new Error(`the answer's statusText is ${shown(statusText)}; it is text`);
   const body = writtenBody(answer["body"], "answer");
   const all = writtenHeaders(headers, "answer");
-  const isReplaced = got !== undefined && body !== got.body;
-  const kept = isReplaced ? withoutHeaders(all, (name) => name === "content-length") : all;
+  const isItsOwn = !isSwitched && body !== got?.body;
+  const kept = isItsOwn ? withoutHeaders(all, (name) => FRAMING.has(name)) : all;
   return { ...answer, status: Number(status), statusText, headers: kept, body };
 }
+
+// RFC 9112 6.3: of two answers to where a body ends, an app may believe the one and its proxy the other.
+const BODY_LENGTH: ReadonlySet<string> = new Set(["content-length", "transfer-encoding"]);
+const FRAMING: ReadonlySet<string> = new Set([...BODY_LENGTH, "connection", "keep-alive"]);
 
 function lengthOf(body: Body, received: MiddlewareRequest): number | undefined {
   if (body === undefined) return 0;

@@ -194,12 +194,13 @@ test("nobody is sent to another server", async (t) => {
   }
 });
 
-test("forceHTTPS: the way back is https to the host of redirectURL, and cookies are for TLS alone", async (t) => {
+test("forceHTTPS: the way back is https to the host of redirectURL, and cookies are for TLS and this host alone", async (t) => {
   const { url, browser } = await startSite(t, { forceHTTPS: "true" });
   const { url: back } = await browser.follow(`${url}/orders?x=1`, isBack);
   const answer = await browser.get(back);
   assert.equal(answer.headers.get("location"), `${url.replace("http:", "https:")}/orders?x=1`);
-  for (const cookie of answer.headers.getSetCookie()) assert.match(cookie, /; Secure$/);
+  for (const cookie of answer.headers.getSetCookie())
+    assert.match(cookie, /^__Host-outrigger-oauth2-[^;]*; .*; Secure$/);
 });
 
 test("pathFilter: other paths pass as they are, and the way back need not be one of those that it names", async (t) => {

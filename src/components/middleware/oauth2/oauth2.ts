@@ -6,12 +6,13 @@ import { withoutHeaders } from "../../../core/raw-headers.ts";
 import { headerNameField, requiredField, requiredUrl, scopesField } from "../../auth/fields.ts";
 import { type PathFilter, pathFilterField } from "../../auth/path-filter.ts";
 import { quoted } from "../../auth/server-answer.ts";
-import { redirectTo, textAnswer } from "../../auth/text-answer.ts";
 import { TokenEndpoint } from "../../auth/token-endpoint.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type { Middleware, MiddlewareContext, MiddlewareNext } from "../../contract/middleware.ts";
+import { textAnswer } from "../../contract/text-answer.ts";
 import { Cookies } from "./cookies.ts";
 import { type Login, Logins } from "./logins.ts";
+import { redirectTo } from "./redirect.ts";
 import { Sealer } from "./sealed.ts";
 import { Sessions } from "./sessions.ts";
 
@@ -104,7 +105,7 @@ export class OAuth2 implements Middleware {
         return textAnswer(400, `the authorization server answered ${why}`, over);
       }
       this.#context.log.error(`${name}: no token for the code that the authorization server gave: ${messageOf(error)}`);
-      return textAnswer(500, undefined, over);
+      return textAnswer(500, "Internal Server Error", over);
     }
   }
 
@@ -118,7 +119,10 @@ export class OAuth2 implements Middleware {
     const forcesHttps = /^(?:true|yes|on|1|t|y)$/i.test((metadata.get("forceHTTPS") ?? "").trim());
     // Several such components may stand in one pipeline.
     const own = createHash("sha256").update(`${authUrl.href} ${clientId}`).digest("hex").slice(0, 8);
-    const cookies = new Cookies(`outrigger-oauth2-${own}-`, forcesHttps || redirectUrl.protocol === "https:");
+    const isSecure = forcesHttps || redirectUrl.protocol === "https:";
+    // With it, no neighbouring subdomain can set one, and so log a user in as somebody else (RFC 6265bis, 4.1.3.2).
+    const bound = isSecure ? "__Host-" : "";
+    const cookies = new Cookies(`${bound}outrigger-oauth2-${own}-`, isSecure);
     return {
       name: `middleware.http.oauth2 in ${metadata.file}`,
       clientId,

@@ -3,10 +3,10 @@ import type { RequestMessage, ResponseMessage } from "../../../core/message.ts";
 import { withoutHeaders } from "../../../core/raw-headers.ts";
 import { headerNameField, requiredField, requiredUrl, scopesField } from "../../auth/fields.ts";
 import { type PathFilter, pathFilterField } from "../../auth/path-filter.ts";
-import { textAnswer } from "../../auth/text-answer.ts";
 import { type AuthStyle, type Token, TokenEndpoint } from "../../auth/token-endpoint.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type { Middleware, MiddlewareContext, MiddlewareNext } from "../../contract/middleware.ts";
+import { textAnswer } from "../../contract/text-answer.ts";
 import { ClientToken } from "./client-token.ts";
 
 const FIELDS = [

@@ -53,6 +53,16 @@ test("less than one a second lets one pass", async () => {
   assert.deepEqual(await statusesOf(limited, 2), [200, 429]);
 });
 
+test("a path has one limit, however it is written", async () => {
+  const limited = await limitedTo("1");
+  const path = "/v1.0/invoke/shop/method/x";
+  assert.deepEqual(await statusesOf(limited, 1, { path }), [200]);
+  for (const other of [`/${path}`, `${path}/`, `${path}/../x`, path.replace("/x", "/%78"), path.replace("/x", "//x")]) {
+    assert.deepEqual(await statusesOf(limited, 1, { path: other }), [429], other);
+  }
+  assert.deepEqual(await statusesOf(limited, 2, { path: "/%zz" }), [200, 429]);
+});
+
 test("each client has its own limit, for each path", async () => {
   const limited = await limitedTo("1");
   const from = (remoteAddress: string, path = "/a"): Promise<number[]> =>

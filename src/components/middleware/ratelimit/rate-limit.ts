@@ -1,6 +1,7 @@
 import type { Clock } from "../../../core/clock.ts";
 import type { ResponseMessage } from "../../../core/message.ts";
 import { headerValues, type RawHeaders } from "../../../core/raw-headers.ts";
+import { normaliseMethodPath } from "../../../invocation/method-path.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type { Middleware, MiddlewareNext, MiddlewareRequest } from "../../contract/middleware.ts";
 import { textAnswer } from "../../contract/text-answer.ts";
@@ -40,7 +41,7 @@ export class RateLimit implements Middleware {
   }
 
   async handle(request: MiddlewareRequest, next: MiddlewareNext): Promise<ResponseMessage> {
-    const taken = this.#buckets.take(`${clientIp(request)} ${request.path.slice(0, MAX_PATH_CHARS)}`);
+    const taken = this.#buckets.take(`${clientIp(request)} ${countedPath(request.path)}`);
     const headers = this.#headers(request, taken);
     if (!taken.isAllowed) return textAnswer(429, "You have reached maximum request limit.", headers);
     const answer = await next(request);
@@ -59,5 +60,19 @@ export class RateLimit implements Middleware {
     limit.push("RateLimit-Limit", `${Math.round(this.#perSecond)}`, "RateLimit-Reset", "1");
     limit.push("RateLimit-Remaining", `${left}`);
     return limit;
+  }
+}
+
+/** However it is written: `/x`, `//x` and `/%78` have one limit, as they come to one path of the app's. */
+function countedPath(path: string): string {
+  return cleaned(path).slice(0, MAX_PATH_CHARS);
+}
+
+function cleaned(path: string): string {
+  try {
+    return normaliseMethodPath(path, { preserve: false }).decoded;
+  } catch {
+    // No app gets it.
+    return "";
   }
 }

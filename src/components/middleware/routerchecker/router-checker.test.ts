@@ -35,6 +35,13 @@ test("an escape that is none is refused", async () => {
   assert.equal(await statusOf(".*", "/%ff"), 400);
 });
 
+test("a path that leads elsewhere than it says is refused, whatever the rule says", async () => {
+  for (const path of ["/open/../closed", "/open/%2e%2e/closed", "/open/..;/closed", "/open/%252e./closed"]) {
+    assert.equal(await statusOf("^/open/", path), 400, path);
+  }
+  assert.equal(await statusOf("^/open/", "/open/..."), 200);
+});
+
 test("what is refused is answered as contrib does", async () => {
   const middleware = new RouterChecker();
   await middleware.init(await metadataWith({ rule: "^/x" }));

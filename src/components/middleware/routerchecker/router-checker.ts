@@ -1,6 +1,7 @@
 import { messageOf } from "../../../core/errors.ts";
 import { goRegExp } from "../../../core/go-regexp.ts";
 import type { RequestMessage, ResponseMessage } from "../../../core/message.ts";
+import { hasDotSegments } from "../../../invocation/dot-segments.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type { Middleware, MiddlewareNext, MiddlewareRequest } from "../../contract/middleware.ts";
 import { textAnswer } from "../../contract/text-answer.ts";
@@ -27,7 +28,9 @@ export class RouterChecker implements Middleware {
 
   handle(request: MiddlewareRequest, next: MiddlewareNext): Promise<ResponseMessage> {
     const uri = requestUri(request);
-    if (uri === undefined || !this.#rule.test(uri)) return Promise.resolve(textAnswer(400, "invalid router"));
+    // What such a path comes to is not what the rule would judge: /public/../private.
+    if (uri === undefined || hasDotSegments(request.path) || !this.#rule.test(uri))
+      return Promise.resolve(textAnswer(400, "invalid router"));
     return next(request);
   }
 
