@@ -80,23 +80,19 @@ export class ApiServer {
       codec: parts.codec,
       readBufferBytes: parts.readBufferBytes,
       log: parts.log,
-      handle: (exchange) => this.#observed(exchange),
+      handle: (exchange) => this.#take(exchange),
       ...(parts.http2 ? { http2: speakHttp2 } : {}),
     });
   }
 
-  async #observed(direct: HttpExchange): Promise<void> {
+  #take(direct: HttpExchange): Promise<void> {
     const { observer, clock } = this.#parts;
-    if (observer === undefined) return this.#handle(direct);
-    const exchange = new ObservedExchange(direct, observer, clock);
-    try {
-      await this.#handle(exchange);
-    } finally {
-      exchange.handled();
-    }
+    if (observer === undefined) return this.#handle(direct, undefined);
+    const observed = new ObservedExchange(direct, observer, clock);
+    return this.#handle(observed, observed);
   }
 
-  async #handle(arrived: HttpExchange): Promise<void> {
+  async #handle(arrived: HttpExchange, observed: ObservedExchange | undefined): Promise<void> {
     let direct = arrived;
     let exchange = this.#withCors(direct);
     let traceHeaders: readonly string[] = [];
@@ -139,6 +135,8 @@ export class ApiServer {
       else await this.#throughPipeline(httpPipeline, request);
     } catch (error) {
       this.#answerError(exchange, error, traceHeaders);
+    } finally {
+      observed?.handled();
     }
   }
 
