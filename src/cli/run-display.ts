@@ -28,7 +28,7 @@ export class TerminalDisplay implements RunDisplay {
     const behind = apps.length === 1 ? "1 app" : `${apps.length} apps behind one process`;
     this.#out.line(`${this.#out.paint("bold", `Outrigger ${outriggerVersion()}`)}  ${behind}, pid ${process.pid}`);
     this.#out.line("");
-    this.#out.write(table(apps.map(placesOf)));
+    this.#out.write(this.#places(apps));
     this.#tellLogs(apps);
     this.#out.line("");
     const callee = apps.find((app) => app.spec.settings.appPort !== undefined);
@@ -67,6 +67,14 @@ export class TerminalDisplay implements RunDisplay {
     this.#out.line(this.#out.paint("dim", `Ending: ${reason}.`));
   }
 
+  /** With the ports for Prometheus, where a line has room for them; `list --json` has them always. */
+  #places(apps: readonly HostedApp[]): string {
+    const { columns = Infinity } = this.#out;
+    const whole = table(apps.map((app) => placesOf(app, metricsOf(app))));
+    const fits = whole.split("\n").every(({ length }) => length <= columns);
+    return fits ? whole : table(apps.map((app) => placesOf(app, "")));
+  }
+
   #tellLogs(apps: readonly HostedApp[]): void {
     const rows = apps.flatMap((app): string[][] => {
       const { appLog, sidecarLog } = app.spec.settings.origin ?? {};
@@ -89,12 +97,16 @@ export class TerminalDisplay implements RunDisplay {
   }
 }
 
-function placesOf(app: HostedApp): string[] {
+function placesOf(app: HostedApp, metrics: string): string[] {
   const { appPort, command } = app.spec.settings;
   const { public: publicPort } = app.ports;
   const ownPort = appPort === undefined ? "no app port" : `app on port ${appPort}`;
   const appPlace = publicPort === undefined ? ownPort : `${ownPort}, public port ${publicPort}`;
-  return ["", app.id, urlOf(app), appPlace, command];
+  return ["", app.id, urlOf(app), appPlace + metrics, command];
+}
+
+function metricsOf({ ports: { metrics } }: HostedApp): string {
+  return metrics === undefined ? "" : `, metrics on ${metrics}`;
 }
 
 function urlOf(app: HostedApp): string {

@@ -1,5 +1,6 @@
 import { hostname } from "node:os";
 import pino from "pino";
+import { visible } from "../core/go-json.ts";
 import type { LogFields, Logger } from "../core/logger.ts";
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "fatal";
@@ -89,7 +90,7 @@ function forPeople({ level, time, msg, ...fields }: PinoLine, options: LogOption
   const about = options.appId === undefined ? "" : ` ${options.appId}:`;
   const details = Object.entries(fields).map(([key, value]) => ` ${key}=${quoted(value)}`);
   const clock = timeOf(time, options.dated);
-  return `${paint(90, clock)} ${paint(ansi, name)}${about} ${msg}${paint(90, details.join(""))}\n`;
+  return `${paint(90, clock)} ${paint(ansi, name)}${about} ${visibleLines(msg)}${paint(90, details.join(""))}\n`;
 }
 
 /** `13:45:01.123`, or with the date `2026-11-21T13:45:01.123Z`. */
@@ -100,5 +101,10 @@ export function timeOf(ms: number, dated: boolean): string {
 
 function quoted(value: unknown): string {
   const text = typeof value === "string" ? value : JSON.stringify(value);
-  return /^[^\s"=]+$/.test(text) ? text : JSON.stringify(text);
+  return visible(/^[^\s"=]+$/.test(text) ? text : JSON.stringify(text));
+}
+
+/** Much of what is logged comes from outside, and a terminal obeys control characters. */
+function visibleLines(text: string): string {
+  return text.split("\n").map(visible).join("\n");
 }

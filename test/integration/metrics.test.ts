@@ -149,7 +149,7 @@ test("apps of one process have their own counts and ports, and calls between the
     "accessControl: {defaultAction: deny, trustDomain: public, policies: [{appId: front, trustDomain: public, namespace: default, defaultAction: allow, operations: [{name: /no, httpVerb: ['*'], action: deny}]}]}\n",
   );
   const apps = [{ appID: "front" }, { appID: "other" }, { appID: "back", appPort: app.port, configFilePath: "c.yaml" }];
-  const { api, listed } = await startTogether(t, apps, { "c.yaml": policy });
+  const { api, listed, outrigger } = await startTogether(t, apps, { "c.yaml": policy });
   const statusOf = async (from: string, path: string): Promise<number> =>
     (await fetch(`${api(from)}/v1.0/invoke/back/method/${path}`)).status;
   assert.deepEqual(
@@ -158,6 +158,7 @@ test("apps of one process have their own counts and ports, and calls between the
   );
   const ports = ["front", "other", "back"].map((id) => listed(id).metricsPort);
   assert.equal(new Set(ports).size, 3);
+  for (const port of ports) assert.match(outrigger.stdout, new RegExp(`, metrics on ${String(port)}\\b`));
   const front = await scrapedWith(ports[0], "two calls", (s) => s.count("http_server_request_count") >= 2);
   assert.equal(
     front.count("http_server_request_count", { app_id: "front", path: "/v1.0/invoke/back/method/no", status: "403" }),

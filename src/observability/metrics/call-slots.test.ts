@@ -27,3 +27,13 @@ test("any number of paths and verbs is taken, and not all are remembered", () =>
   slots.of("VERB999", "/one", 200);
   assert.equal(written, 11_001);
 });
+
+test("a path that is too long is taken, and not remembered", () => {
+  let written = 0;
+  const slots = new CallSlots((_method, path) => {
+    written++;
+    return path.length;
+  });
+  const path = `/${"x".repeat(5000)}`;
+  assert.deepEqual([slots.of("GET", path, 200), slots.of("GET", path, 200), written], [5001, 5001, 2]);
+});

@@ -1,6 +1,8 @@
 /** Paths that are remembered with their slots. Those that are not, cost more and are counted all the same. */
 const MAX_PATHS = 4000;
 const MAX_OF_PATH = 50;
+/** A longer one is not remembered. */
+const MAX_PATH_LENGTH = 512;
 
 interface Entry<Slots> {
   readonly method: string;
@@ -35,8 +37,14 @@ export class CallSlots<Slots> {
       if (entries.length < MAX_OF_PATH) entries.push(entry);
       return;
     }
+    if (path.length > MAX_PATH_LENGTH) return;
     // Paths from outside may never come again: those that do are soon here again.
     if (this.#byPath.size >= MAX_PATHS) this.#byPath.clear();
-    this.#byPath.set(path, [entry]);
+    this.#byPath.set(copyOf(path), [entry]);
   }
+}
+
+/** A path that was cut out of a request's head keeps all of that in memory. */
+function copyOf(path: string): string {
+  return Buffer.from(path).toString();
 }

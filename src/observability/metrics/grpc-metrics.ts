@@ -8,10 +8,13 @@ import type { Counter, Histogram } from "./slots.ts";
 interface Slots {
   readonly completed: Counter;
   readonly latency: Histogram;
-  /** Of calls whose messages are counted. */
-  readonly received: () => Histogram;
-  readonly sent: () => Histogram;
+  /** Undefined where the call streams. */
+  readonly bytes: { readonly received: Histogram; readonly sent: Histogram } | undefined;
 }
+
+// Beside path and code, what tells calls apart whose slots differ.
+const UNARY = "unary";
+const STREAMING = "streaming";
 
 /** `dapr_grpc_io_server_*` and `dapr_grpc_io_client_*`: calls of the gRPC API, and those to an app that speaks gRPC. */
 export class GrpcMetrics {
@@ -33,12 +36,12 @@ export class GrpcMetrics {
 }
 
 function record(slots: CallSlots<Slots>, { path, code, bytes, durationMs }: Omit<GrpcApiCall, "rawHeaders">): void {
-  const { completed, latency, received, sent } = slots.of("", path, code);
-  completed.add();
-  latency.record(durationMs);
-  if (bytes === undefined) return;
-  received().record(bytes.received);
-  sent().record(bytes.sent);
+  const found = slots.of(bytes === undefined ? STREAMING : UNARY, path, code);
+  found.completed.add();
+  found.latency.record(durationMs);
+  if (bytes === undefined || found.bytes === undefined) return;
+  found.bytes.received.record(bytes.received);
+  found.bytes.sent.record(bytes.sent);
 }
 
 function slotsOf(
@@ -60,13 +63,12 @@ function slotsOf(
   const bytes = (part: string, help: string) => registry.histogram(name(part), help, SIZE_BOUNDS, method);
   const received = bytes("received_bytes_per_rpc", "Bytes of the messages that came, of calls with one each way.");
   const sent = bytes("sent_bytes_per_rpc", "Bytes of the messages that went, of calls with one each way.");
-  return new CallSlots((_verb, path, code) => {
+  return new CallSlots((kind, path, code) => {
     const values = [path, code === GRPC_CODE.OK ? "OK" : statusOfNumber(code)];
     return {
       completed: completed.slot(...values),
       latency: latency.slot(...values),
-      received: () => received.slot(path),
-      sent: () => sent.slot(path),
+      bytes: kind === UNARY ? { received: received.slot(path), sent: sent.slot(path) } : undefined,
     };
   });
 }

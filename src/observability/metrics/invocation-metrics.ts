@@ -2,11 +2,13 @@ import { CallSlots } from "./call-slots.ts";
 import type { MetricRegistry } from "./registry.ts";
 import type { Counter, Histogram } from "./slots.ts";
 
-export type InvocationType = "unary" | "streaming";
+const STREAMING = "streaming";
+export type InvocationType = "unary" | typeof STREAMING;
 
 interface AnswerSlots {
   readonly count: Counter;
-  readonly latency: () => Histogram;
+  /** Undefined where the call streams. */
+  readonly latency: Histogram | undefined;
 }
 
 /** `dapr_runtime_service_invocation_*`: calls from app to app, on the side of the caller and of the callee. */
@@ -35,7 +37,7 @@ export class InvocationMetrics {
     this.#sent = new CallSlots((type, app) => sent.slot(app, type));
     this.#answered = new CallSlots((type, app, status) => ({
       count: answered.slot(app, String(status), type),
-      latency: () => latency.slot(app, String(status)),
+      latency: type === STREAMING ? undefined : latency.slot(app, String(status)),
     }));
     this.#received = new CallSlots((_type, app) => received.slot(app));
     this.#answers = new CallSlots((_type, app, status) => answers.slot(app, String(status)));
@@ -49,7 +51,7 @@ export class InvocationMetrics {
   answered(callee: string, type: InvocationType, status: number, durationMs: number): void {
     const { count, latency } = this.#answered.of(type, callee, status);
     count.add();
-    if (type === "unary") latency().record(durationMs);
+    latency?.record(durationMs);
   }
 
   received(caller: string): void {

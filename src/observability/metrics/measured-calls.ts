@@ -14,7 +14,7 @@ import type {
 } from "../../invocation/ports.ts";
 import type { GrpcMetrics } from "./grpc-metrics.ts";
 import type { HttpMetrics } from "./http-metrics.ts";
-import type { InvocationMetrics } from "./invocation-metrics.ts";
+import type { InvocationMetrics, InvocationType } from "./invocation-metrics.ts";
 
 interface MeasuredCallsParts {
   readonly http: HttpMetrics;
@@ -44,21 +44,27 @@ export class MeasuredCalls {
       call: (request) =>
         request.grpc === true
           ? this.#callGrpcApp(channel, request)
-          : this.#overHttp(request, () => channel.call(request)),
+          : this.#overHttp(request, this.#now(), channel.call(request)),
     };
   }
 
   endpoints(caller: EndpointCaller): EndpointCaller {
     return {
-      call: (endpoint, request) =>
-        this.#invoked(endpoint.name, request, () => this.#overHttp(request, () => caller.call(endpoint, request))),
+      call: (endpoint, request) => {
+        const startedAt = this.#sent(endpoint.name, request);
+        const answering = this.#overHttp(request, startedAt, caller.call(endpoint, request));
+        return this.#answered(endpoint.name, request, startedAt, answering);
+      },
     };
   }
 
   peers(caller: PeerCaller): PeerCaller {
     return {
-      call: (instance, request, self) =>
-        this.#invoked(instance.app.id, request, () => caller.call(instance, request, self)),
+      call: (instance, request, self) => {
+        const { id } = instance.app;
+        const startedAt = this.#sent(id, request);
+        return this.#answered(id, request, startedAt, caller.call(instance, request, self));
+      },
     };
   }
 
@@ -70,7 +76,10 @@ export class MeasuredCalls {
         if (neighbour === undefined) return undefined;
         let found = measured.get(neighbour);
         if (found === undefined) {
-          const receive: Receive = (call) => this.#invoked(app.id, call.request, () => neighbour.receive(call));
+          const receive: Receive = (call) => {
+            const startedAt = this.#sent(app.id, call.request);
+            return this.#answered(app.id, call.request, startedAt, neighbour.receive(call));
+          };
           found = { instanceId: neighbour.instanceId, receive };
           measured.set(neighbour, found);
         }
@@ -98,18 +107,27 @@ export class MeasuredCalls {
     };
   }
 
-  async #invoked(
+  #now(): number {
+    return this.#parts.clock.monotonic();
+  }
+
+  /** @returns when. */
+  #sent(callee: string, request: RequestMessage): number {
+    this.#parts.invocations.sent(callee, typeOf(request));
+    return this.#now();
+  }
+
+  async #answered(
     callee: string,
     request: RequestMessage,
-    call: () => Promise<ResponseMessage>,
+    startedAt: number,
+    answering: Promise<ResponseMessage>,
   ): Promise<ResponseMessage> {
-    const { invocations, clock } = this.#parts;
-    const type = request.grpc === true ? "streaming" : "unary";
-    const startedAt = clock.monotonic();
-    invocations.sent(callee, type);
     // What fails has no answer, and is none in daprd.
-    const response = await call();
-    const took = clock.monotonic() - startedAt;
+    const response = await answering;
+    const { invocations } = this.#parts;
+    const took = this.#now() - startedAt;
+    const type = typeOf(request);
     if (type === "unary") invocations.answered(callee, type, response.status, took);
     else {
       whenEnded(response, request.signal, (code) => {
@@ -119,22 +137,30 @@ export class MeasuredCalls {
     return response;
   }
 
-  async #overHttp(request: RequestMessage, call: () => Promise<ResponseMessage>): Promise<ResponseMessage> {
-    const { http, clock } = this.#parts;
-    const { method, path, contentLength: sentBytes = 0 } = request;
-    const startedAt = clock.monotonic();
-    const ended = (status: number, receivedBytes: number): void => {
-      http.called({ method, path, status, sentBytes, receivedBytes, durationMs: clock.monotonic() - startedAt });
-    };
+  async #overHttp(
+    request: RequestMessage,
+    startedAt: number,
+    answering: Promise<ResponseMessage>,
+  ): Promise<ResponseMessage> {
     let response: ResponseMessage;
     try {
-      response = await call();
+      response = await answering;
     } catch (error) {
-      ended(NO_ANSWER, 0);
+      this.#endedOverHttp(request, startedAt, NO_ANSWER, 0);
       throw error;
     }
-    ended(response.status, lengthOf(response));
+    this.#endedOverHttp(request, startedAt, response.status, lengthOf(response));
     return response;
+  }
+
+  #endedOverHttp(
+    { method, path, contentLength: sentBytes = 0 }: RequestMessage,
+    startedAt: number,
+    status: number,
+    receivedBytes: number,
+  ): void {
+    const durationMs = this.#now() - startedAt;
+    this.#parts.http.called({ method, path, status, sentBytes, receivedBytes, durationMs });
   }
 
   async #callGrpcApp(channel: AppChannel, request: RequestMessage): Promise<ResponseMessage> {
@@ -158,6 +184,10 @@ export class MeasuredCalls {
     });
     return response;
   }
+}
+
+function typeOf({ grpc }: RequestMessage): InvocationType {
+  return grpc === true ? "streaming" : "unary";
 }
 
 function lengthOf({ headers, body, upgrade }: ResponseMessage): number {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Scrape } from "../../../test/support/scrape.ts";
 import type { MetricsRule } from "../../resources/metrics-spec.ts";
-import { MAX_SERIES } from "./family.ts";
+import { MAX_SERIES, MAX_VALUE_LENGTH } from "./family.ts";
 import { MetricRegistry } from "./registry.ts";
 
 function registry(rules: readonly MetricsRule[] = []) {
@@ -47,6 +47,16 @@ test("beyond its cap a metric has one more series for all that come, and says so
   assert.equal(read().count("calls", { path: "/orders/0" }), 2);
   assert.equal(warnings.length, 1);
   assert.match(warnings[0] ?? "", /^dapr_calls has 2000 sets of labels/);
+});
+
+test("a long value is cut, so that what is kept and shown of paths from outside is bounded", () => {
+  const { metrics, read } = registry();
+  const calls = metrics.histogram("calls", "Calls.", [1], "path");
+  for (const end of ["a", "b"]) calls.slot(`/${"x".repeat(5000)}${end}`).record(1);
+  const [one, ...others] = read().samples("calls");
+  assert.deepEqual([one?.value, others], [2, []]);
+  assert.match(one?.labels["path"] ?? "", /^\/x+…$/);
+  assert.equal(one?.labels["path"]?.length, MAX_VALUE_LENGTH);
 });
 
 test("rules rewrite the labels of the metric that they name, with its prefix or without", () => {

@@ -26,7 +26,9 @@ export async function openTracer(settings: TracerSettings, log: Logger): Promise
   if (stdout) sinks.push(new SpanLog(log));
   if (zipkinUrl !== undefined) {
     const exporter = await zipkinExporterTo(zipkinUrl);
-    sinks.push(new SpanQueue({ exporter, destination: `Zipkin at ${zipkinUrl}`, log, delayMs: DELAY_MS }));
+    sinks.push(
+      new SpanQueue({ exporter, destination: `Zipkin at ${withoutSecrets(zipkinUrl)}`, log, delayMs: DELAY_MS }),
+    );
   }
   if (otlp !== undefined) {
     const exporter = await otlpExporter(otlp);
@@ -34,4 +36,10 @@ export async function openTracer(settings: TracerSettings, log: Logger): Promise
     sinks.push(new SpanQueue({ exporter, destination, log, delayMs: DELAY_MS }));
   }
   return new OtelTracer({ serviceName, samplingRate, sinks });
+}
+
+/** Services that take Zipkin's spans want a key, which stands in the URL. */
+export function withoutSecrets(url: string): string {
+  const { origin, pathname } = new URL(url);
+  return origin + pathname;
 }

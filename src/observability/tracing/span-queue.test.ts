@@ -113,3 +113,16 @@ test("closed, it takes no more, says what it has not sent, and waits for nobody"
   assert.deepEqual([asked.batches.length, asked.ended], [0, 1]);
   assert.deepEqual(told, [{ lost: 4, why: "the sidecar has ended" }]);
 });
+
+test("closed with nothing to send, it tells what was lost before, and why that was", async () => {
+  const { spans, asked, told } = queue();
+  // The first is told at once, the second is to be told in a minute.
+  for (let batch = 0; batch < 2; batch++) {
+    add(spans, 1);
+    const flushed = spans.flush();
+    asked.batches.at(-1)?.answer(REFUSED);
+    await flushed;
+  }
+  await spans.close();
+  assert.deepEqual(told, Array(2).fill({ lost: 1, why: "full" }));
+});

@@ -119,7 +119,7 @@ export class SpanQueue implements SpanSink {
 
   #lose(count: number, why: string): void {
     this.#lost += count;
-    this.#why = why;
+    if (count > 0) this.#why = why;
     if (this.#telling === undefined) this.#tell();
   }
 

@@ -80,23 +80,19 @@ export class ApiServer {
       codec: parts.codec,
       readBufferBytes: parts.readBufferBytes,
       log: parts.log,
-      handle: (exchange) => this.#observed(exchange),
+      handle: (exchange) => this.#take(exchange),
       ...(parts.http2 ? { http2: speakHttp2 } : {}),
     });
   }
 
-  async #observed(direct: HttpExchange): Promise<void> {
+  #take(direct: HttpExchange): Promise<void> {
     const { observer, clock } = this.#parts;
-    if (observer === undefined) return this.#handle(direct);
-    const exchange = new ObservedExchange(direct, observer, clock);
-    try {
-      await this.#handle(exchange);
-    } finally {
-      exchange.handled();
-    }
+    if (observer === undefined) return this.#handle(direct, undefined);
+    const observed = new ObservedExchange(direct, observer, clock);
+    return this.#handle(observed, observed);
   }
 
-  async #handle(direct: HttpExchange): Promise<void> {
+  async #handle(direct: HttpExchange, observed: ObservedExchange | undefined): Promise<void> {
     let request = arrivedRequest(this.#withCors(direct));
     try {
       // Health answers come before the trace context, as daprd's do (observed/, "system").
@@ -109,6 +105,8 @@ export class ApiServer {
       await this.#routed(request, key);
     } catch (error) {
       this.#answerError(request.exchange, error, request.traceHeaders);
+    } finally {
+      observed?.handled();
     }
   }
 
@@ -144,11 +142,11 @@ export class ApiServer {
     return true;
   }
 
-  async #routed(request: ApiRequest, key: string): Promise<void> {
+  #routed(request: ApiRequest, key: string): void | Promise<void> {
     const isPiped = this.#parts.rules.httpPipeline !== undefined;
     // The owner of the home directory is no caller of the app's, and can always end the sidecar.
-    if (isPiped && !this.#isByOwner(key, request.headers)) await this.#throughPipeline(request, key);
-    else await this.#routeFor(key)(request);
+    if (isPiped && !this.#isByOwner(key, request.headers)) return this.#throughPipeline(request, key);
+    return this.#routeFor(key)(request);
   }
 
   async #throughPipeline(request: ApiRequest, key: string): Promise<void> {

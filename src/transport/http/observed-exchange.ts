@@ -28,8 +28,10 @@ export class ObservedExchange extends WrappedExchange implements HttpApiCall {
   }
 
   override answer(answer: HttpAnswer): void {
+    // The caller has left: this goes nowhere.
+    const isLost = this.inner.signal.aborted;
     this.inner.answer(answer);
-    if (this.#isSettled) return;
+    if (this.#isSettled || isLost) return;
     this.#isSettled = true;
     const { status, body, upgrade } = answer;
     this.status = status;
