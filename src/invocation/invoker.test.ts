@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { Readable } from "node:stream";
 import { test } from "node:test";
+import { ManualClock } from "../../test/support/manual-clock.ts";
 import type { AppInstance, NameResolver } from "../components/contract/name-resolver.ts";
 import { type AppIdentity, parseAppId, parseNamespace } from "../core/app-id.ts";
 import type { CallRecord } from "../core/call-observer.ts";
@@ -14,7 +15,10 @@ import type { Logger } from "../core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import { headerValue } from "../core/raw-headers.ts";
 import { spiffeIdOf } from "../core/spiffe-id.ts";
+import { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import type { GrpcErrorStatus } from "../resources/configuration.ts";
+import { readResiliency } from "../resources/resiliency-spec.ts";
+import { parseYaml } from "../resources/yaml-file.ts";
 import { ConcurrencyLimit } from "./concurrency-limit.ts";
 import { type Invocation, Invoker } from "./invoker.ts";
 import type { AppChannel, Neighbour, ReceivedCall, RepeatableBody } from "./ports.ts";
@@ -33,24 +37,39 @@ interface WorldOptions {
   readonly found?: readonly (readonly AppInstance[])[];
   /** What the peers do, call by call; beyond it they answer 200. */
   readonly peerErrors?: readonly Error[];
+  /** The same, with statuses. */
+  readonly peerAnswers?: readonly (Error | number)[];
   readonly neighbour?: Neighbour;
   readonly ownApp?: AppChannel | undefined;
   readonly preservePath?: boolean;
   readonly grpcErrorStatus?: GrpcErrorStatus;
   readonly worthAskingAgain?: boolean;
   readonly safeRetries?: boolean;
+  readonly policies?: ResiliencyPolicies;
+}
+
+/** @param spec of a Resiliency document. */
+function policiesOf(spec: string): ResiliencyPolicies {
+  const yaml = `{apiVersion: dapr.io/v1alpha1, kind: Resiliency, metadata: {name: r}, spec: ${spec}}`;
+  return new ResiliencyPolicies({
+    specs: parseYaml(yaml, "r.yaml").map(readResiliency),
+    compileTrip: () => () => false,
+    clock: new ManualClock(),
+  });
 }
 
 /** An invoker among fakes that note what it does with them. */
 function world({
   found = [[instance("a")]],
   peerErrors = [],
+  peerAnswers = peerErrors,
   ownApp,
   neighbour,
   preservePath = false,
   grpcErrorStatus = "fixed",
   worthAskingAgain = true,
   safeRetries = false,
+  policies,
 }: WorldOptions) {
   const seen = {
     slept: [] as number[],
@@ -98,16 +117,16 @@ function world({
     neighbours: { find: (asked) => (asked.id === math.id ? neighbour : undefined) },
     peers: {
       call: ({ instanceId }, request) => {
-        const error = peerErrors[seen.peerCalls.length];
+        const answer = peerAnswers[seen.peerCalls.length] ?? 200;
         seen.peerCalls.push({ instanceId, request });
-        return error === undefined ? Promise.resolve(answered(200)) : Promise.reject(error);
+        return typeof answer === "number" ? Promise.resolve(answered(answer)) : Promise.reject(answer);
       },
     },
     resolver,
     observer: { callEnded: (call) => seen.records.push(call) },
     clock,
     preservePath,
-    rules: { endpoints: new Map(), policies: undefined, appPipeline: undefined },
+    rules: { endpoints: new Map(), policies, appPipeline: undefined },
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     safeRetries,
     grpcErrorStatus,
@@ -251,6 +270,21 @@ test("with safeRetries, a POST goes to the next instance only where this one has
   assert.equal(await triesOf(reached, { headers: ["Idempotency-Key", "1"] }), 2);
 });
 
+for (const [codes, tries] of [
+  ["14", 5],
+  ["13,14", 5],
+  ["1-13", 1],
+] as const) {
+  test(`built-in retries that match the codes ${codes} are tried ${tries} times in all where nobody can be reached`, async () => {
+    const retries = `{DaprBuiltInServiceRetries: {duration: 7ms, maxRetries: 4, matching: {gRPCStatusCodes: "${codes}"}}}`;
+    const policies = policiesOf(`{policies: {retries: ${retries}}}`);
+    const { invoke, peerCalls, slept } = world({ policies, peerErrors: Array.from({ length: 9 }, () => unreachable) });
+    await assert.rejects(invoke(), tries === 1 ? /err: rpc error: code = Unavailable/ : /after 4 retries/);
+    assert.equal(peerCalls.length, tries);
+    assert.deepEqual(slept, new Array(tries - 1).fill(7));
+  });
+}
+
 test("after three retries the caller is told, in daprd's words, of the last failure", async () => {
   const { invoke, peerCalls, slept } = world({ peerErrors: Array.from({ length: 9 }, () => unreachable) });
   await rejects(
@@ -308,10 +342,33 @@ test("a stream that has been read is not sent a second time, to this instance or
   assert.deepEqual(reported, ["a"]);
 });
 
+for (const [what, makeBody] of [
+  ["bytes", () => Buffer.from("x")],
+  ["a stream", () => Readable.from(["x"])],
+] as const) {
+  test(`a body of unknown length, ${what}, is sent again only where nobody has answered`, async () => {
+    const retries = "{policies: {retries: {r: {maxRetries: 2}}}, targets: {apps: {math: {retry: r}}}}";
+    const triesOf = async (answer: CallError | number, contentLength: number | undefined): Promise<number> => {
+      const peerAnswers = [answer, answer, answer];
+      const { invoke, peerCalls } = world({ policies: policiesOf(retries), peerAnswers });
+      await invoke({ body: makeBody(), contentLength }).catch(ignore);
+      return peerCalls.length;
+    };
+    const [broken, refused] = [
+      new CallError(undefined, "reset"),
+      new CallError(undefined, "no", { nothingSent: true }),
+    ];
+    const tries = (contentLength: number | undefined): Promise<number[]> =>
+      Promise.all([503, broken, refused, unreachable].map((answer) => triesOf(answer, contentLength)));
+    assert.deepEqual(await tries(1), [3, 3, 3, 3]);
+    assert.deepEqual(await tries(undefined), [1, 1, 3, 3]);
+  });
+}
+
 test("a stream that nobody has read yet is sent to the next instance", async () => {
   const body = Readable.from(["x"]);
   const { invoke, peerCalls } = world({ found: [[instance("a"), instance("b")]], peerErrors: [unreachable] });
-  await invoke({ body, contentLength: undefined });
+  await invoke({ body, contentLength: 1 });
   assert.deepEqual(
     peerCalls.map(({ instanceId, request }) => [instanceId, request.body]),
     [

@@ -1,19 +1,14 @@
-import type { AppInstance, NameResolver } from "../components/contract/name-resolver.ts";
-import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver, CallRecord } from "../core/call-observer.ts";
 import type { CallSignal } from "../core/call-signal.ts";
-import type { Clock } from "../core/clock.ts";
-import { CallError, messageOf, nothingWasSent, OutriggerError } from "../core/errors.ts";
+import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
 import { visible } from "../core/go-json.ts";
 import { grpcCodeIn } from "../core/grpc-code.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../core/message.ts";
-import type { SpiffeId } from "../core/spiffe-id.ts";
 import { type TraceContext, traceIdOf } from "../core/trace-context.ts";
 import type { Span } from "../core/tracer.ts";
-import type { CallPolicy, PolicyTarget } from "../resiliency/resiliency-policies.ts";
-import { RetriesExhausted, runWithRetries } from "../resiliency/retry-runner.ts";
-import { DEFAULT_SERVICE_RETRIES } from "../resources/built-in-retries.ts";
+import type { PolicyTarget } from "../resiliency/resiliency-policies.ts";
 import type { GrpcErrorStatus } from "../resources/configuration.ts";
+import { AppCaller, type AppCallerParts } from "./app-caller.ts";
 import { KnownUrls } from "./endpoint-url.ts";
 import {
   addCallerHeaders,
@@ -25,20 +20,12 @@ import {
 } from "./forward-headers.ts";
 import { whenEnded } from "./grpc-ending.ts";
 import { withHttpStatus } from "./grpc-error-status.ts";
-import { InstanceRotation } from "./instance-rotation.ts";
 import { type MethodPath, normaliseMethodPath } from "./method-path.ts";
-import { callUnderPolicy, isSafe } from "./policed-call.ts";
-import type {
-  CallRules,
-  Endpoint,
-  EndpointCaller,
-  Neighbour,
-  Neighbours,
-  PeerCaller,
-  RepeatableBody,
-} from "./ports.ts";
+import { callUnderPolicy } from "./policed-call.ts";
+import type { CallRules, Endpoint, EndpointCaller, RepeatableBody } from "./ports.ts";
 import { normaliseQuery } from "./query.ts";
 import type { Receiver } from "./receiver.ts";
+import { opened, type Replay } from "./replay.ts";
 import { describeInvocation } from "./span-attributes.ts";
 import { parseTarget, type Target } from "./target.ts";
 
@@ -72,20 +59,13 @@ export interface Invocation {
   readonly repeatable?: RepeatableBody;
 }
 
-export interface InvokerParts {
-  readonly self: AppIdentity;
-  /** Who this sidecar's app is to its neighbours. */
-  readonly identity: SpiffeId;
+export interface InvokerParts extends AppCallerParts {
   readonly host: CallerHost;
   /** The callee side of this sidecar's own app. */
   readonly receiver: Receiver;
-  readonly neighbours: Neighbours;
-  readonly peers: PeerCaller;
   readonly rules: CallRules;
   readonly endpointCaller: EndpointCaller;
-  readonly resolver: NameResolver;
   readonly observer: CallObserver;
-  readonly clock: Clock;
   /** `spec.invocation.safeRetries`. */
   readonly safeRetries: boolean;
   /** `spec.invocation.preservePath`. */
@@ -94,18 +74,15 @@ export interface InvokerParts {
   readonly grpcErrorStatus: GrpcErrorStatus;
 }
 
-// daprd asks its resolver this often before it gives up on an app nobody knows (A2): it bridges a callee that starts.
-const RESOLVE_TRIES = 6;
-const RESOLVE_INTERVAL_MS = 100;
-
 /** The caller side of an invocation: read the target, normalise the path, forward the headers, carry the call. */
 export class Invoker {
   readonly #parts: InvokerParts;
-  readonly #rotation = new InstanceRotation();
+  readonly #apps: AppCaller;
   readonly #urls = new KnownUrls();
 
   constructor(parts: InvokerParts) {
     this.#parts = parts;
+    this.#apps = new AppCaller(parts);
   }
 
   /**
@@ -140,43 +117,30 @@ export class Invoker {
     refuseMissingMethod(invocation, target);
     const prepared = this.#fromHere(this.#toRequest(invocation), target, invocation);
     const request = invocation.span === undefined ? prepared : { ...prepared, span: invocation.span };
-    const { repeatable } = invocation;
+    const replay = { request, body: invocation.repeatable, safeRetries: this.#parts.safeRetries };
     const policy = this.#parts.rules.policies?.policyFor(policyTarget(target, invocation, request));
     const response =
       policy === undefined
-        ? await this.#dispatch(target, request, repeatable)
-        : await this.#underPolicy(policy, target, request, repeatable);
-    repeatable?.keepNoMore();
+        ? await this.#dispatch(target, replay)
+        : await callUnderPolicy({
+            policy,
+            replay,
+            clock: this.#parts.clock,
+            attempt: (signal) => this.#dispatch(target, withSignal(replay, signal)),
+          });
+    invocation.repeatable?.keepNoMore();
     return response;
   }
 
-  #underPolicy(
-    policy: CallPolicy,
-    target: Target,
-    request: RequestMessage,
-    repeatable: RepeatableBody | undefined,
-  ): Promise<ResponseMessage> {
-    return callUnderPolicy({
-      policy,
-      request,
-      clock: this.#parts.clock,
-      safeRetries: this.#parts.safeRetries,
-      attempt: (signal) =>
-        this.#dispatch(target, signal === request.signal ? request : { ...request, signal }, repeatable),
-      isReplayable: () => isReplayable(request, repeatable),
-      isUntouched: () => repeatable?.isUntouched === true,
-    });
-  }
-
-  #dispatch(target: Target, request: RequestMessage, repeatable?: RepeatableBody): Promise<ResponseMessage> {
+  #dispatch(target: Target, replay: Replay): Promise<ResponseMessage> {
     switch (target.kind) {
       case "self":
-        return this.#parts.receiver.receiveOwn(opened(request, repeatable));
+        return this.#parts.receiver.receiveOwn(opened(replay));
       case "app":
-        return this.#callApp(target.app, request, repeatable);
+        return this.#apps.call(target.app, replay);
       case "endpoint":
       case "url":
-        return this.#callEndpoint(target.endpoint, request);
+        return this.#callEndpoint(target.endpoint, replay.request);
     }
   }
 
@@ -207,109 +171,6 @@ export class Invoker {
     return rules.appPipeline.handle(request, (passedOn) => endpointCaller.call(endpoint, passedOn));
   }
 
-  async #callApp(callee: AppIdentity, request: RequestMessage, body?: RepeatableBody): Promise<ResponseMessage> {
-    const { policies } = this.#parts.rules;
-    // Whoever has policies of its own for an app has thought of retries, too (A3).
-    if (policies?.names({ kind: "app", name: callee.id, endpoint: "" }) === true) {
-      return this.#callAnyInstance(callee, request, body);
-    }
-    let unavailable: CallError | undefined;
-    let tries = 0;
-    try {
-      return await runWithRetries({
-        policy: policies?.builtInServiceRetries ?? DEFAULT_SERVICE_RETRIES,
-        random: Math.random,
-        clock: this.#parts.clock,
-        signal: request.signal,
-        attempt: () => {
-          if (tries++ > 0) request.span?.event("retry", { "dapr.retry": tries - 1 });
-          return this.#callAnyInstance(callee, request, body);
-        },
-        mayRetry: (error) => {
-          if (!isUnavailable(error) || !this.#mayRepeat(request, body, error)) return false;
-          unavailable ??= error;
-          return true;
-        },
-      });
-    } catch (error) {
-      // It has left meanwhile, which says less than what had kept it from answering.
-      if (error instanceof NoHostFound) throw unavailable ?? error;
-      if (!(error instanceof RetriesExhausted)) throw error;
-      const { retries, cause } = error;
-      const target = qualifiedName(callee);
-      throw new CallError(
-        undefined,
-        `failed to invoke target ${target} after ${retries} retries. Error: ${messageOf(cause)}`,
-        { cause },
-      );
-    }
-  }
-
-  /** One try: the instances in turn, until one can be reached. */
-  async #callAnyInstance(
-    callee: AppIdentity,
-    request: RequestMessage,
-    body?: RepeatableBody,
-  ): Promise<ResponseMessage> {
-    const instances = await this.#findInstances(callee, request.signal);
-    if (instances.length === 0) return this.#callLeavingNeighbour(callee, opened(request, body));
-    let failure: unknown;
-    for (const instance of this.#rotation.next(callee, instances)) {
-      try {
-        return await this.#callInstance(instance, opened(request, body));
-      } catch (error) {
-        if (!isUnavailable(error)) throw error;
-        this.#parts.resolver.reportUnreachable(instance);
-        if (!this.#mayRepeat(request, body, error)) throw error;
-        failure = error;
-      }
-    }
-    throw failure;
-  }
-
-  /** Whether the call can be made once more after this error, and, with `safeRetries`, must not have been made before. */
-  #mayRepeat(request: RequestMessage, body: RepeatableBody | undefined, error: unknown): boolean {
-    if (!isReplayable(request, body)) return false;
-    return !this.#parts.safeRetries || nothingWasSent(error) || isSafe(request) || body?.isUntouched === true;
-  }
-
-  async #callInstance(instance: AppInstance, request: RequestMessage): Promise<ResponseMessage> {
-    const neighbour = this.#parts.neighbours.find(instance.app);
-    if (neighbour?.instanceId === instance.instanceId) return this.#callNeighbour(neighbour, request);
-    return this.#parts.peers.call(instance, request, this.#parts.self);
-  }
-
-  /** A neighbour that is ending can no longer be found by others; what its own process has under way may need it. */
-  #callLeavingNeighbour(callee: AppIdentity, request: RequestMessage): Promise<ResponseMessage> {
-    const neighbour = this.#parts.neighbours.find(callee);
-    if (neighbour === undefined) throw this.#notFound(callee);
-    return this.#callNeighbour(neighbour, request);
-  }
-
-  /** This process has started the caller too, so that its word for who it is will do. */
-  #callNeighbour(neighbour: Neighbour, request: RequestMessage): Promise<ResponseMessage> {
-    const { self, identity } = this.#parts;
-    return neighbour.receive({ caller: self, identity, request });
-  }
-
-  /** None only where the app is a neighbour. @throws {CallError} naming the app and where it was looked for. */
-  async #findInstances(callee: AppIdentity, signal: CallSignal): Promise<readonly AppInstance[]> {
-    for (let tries = 1; ; tries++) {
-      const instances = await this.#parts.resolver.resolve(callee);
-      if (instances.length > 0 || this.#parts.neighbours.find(callee) !== undefined) return instances;
-      if (tries === RESOLVE_TRIES || !this.#parts.resolver.worthAskingAgain) throw this.#notFound(callee);
-      await this.#parts.clock.sleep(RESOLVE_INTERVAL_MS, signal);
-    }
-  }
-
-  #notFound({ id, namespace }: AppIdentity): CallError {
-    return new NoHostFound(
-      undefined,
-      `no host found with the given ID: app "${id}" in namespace "${namespace}" is not in ${this.#parts.resolver.description}; is it running?`,
-      { nothingSent: true },
-    );
-  }
-
   /** @param grpcStatus of gRPC alone. */
   #report(
     invocation: Invocation,
@@ -332,8 +193,6 @@ export class Invoker {
     this.#parts.observer.callEnded(grpcStatus === undefined ? record : { ...record, grpcStatus });
   }
 }
-
-class NoHostFound extends CallError {}
 
 /** gRPC over HTTP/2: POST, and nothing of the path is decoded, cleaned or taken for a query. */
 function toGrpcRequest({ rawPath, headers, body, signal, deadline }: Invocation): RequestMessage {
@@ -364,8 +223,9 @@ function policyTarget(target: Target, { target: written }: Invocation, { path }:
   }
 }
 
-function opened(request: RequestMessage, body: RepeatableBody | undefined): RequestMessage {
-  return body === undefined ? request : { ...request, body: body.open() };
+function withSignal(replay: Replay, signal: CallSignal): Replay {
+  const { request } = replay;
+  return signal === request.signal ? replay : { ...replay, request: { ...request, signal } };
 }
 
 function toRequest(invocation: Invocation, path: MethodPath): RequestMessage {
@@ -404,17 +264,6 @@ function refuseMissingMethod(invocation: Invocation, target: Target): void {
     "methodNameNotGiven",
     `failed to invoke, id: ${visible(invocation.target)}, err: method name not given; put it after /method/, or call /method/. for the root`,
   );
-}
-
-function isUnavailable(error: unknown): error is CallError {
-  return error instanceof CallError && error.code === "Unavailable";
-}
-
-/** A body that has been read, even in part, cannot be sent a second time. */
-function isReplayable({ body }: RequestMessage, repeatable: RepeatableBody | undefined): boolean {
-  if (repeatable !== undefined) return repeatable.canRepeat;
-  if (body === undefined || body instanceof Uint8Array) return true;
-  return !body.readableDidRead && !body.destroyed;
 }
 
 function explain(invocation: Invocation, cause: unknown): OutriggerError {

@@ -1,26 +1,21 @@
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-import { CallError, nothingWasSent } from "../core/errors.ts";
+import { CallError } from "../core/errors.ts";
 import { isEventStream } from "../core/event-stream.ts";
 import { GRPC_CODE } from "../core/grpc-code.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import { headerValue } from "../core/raw-headers.ts";
 import { type Failure, runWithPolicy } from "../resiliency/policy-runner.ts";
 import type { CallPolicy } from "../resiliency/resiliency-policies.ts";
+import { mayRepeat, type Replay, reachOf } from "./replay.ts";
 
 /** A call that resiliency policies are for. */
 export interface PolicedCall {
   readonly policy: CallPolicy;
-  readonly request: RequestMessage;
+  readonly replay: Replay;
   readonly clock: Clock;
-  /** `spec.invocation.safeRetries`. */
-  readonly safeRetries: boolean;
   /** @param signal fires as the request's does, and when the time for one try is over. */
   attempt(signal: CallSignal): Promise<ResponseMessage>;
-  /** Whether the request's body is still there to be sent. */
-  isReplayable(): boolean;
-  /** Whether nothing of the request's body has been asked for, of one that is kept for another try. */
-  isUntouched(): boolean;
 }
 
 /**
@@ -30,7 +25,8 @@ export interface PolicedCall {
  * @throws as `runWithPolicy` does.
  */
 export function callUnderPolicy(call: PolicedCall): Promise<ResponseMessage> {
-  const { policy, request, clock } = call;
+  const { policy, replay, clock } = call;
+  const { request } = replay;
   return runWithPolicy<ResponseMessage>({
     policy,
     clock,
@@ -38,11 +34,8 @@ export function callUnderPolicy(call: PolicedCall): Promise<ResponseMessage> {
     random: Math.random,
     attempt: (signal) => call.attempt(signal),
     failureIn: (response) => failureIn(response, clock),
-    failureOf: (error) => ({ code: codeOf(error), nothingSent: nothingWasSent(error) }),
-    mayRepeat: ({ nothingSent }) => {
-      if (!call.isReplayable()) return false;
-      return !call.safeRetries || nothingSent === true || isSafe(request) || call.isUntouched();
-    },
+    failureOf: (error) => ({ code: codeOf(error), ...reachOf(error) }),
+    mayRepeat: ({ nothingSent = false, isUnavailable = false }) => mayRepeat(replay, { nothingSent, isUnavailable }),
     discard: ({ body }) => {
       if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
     },
@@ -81,13 +74,6 @@ function retryAfterMs(text: string, clock: Clock): number | undefined {
 function codeOf(error: unknown): Failure["code"] {
   if (!(error instanceof CallError) || error.code === undefined) return undefined;
   return { protocol: "grpc", code: error.grpcCode };
-}
-
-const SAFE_VERBS = new Set(["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]);
-
-/** What may be done twice (RFC 9110 9.2.2), or says by a key of its own that it is one thing only. */
-export function isSafe({ method, headers }: RequestMessage): boolean {
-  return SAFE_VERBS.has(method) || headerValue(headers, "idempotency-key") !== undefined;
 }
 
 /** The time of a try covers its answer's body, as in daprd, but not what is meant to stay open. */

@@ -11,6 +11,7 @@ const spec: ResiliencySpec = {
   name: "rules",
   namespace: undefined,
   notes: [],
+  placeOf: () => "",
   scopes: [],
   timeouts: new Map([["fast", 50]]),
   retries: new Map([

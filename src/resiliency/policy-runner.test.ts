@@ -154,6 +154,24 @@ test("the time of a try runs until its answer is used up", async () => {
   over();
 });
 
+test("what is used without end has no time, and still hears that nobody waits for it any more", async () => {
+  let heard: CallSignal | undefined;
+  const { done, clock, signal } = work({ timeoutMs: 1000 }, [], {
+    attempt: (attemptSignal) => {
+      heard = attemptSignal;
+      return Promise.resolve({ status: 200 });
+    },
+    whenUsed: (_result, over) => {
+      over();
+    },
+  });
+  await done;
+  clock.advance(1000);
+  assert.equal(heard?.aborted, false);
+  signal.abort(new Error("gone"));
+  assert.equal(heard.aborted, true);
+});
+
 test("a circuit that opens ends the tries", async () => {
   const policy = { maxRequests: 1, intervalMs: 0, timeoutMs: 1000, trips: () => true };
   const breaker = new CircuitBreaker(policy, new ManualClock());

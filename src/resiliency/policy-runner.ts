@@ -1,13 +1,9 @@
 import { type AbortListener, abortReason, CallAbort, type CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-import type { CodeRange, RetrySpec } from "../resources/resiliency-spec.ts";
+import type { RetrySpec } from "../resources/resiliency-spec.ts";
 import { pauseBefore } from "./backoff.ts";
+import { type FailureCode, matches } from "./matching.ts";
 import type { CallPolicy } from "./resiliency-policies.ts";
-
-/** The code with which a try has failed, for `matching` of a retry policy; undefined where it has none. */
-export type FailureCode =
-  | { readonly protocol: "http"; readonly code: number }
-  | { readonly protocol: "grpc"; readonly code: number };
 
 export interface Failure {
   readonly code: FailureCode | undefined;
@@ -15,6 +11,8 @@ export interface Failure {
   readonly retryAfterMs?: number | undefined;
   /** What failed had not begun: whoever was asked has got nothing. */
   readonly nothingSent?: boolean;
+  /** Whoever was asked could not be reached, or went away before it answered. */
+  readonly isUnavailable?: boolean;
 }
 
 /** Work that a policy is for. What makes a failure, and what may be done again, is known to who hands it in. */
@@ -68,7 +66,10 @@ export async function runWithPolicy<Result>(work: PolicedWork<Result>): Promise<
       if ("result" in outcome) return outcome.result;
       throw outcome.error;
     }
-    if ("result" in outcome) work.discard(outcome.result);
+    if ("result" in outcome) {
+      work.discard(outcome.result);
+      outcome.forget();
+    }
     work.policy.onActivated?.("retry");
     work.onRetry?.(retries + 1, pauseMs);
     await work.clock.sleep(pauseMs, work.signal);
@@ -76,7 +77,7 @@ export async function runWithPolicy<Result>(work: PolicedWork<Result>): Promise<
 }
 
 type Outcome<Result> =
-  | { readonly result: Result; readonly failure: Failure | undefined }
+  | { readonly result: Result; readonly failure: Failure | undefined; forget(): void }
   | { readonly error: unknown; readonly failure: Failure };
 
 async function tryOnce<Result>(work: PolicedWork<Result>): Promise<Outcome<Result>> {
@@ -84,8 +85,8 @@ async function tryOnce<Result>(work: PolicedWork<Result>): Promise<Outcome<Resul
   const timed = timeoutMs === undefined ? undefined : new TimedSignal(work.signal, timeoutMs, work.clock);
   try {
     const result = await work.attempt(timed?.signal ?? work.signal);
-    if (timed !== undefined) work.whenUsed(result, timed.end);
-    return { result, failure: work.failureIn(result) };
+    if (timed !== undefined) work.whenUsed(result, timed.stop);
+    return { result, failure: work.failureIn(result), forget: () => timed?.end() };
   } catch (error) {
     timed?.end();
     if (timed?.signal.reason instanceof TimedOut) work.policy.onActivated?.("timeout");
@@ -106,16 +107,6 @@ function pauseFor<Result>(
   const { retryAfterMs = 0 } = failure;
   // Sooner would be against its word, later against the policy.
   return retryAfterMs > Math.max(pauseMs, retry.maxIntervalMs) ? undefined : Math.max(pauseMs, retryAfterMs);
-}
-
-/** What has no code, or none of a protocol that the policy speaks of, is always tried again. */
-function matches({ matching }: RetrySpec, code: FailureCode | undefined): boolean {
-  const ranges = code === undefined ? undefined : matching?.[code.protocol];
-  return ranges === undefined || ranges.some((range) => isIn(range, code?.code ?? Number.NaN));
-}
-
-function isIn({ from, to }: CodeRange, code: number): boolean {
-  return code >= from && code <= to;
 }
 
 /** Fires as another does, and after a time. */
@@ -140,8 +131,13 @@ class TimedSignal implements AbortListener {
     this.signal.abort(abortReason(this.#outer));
   }
 
-  readonly end = (): void => {
-    this.#outer.removeEventListener("abort", this);
+  /** There is no time any more. It fires as the other does for as long as that lives. */
+  readonly stop = (): void => {
     this.#ended.abort(new Error("the try is over"));
   };
+
+  end(): void {
+    this.stop();
+    this.#outer.removeEventListener("abort", this);
+  }
 }

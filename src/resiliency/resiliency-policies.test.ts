@@ -58,6 +58,14 @@ test("of two documents the later holds, and each may name what the other defines
   assert.equal(it.policyFor(app("a"))?.timeoutMs, 2000);
 });
 
+test("a timeout of 0 is none, as in daprd", () => {
+  const it = policies(
+    "{policies: {timeouts: {none: 0s}, retries: {r: {}}}, targets: {apps: {a: {timeout: none}, b: {timeout: none, retry: r}}}}",
+  );
+  assert.equal(it.policyFor(app("a")), undefined);
+  assert.equal(it.policyFor(app("b"))?.timeoutMs, undefined);
+});
+
 test("each endpoint of a target has a circuit breaker of its own, and keeps it", () => {
   const it = policies(
     "{policies: {circuitBreakers: {cb: {}}}, targets: {apps: {a: {circuitBreaker: cb}, b: {circuitBreaker: cb}}}}",

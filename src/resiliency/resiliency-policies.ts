@@ -93,12 +93,18 @@ export class ResiliencyPolicies {
     const { timeout, retry, circuitBreaker } = this.#namesFor(target);
     const policy = {
       target,
-      timeoutMs: timeout === undefined ? undefined : this.#timeouts.get(timeout),
+      timeoutMs: timeout === undefined ? undefined : this.#timeoutMs(timeout),
       retry: retry === undefined ? undefined : this.#retries.get(retry),
       breaker: circuitBreaker === undefined ? undefined : this.#breakerOf(target, circuitBreaker),
     };
     const isEmpty = policy.timeoutMs === undefined && policy.retry === undefined && policy.breaker === undefined;
     return isEmpty ? undefined : this.#observed(target, policy);
+  }
+
+  /** 0 means none, as in daprd. */
+  #timeoutMs(name: string): number | undefined {
+    const ms = this.#timeouts.get(name);
+    return ms === 0 ? undefined : ms;
   }
 
   #observed(target: PolicyTarget, policy: CallPolicy): CallPolicy {

@@ -109,6 +109,16 @@ for (const [what, yaml, message] of [
     /r\.yaml:4: unknown field "spec\.baseURL"; did you mean "baseUrl"\?$/,
   ],
   ["a slip in apiVersion", endpoint("x").replace("dapr.io", "dapr.oi"), /r\.yaml:1: apiVersion: .*dapr\.io\/v1alpha1/],
+  [
+    "a slip in kind",
+    endpoint("x").replace("HTTPEndpoint", "HTTPEndpont"),
+    /r\.yaml:2: kind: there is no kind "HTTPEndpont"; did you mean "HTTPEndpoint"\?$/,
+  ],
+  [
+    "a slip in what the type of a component begins with",
+    component("x", "midleware.http.bearer"),
+    /r\.yaml:4: spec\.type: there is no type "midleware\.http\.bearer"; did you mean "middleware\.http\.bearer"\?$/,
+  ],
   ["another version", endpoint("x").replace("v1alpha1", "v2"), /r\.yaml:1: apiVersion/],
   ["no apiVersion", endpoint("x").replace(/^.*\n/, ""), /r\.yaml:1: apiVersion/],
   ["a broken document behind a good one", `${endpoint("x")}kind: [\n`, /r\.yaml:\d+: not valid YAML/],
@@ -131,9 +141,9 @@ for (const [what, yaml, message] of [
 
 for (const [what, yaml, warning] of [
   [
-    "a kind that there is not",
-    endpoint("x").replace("HTTPEndpoint", "HTTPEndpont"),
-    /^HTTPEndpont x in .*: there is no kind "HTTPEndpont"; did you mean "HTTPEndpoint"\?$/,
+    "a kind that there is not, and that is near to none",
+    endpoint("x").replace("HTTPEndpoint", "MCPServer"),
+    /^MCPServer x in .* was skipped: there is no kind "MCPServer"$/,
   ],
   [
     "a Configuration",

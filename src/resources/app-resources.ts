@@ -5,7 +5,7 @@ import { type ComponentSpec, readComponent } from "./component-spec.ts";
 import { type HttpEndpointSpec, readHttpEndpoint } from "./http-endpoint-spec.ts";
 import { type ResiliencySpec, readResiliency, refuseUnknownPolicies } from "./resiliency-spec.ts";
 import { type FoundResource, RESOURCE_KINDS, readResourceFolders } from "./resource-folder.ts";
-import { ResourceError } from "./yaml-file.ts";
+import { ResourceError, type YamlDocument } from "./yaml-file.ts";
 
 /** What the resources of one app say, checked: those that its scopes and namespace leave to it. */
 export interface AppResources {
@@ -119,19 +119,40 @@ function refuseTwins(kind: string, specs: readonly { readonly name: string; read
 }
 
 const COMPONENTS = ["secretstores.", "middleware."];
+// What Dapr's types of components begin with; what else begins so is not ours to say.
+const BUILDING_BLOCKS = [
+  ...["bindings", "configuration", "conversation", "crypto", "lock", "middleware", "nameresolution", "pubsub"],
+  ...["secretstores", "state", "workflow"],
+];
 
 function isSupported({ kind, type }: FoundResource): boolean {
   if (kind === "Component") return type === "" || COMPONENTS.some((prefix) => type.startsWith(prefix));
   return kind === "HTTPEndpoint" || kind === "Resiliency";
 }
 
-function notSupported({ kind, name, type, file }: FoundResource): string {
+/** Why it is passed over. @throws {ResourceError} where that must be a slip. */
+function notSupported({ kind, name, type, file, document }: FoundResource): string {
   const what = [kind, name, type].filter((part) => part !== "").join(" ");
   if (kind === "Configuration") return `${what} in ${file} was skipped: give it with --config`;
   if (RESOURCE_KINDS.some((known) => known === kind)) {
+    if (kind === "Component") refuseSlip(document, ["spec", "type"], type, type.split(".")[0] ?? "", BUILDING_BLOCKS);
     return `${what} in ${file} is not supported by this version of Outrigger and was skipped`;
   }
-  const near = nearestName(kind, RESOURCE_KINDS);
-  const hint = near === undefined ? "" : `; did you mean "${near}"?`;
-  return `${what} in ${file} was skipped: there is no kind "${kind}"${hint}`;
+  refuseSlip(document, ["kind"], kind, kind, RESOURCE_KINDS);
+  return `${what} in ${file} was skipped: there is no kind "${kind}"`;
+}
+
+/** @throws {ResourceError} where `part` of what is written is nearly one of those that there are: then one of them is meant. */
+function refuseSlip(
+  document: YamlDocument,
+  path: readonly string[],
+  written: string,
+  part: string,
+  known: readonly string[],
+): void {
+  const near = known.includes(part) ? undefined : nearestName(part, known);
+  if (near === undefined) return;
+  const place = `${document.file}:${document.lineOf(path)}: ${path.join(".")}`;
+  const meant = written.replace(part, near);
+  throw new ResourceError(`${place}: there is no ${path.at(-1) ?? ""} "${written}"; did you mean "${meant}"?`);
 }

@@ -20,6 +20,8 @@ export interface ResiliencySpec {
   readonly components: ReadonlyMap<string, ComponentPolicyNames>;
   /** What is written in it and does nothing, or something else. */
   readonly notes: readonly string[];
+  /** `file:line: path` of a field, for error texts. */
+  placeOf(path: readonly string[]): string;
 }
 
 export interface RetrySpec {
@@ -190,6 +192,7 @@ export function readResiliency(document: YamlDocument): ResiliencySpec {
     apps: new Map(Object.entries(apps)),
     components: new Map(Object.entries(components)),
     notes: [...tooFewRetries(document, retries), ...aboutActors(document, Object.keys(actors))],
+    placeOf: (path: readonly string[]) => placeOf(document, path),
   });
 }
 

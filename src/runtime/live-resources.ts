@@ -3,6 +3,7 @@ import type { CallRules, Endpoint } from "../invocation/ports.ts";
 import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { Pipelines } from "../resources/configuration.ts";
+import { LoadLog } from "./load-log.ts";
 import type { LoadedResources, ResourceSurroundings } from "./load-resources.ts";
 
 const NOTHING: LoadedResources = {
@@ -26,6 +27,8 @@ export class LiveResources implements CallRules {
   #loaded = NOTHING;
   /** Replaced, and still used by calls that began before. */
   readonly #leaving = new Set<LoadedResources>();
+  /** What is wrong with what stands there and did not keep it from being loaded. */
+  #told: ReadonlySet<string> = new Set();
   #closed = false;
   #watch: Closable | undefined;
 
@@ -93,6 +96,15 @@ export class LiveResources implements CallRules {
     if ([endpoints, secretStores, middleware, resiliency, http, app].every((list) => list.length === 0)) return NOTHING;
     // Apps without resources do not load what makes something of them.
     const { loadResources } = await import("./load-resources.ts");
-    return loadResources(resources, this.#pipelines, this.#surroundings, this.#loaded.policies);
+    const log = new LoadLog(this.#surroundings.log, this.#told);
+    let isWhole = false;
+    try {
+      const surroundings = { ...this.#surroundings, log };
+      const loaded = await loadResources(resources, this.#pipelines, surroundings, this.#loaded.policies);
+      isWhole = true;
+      return loaded;
+    } finally {
+      this.#told = log.end(isWhole);
+    }
   }
 }

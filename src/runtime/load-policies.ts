@@ -1,4 +1,4 @@
-import { messageOf } from "../core/errors.ts";
+import { messageOf, SetupError } from "../core/errors.ts";
 import { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
 import { compileTrip } from "../resiliency/trip-expression.ts";
 import type { ResiliencySpec } from "../resources/resiliency-spec.ts";
@@ -13,10 +13,10 @@ export function loadPolicies(
   const observer = metrics?.resiliency;
   const usable = specs.filter((spec) => {
     try {
-      for (const { trip } of spec.circuitBreakers.values()) compileTrip(trip);
+      for (const [name, { trip }] of spec.circuitBreakers) refuseBadTrip(spec, name, trip);
       return true;
     } catch (error) {
-      log.warn(`Could not read resiliency policy ${spec.name}, which was skipped: trip: ${messageOf(error)}`);
+      log.warn(`Could not read resiliency policy ${spec.name}, which was skipped: ${messageOf(error)}`);
       return false;
     }
   });
@@ -32,4 +32,14 @@ export function loadPolicies(
       log.warn("a circuit breaker has changed its state", { target: target.name, endpoint, state: to });
     },
   });
+}
+
+/** @throws {SetupError} naming file, line and field. */
+function refuseBadTrip(spec: ResiliencySpec, name: string, trip: string): void {
+  try {
+    compileTrip(trip);
+  } catch (cause) {
+    const place = spec.placeOf(["spec", "policies", "circuitBreakers", name, "trip"]);
+    throw new SetupError(`${place}: ${messageOf(cause)}`, { cause });
+  }
 }

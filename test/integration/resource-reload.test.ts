@@ -3,6 +3,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, unlinkSync, writeFileSync }
 import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
+import { AUDIENCE, startOidcServer } from "../support/oidc-server.ts";
 import { startOutrigger } from "../support/outrigger.ts";
 import { folderWith, ownHome, startBeside, whenReady } from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
@@ -175,4 +176,129 @@ test("several apps of one process read a common folder, each what is for it", as
     Promise.all([a, b].map(async ({ api }) => (await fetch(`${api}/v1.0/invoke/${name}/method/x`)).status));
   await waitFor("both to have it", async () => (await statuses("ours")).every((status) => status === 200));
   assert.deepEqual(await statuses("mine"), [500, 200]);
+});
+
+function middleware(name: string, type: string, fields: Readonly<Record<string, string>>): string {
+  const metadata = Object.entries(fields).map(([field, value]) => ({ name: field, value }));
+  return `apiVersion: dapr.io/v1alpha1
+kind: Component
+metadata: {name: ${name}}
+spec: {type: middleware.http.${type}, version: v1, metadata: ${JSON.stringify(metadata)}}
+`;
+}
+
+const MODULE = `export default ({ metadata, log }) => {
+  const tag = metadata.get("tag");
+  log.info("opened " + tag);
+  return {
+    async handle(request, next) {
+      const answer = await next(request);
+      return { ...answer, headers: [...answer.headers, "X-Step", tag] };
+    },
+    close() {
+      log.info("closed " + tag);
+    },
+  };
+};
+`;
+
+/** A sidecar whose pipelines both have one step, and what its resources folder is. */
+async function startPiped(t: TestContext, step: string, appPort: number, files: Readonly<Record<string, string>>) {
+  const [name = "", type = ""] = step.split(":");
+  const pipeline = `{handlers: [{name: ${name}, type: middleware.http.${type}}]}`;
+  const folder = folderWith(t, {
+    ...Object.fromEntries(Object.entries(files).map(([file, text]) => [`r/${file}`, text])),
+    "r/none.yaml": "",
+    "config.yaml": `apiVersion: dapr.io/v1alpha1\nkind: Configuration\nmetadata: {name: c}\nspec: {httpPipeline: ${pipeline}, appHttpPipeline: ${pipeline}}\n`,
+  });
+  const flags = ["--resources-path", `${folder}/r`, "--config", `${folder}/config.yaml`];
+  const { api, outrigger } = await startBeside(t, "shop", appPort, { home: ownHome(t), flags });
+  return {
+    outrigger,
+    folder: join(folder, "r"),
+    call: (headers: Record<string, string> = {}) => fetch(`${api}/v1.0/invoke/shop/method/x`, { headers }),
+  };
+}
+
+test("middleware that is replaced serves the calls that it has, and is closed behind the last of them, once", async (t) => {
+  const held: ServerResponse[] = [];
+  const app = await startInTestApp(t, (request, response) => {
+    if (request.headers["x-hold"] === undefined) response.end("ok");
+    else {
+      response.write("one ");
+      held.push(response);
+    }
+  });
+  const step = (tag: string): string => middleware("step", "module", { path: "step.mjs", tag });
+  const files = { "step.mjs": MODULE, "step.yaml": step("first") };
+  const { outrigger, folder, call } = await startPiped(t, "step:module", app.port, files);
+  const running = await call({ "x-hold": "yes" });
+  assert.equal(running.headers.get("x-step"), "first, first");
+  writeFileSync(join(folder, "step.yaml"), step("second"));
+  await outrigger.waitForOutput(/resources were read again: Component step changed/);
+  const next = await call();
+  assert.deepEqual([next.headers.get("x-step"), await next.text()], ["second, second", "ok"]);
+  assert.doesNotMatch(outrigger.output, /closed first/);
+  held[0]?.end("two");
+  assert.equal(await running.text(), "one two");
+  await outrigger.waitForOutput(/closed first/);
+  // And at once, where nobody calls.
+  writeFileSync(join(folder, "step.yaml"), step("third"));
+  await outrigger.waitForOutput(/closed second/);
+  writeFileSync(join(folder, "step.yaml"), step("third").replace("path", "paht"));
+  await outrigger.waitForOutput(/those before stay in use: .*metadata field path is missing/);
+  assert.equal((await call()).headers.get("x-step"), "third, third");
+  assert.equal(await outrigger.stop(), 0);
+  assert.deepEqual(
+    ["opened", "closed"].map((what) => outrigger.output.match(new RegExp(`${what} \\w+`, "g"))),
+    [
+      ["opened first", "opened second", "opened third"],
+      ["closed first", "closed second", "closed third"],
+    ],
+  );
+});
+
+test("a step that is added to the folder holds from the next call on, and one that is removed no more", async (t) => {
+  const app = await startInTestApp(t);
+  const { outrigger, folder, call } = await startPiped(t, "limit:ratelimit", app.port, {});
+  const statuses = async (): Promise<number[]> => [(await call()).status, (await call()).status];
+  assert.deepEqual(await statuses(), [200, 200]);
+  writeFileSync(join(folder, "limit.yaml"), middleware("limit", "ratelimit", { maxRequestsPerSecond: "0.001" }));
+  await outrigger.waitForOutput(/Component limit added/);
+  await call();
+  assert.deepEqual(await statuses(), [429, 429]);
+  unlinkSync(join(folder, "limit.yaml"));
+  await outrigger.waitForOutput(/Component limit removed/);
+  assert.deepEqual(await statuses(), [200, 200]);
+});
+
+test("a guard that is edited guards by its new rule, and by the one before where that is of no use", async (t) => {
+  const oidc = await startOidcServer(t);
+  const app = await startInTestApp(t);
+  const guard = (audience: string): string => middleware("guard", "bearer", { issuer: oidc.issuer, audience });
+  const { outrigger, folder, call } = await startPiped(t, "guard:bearer", app.port, { "guard.yaml": guard("others") });
+  const headers = { authorization: `Bearer ${await oidc.token()}` };
+  const statuses = async (): Promise<number[]> => [(await call(headers)).status, (await call()).status];
+  assert.deepEqual(await statuses(), [401, 401]);
+  writeFileSync(join(folder, "guard.yaml"), guard(AUDIENCE));
+  await outrigger.waitForOutput(/Component guard changed/);
+  assert.deepEqual(await statuses(), [200, 401]);
+  writeFileSync(join(folder, "guard.yaml"), guard("others").replace("audience", "audiense"));
+  await outrigger.waitForOutput(/those before stay in use: .*audiense.*did you mean "?audience/);
+  assert.deepEqual(await statuses(), [200, 401]);
+});
+
+test("what is wrong and keeps nothing from being loaded is told once, however often resources are read again", async (t) => {
+  const app = await startInTestApp(t);
+  const broken =
+    "apiVersion: dapr.io/v1alpha1\nkind: Resiliency\nmetadata: {name: broken}\nspec: {policies: {circuitBreakers: {cb: {trip: nonsense}}}}\n";
+  const files = { "r.yaml": broken, "e.yaml": endpoint("one", app.port) };
+  const { outrigger, folder } = await startPiped(t, "limit:ratelimit", app.port, files);
+  for (const name of ["two", "three"]) {
+    writeFileSync(join(folder, `${name}.yaml`), endpoint(name, app.port));
+    await outrigger.waitForOutput(new RegExp(`HTTPEndpoint ${name} added`));
+  }
+  const timesTold = (what: RegExp): number | undefined => outrigger.output.match(what)?.length;
+  assert.equal(timesTold(/Could not read resiliency policy broken/g), 1);
+  assert.equal(timesTold(/config\.yaml:\d+: the pipeline names limit/g), 2, "once for each of the two pipelines");
 });
