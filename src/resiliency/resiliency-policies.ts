@@ -78,6 +78,11 @@ export class ResiliencyPolicies {
     if (parts.before !== undefined) this.#takeOver(parts.before);
   }
 
+  /** What they were made of. */
+  get specs(): readonly ResiliencySpec[] {
+    return this.#parts.specs;
+  }
+
   /** Whether a document names the target: then the built-in retries are off (A3). */
   names(target: PolicyTarget): boolean {
     return this.#named(target) !== undefined;

@@ -17,10 +17,15 @@ export interface AppResources {
   readonly resiliency: readonly ResiliencySpec[];
 }
 
-/** @returns with `warnings` about what is not used. @throws {ResourceError} naming file, line and field. */
+/**
+ * @param inUse what was read before, of which a Resiliency document is kept that has a mistake in it now.
+ * @returns with `warnings` about what is not used.
+ * @throws {ResourceError} naming file, line and field.
+ */
 export function readAppResources(
   folders: readonly string[],
   app: AppIdentity,
+  inUse: Pick<AppResources, "resiliency"> = { resiliency: [] },
 ): AppResources & { readonly warnings: readonly string[] } {
   const found = readResourceFolders(folders);
   const warnings: string[] = [];
@@ -35,7 +40,7 @@ export function readAppResources(
   const ofOthers = allComponents.filter((spec) => isInNamespace(spec, app) && !isForApp(spec));
   const ofType = (prefix: string, list = components): ComponentSpec[] =>
     list.filter(({ type }) => type.startsWith(prefix));
-  const resiliency = resiliencyFor(ofKind(found, "Resiliency"), isForApp, warnings);
+  const resiliency = resiliencyFor(ofKind(found, "Resiliency"), isForApp, warnings, inUse.resiliency);
   refuseTwins("HTTPEndpoint", endpoints);
   refuseTwins("Component", components);
   warnings.push(
@@ -82,31 +87,42 @@ function componentIn({ document, name, file }: FoundResource, warnings: string[]
   }
 }
 
-/** A bad one is told and left out, as by daprd: calls go on without it. */
+/** A bad one is told and left out, as by daprd: calls go on without it, or with what it said before. */
 function resiliencyFor(
   found: readonly FoundResource[],
   isForApp: (spec: Scoped) => boolean,
   warnings: string[],
+  inUse: readonly ResiliencySpec[],
 ): ResiliencySpec[] {
-  const orSkipped = <T>({ name, file }: FoundResource, read: () => T[]): T[] => {
+  const orSkipped = <T>({ name, file }: FoundResource, read: () => T[], from: (before: ResiliencySpec) => T): T[] => {
     try {
       return read();
     } catch (error) {
       if (!(error instanceof ResourceError)) throw error;
-      warnings.push(`Could not read resiliency policy ${name} in ${file}, which was skipped: ${messageOf(error)}`);
-      return [];
+      const before = inUse.find((spec) => spec.name === name);
+      const instead = before === undefined ? "which was skipped" : "and what it said before stays in use";
+      warnings.push(`Could not read resiliency policy ${name} in ${file}, ${instead}: ${messageOf(error)}`);
+      return before === undefined ? [] : [from(before)];
     }
   };
   const read = found.flatMap((resource) =>
-    orSkipped(resource, () => [{ resource, spec: readResiliency(resource.document) }]),
+    orSkipped(
+      resource,
+      () => [{ resource, spec: readResiliency(resource.document) }],
+      (spec) => ({ resource, spec }),
+    ),
   );
   const forApp = read.filter(({ spec }) => isForApp(spec));
   const all = forApp.map(({ spec }) => spec);
   return forApp.flatMap(({ resource, spec }) =>
-    orSkipped(resource, () => {
-      refuseUnknownPolicies(resource.document, spec, all);
-      return [spec];
-    }),
+    orSkipped(
+      resource,
+      () => {
+        if (!inUse.includes(spec)) refuseUnknownPolicies(resource.document, spec, all);
+        return [spec];
+      },
+      (before) => before,
+    ),
   );
 }
 

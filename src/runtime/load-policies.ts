@@ -4,20 +4,25 @@ import { compileTrip } from "../resiliency/trip-expression.ts";
 import type { ResiliencySpec } from "../resources/resiliency-spec.ts";
 import type { ResourceSurroundings } from "./load-resources.ts";
 
-/** The policies of one app. As in daprd, a document with a mistake in it is told and left out. */
+/**
+ * The policies of one app. As in daprd, a document with a mistake in it is told and left out; what it said `before` goes on
+ * to hold.
+ */
 export function loadPolicies(
   specs: readonly ResiliencySpec[],
   { clock, log, metrics }: ResourceSurroundings,
   before?: ResiliencyPolicies,
 ): ResiliencyPolicies {
   const observer = metrics?.resiliency;
-  const usable = specs.filter((spec) => {
+  const usable = specs.flatMap((spec) => {
     try {
       for (const [name, { trip }] of spec.circuitBreakers) refuseBadTrip(spec, name, trip);
-      return true;
+      return [spec];
     } catch (error) {
-      log.warn(`Could not read resiliency policy ${spec.name}, which was skipped: ${messageOf(error)}`);
-      return false;
+      const kept = before?.specs.filter(({ name }) => name === spec.name) ?? [];
+      const instead = kept.length === 0 ? "which was skipped" : "and what it said before stays in use";
+      log.warn(`Could not read resiliency policy ${spec.name}, ${instead}: ${messageOf(error)}`);
+      return kept;
     }
   });
   for (const { name } of usable) observer?.loaded(name);

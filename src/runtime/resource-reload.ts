@@ -81,7 +81,7 @@ export class ResourceReload {
 
   async #read(folders: readonly string[]): Promise<void> {
     const { app, log } = this.#parts;
-    const { warnings, ...resources } = readAppResources(folders, app);
+    const { warnings, ...resources } = readAppResources(folders, app, this.#used);
     const changes = changesBetween(this.#used, resources);
     if (changes.length > 0) await this.#parts.load(resources);
     const wasBroken = this.#failure !== undefined;

@@ -68,6 +68,34 @@ test("a bad edit changes nothing and is told once, with file, line and field; so
   assert.equal(outrigger.output.match(/could not be read again/g)?.length, 1);
 });
 
+for (const [what, slip] of [
+  ["a field", (policies: string) => policies.replace("maxRetries", "maxRetrys")],
+  ["a trip expression", (policies: string) => policies.replace("consecutiveFailures > 100", "consecutiveFailures >")],
+] as const) {
+  test(`a Resiliency document with a slip in ${what} goes on to hold as it was`, async (t) => {
+    const app = await startInTestApp(t, (_request, response) => response.writeHead(503).end());
+    const policies = `apiVersion: dapr.io/v1alpha1
+kind: Resiliency
+metadata: {name: rules}
+spec:
+  policies:
+    retries: {twice: {policy: constant, duration: 1ms, maxRetries: 2}}
+    circuitBreakers: {cb: {maxRequests: 1, timeout: 1m, trip: consecutiveFailures > 100}}
+  targets: {apps: {ext: {retry: twice, circuitBreaker: cb}}}
+---
+`;
+    const folder = folderWith(t, { "e.yaml": endpoint("ext", app.port), "r.yaml": policies });
+    const { outrigger, call } = await start(t, [folder]);
+    assert.deepEqual([await call("ext"), app.whole.length], [503, 3]);
+    writeFileSync(join(folder, "r.yaml"), slip(policies));
+    await outrigger.waitForOutput(/Could not read resiliency policy rules.*what it said before stays in use/);
+    assert.deepEqual([await call("ext"), app.whole.length], [503, 6]);
+    unlinkSync(join(folder, "r.yaml"));
+    await outrigger.waitForOutput(/Resiliency rules removed/);
+    assert.deepEqual([await call("ext"), app.whole.length], [503, 7]);
+  });
+}
+
 test("so is one whose secret is missing, which no schema sees", async (t) => {
   const app = await startInTestApp(t);
   const folder = folderWith(t, { "e.yaml": endpoint("ext", app.port) });
