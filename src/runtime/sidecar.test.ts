@@ -5,7 +5,7 @@ import { ManualClock } from "../../test/support/manual-clock.ts";
 import { anApp } from "../../test/support/name-resolver-contract.ts";
 import type { Logger } from "../core/logger.ts";
 import { NO_RESOURCES } from "../resources/no-resources.ts";
-import { LiveResources } from "./live-resources.ts";
+import { LiveResources } from "./resources/live-resources.ts";
 import { Sidecar } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 

@@ -32,9 +32,9 @@ import { apiHost } from "./api-place.ts";
 import { appChannel, appProbe, type ClosableChannel } from "./app-channel.ts";
 import { AppHealthWatch } from "./app-health-watch.ts";
 import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
-import type { LiveResources } from "./live-resources.ts";
 import { Readiness } from "./readiness.ts";
 import type { Registration, Registry } from "./registry/registry.ts";
+import type { LiveResources } from "./resources/live-resources.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 

@@ -4,7 +4,7 @@ import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import type { OtlpDestination } from "../observability/tracing/otlp-destination.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { OtelSpec } from "../resources/otlp-settings.ts";
-import type { ResourceSurroundings } from "./load-resources.ts";
+import type { ResourceSurroundings } from "./resources/load-resources.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
 // As daprd's (pkg/diagnostics/utils), one in ten thousand.
@@ -35,7 +35,7 @@ async function destinationFrom(
   { secretStores }: AppResources,
   surroundings: ResourceSurroundings,
 ): Promise<OtlpDestination> {
-  const { SecretStores } = await import("./secret-stores.ts");
+  const { SecretStores } = await import("./resources/secret-stores.ts");
   const stores = new SecretStores(standardSecretStores, surroundings);
   const user = { description: "spec.tracing.otel of the Configuration", secretStore: undefined };
   try {

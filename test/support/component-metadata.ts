@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import type { ComponentMetadata } from "../../src/components/contract/component-metadata.ts";
 import { readComponent } from "../../src/resources/component-spec.ts";
 import { parseYaml } from "../../src/resources/yaml-file.ts";
-import { componentMetadata } from "../../src/runtime/component-metadata.ts";
-import { SecretValues } from "../../src/runtime/secret-values.ts";
+import { componentMetadata } from "../../src/runtime/resources/component-metadata.ts";
+import { SecretValues } from "../../src/runtime/resources/secret-values.ts";
 
 /** The metadata of a Component with these fields, as it is read from a file; the first one stands on line 6, each on two. */
 export function metadataWith(

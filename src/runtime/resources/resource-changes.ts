@@ -1,4 +1,4 @@
-import type { AppResources } from "../resources/app-resources.ts";
+import type { AppResources } from "../../resources/app-resources.ts";
 
 interface Named {
   readonly name: string;

@@ -1,7 +1,7 @@
 import { type Stats, statSync } from "node:fs";
 import { type FSWatcher, watch } from "chokidar";
-import { messageOf } from "../core/errors.ts";
-import type { Logger } from "../core/logger.ts";
+import { messageOf } from "../../core/errors.ts";
+import type { Logger } from "../../core/logger.ts";
 
 /** Notices that something in a folder may have changed. What has, is for who is told to find out. */
 export class FolderWatch {

@@ -1,4 +1,4 @@
-import type { LogFields, Logger } from "../core/logger.ts";
+import type { LogFields, Logger } from "../../core/logger.ts";
 
 /**
  * A log for one loading of resources: what was told in the loading before it, and still holds, is not told again. Once the

@@ -1,7 +1,7 @@
-import type { ComponentMetadata } from "../components/contract/component-metadata.ts";
-import type { Clock } from "../core/clock.ts";
-import { goDuration } from "../core/go-duration.ts";
-import type { ComponentSpec } from "../resources/component-spec.ts";
+import type { ComponentMetadata } from "../../components/contract/component-metadata.ts";
+import type { Clock } from "../../core/clock.ts";
+import { goDuration } from "../../core/go-duration.ts";
+import type { ComponentSpec } from "../../resources/component-spec.ts";
 
 interface Initialised {
   init(metadata: ComponentMetadata): Promise<void>;

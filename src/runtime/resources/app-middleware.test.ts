@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../../test/support/manual-clock.ts";
-import type { Middleware } from "../components/contract/middleware.ts";
-import { CallAbort } from "../core/call-signal.ts";
-import type { RequestMessage } from "../core/message.ts";
-import type { Pipeline } from "../invocation/pipeline.ts";
-import { type ComponentSpec, readComponent } from "../resources/component-spec.ts";
-import { parseYaml } from "../resources/yaml-file.ts";
+import { ManualClock } from "../../../test/support/manual-clock.ts";
+import type { Middleware } from "../../components/contract/middleware.ts";
+import { CallAbort } from "../../core/call-signal.ts";
+import type { RequestMessage } from "../../core/message.ts";
+import type { Pipeline } from "../../invocation/pipeline.ts";
+import { type ComponentSpec, readComponent } from "../../resources/component-spec.ts";
+import { parseYaml } from "../../resources/yaml-file.ts";
 import { AppMiddleware } from "./app-middleware.ts";
 import { SecretValues } from "./secret-values.ts";
 

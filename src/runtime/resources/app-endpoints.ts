@@ -1,10 +1,10 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
-import { messageOf, SetupError } from "../core/errors.ts";
-import { headerValue, type RawHeaders } from "../core/raw-headers.ts";
-import { placeOf } from "../invocation/endpoint-url.ts";
-import type { Endpoint, EndpointTls } from "../invocation/ports.ts";
-import type { ClientTlsSpec, HttpEndpointSpec } from "../resources/http-endpoint-spec.ts";
+import { messageOf, SetupError } from "../../core/errors.ts";
+import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
+import { placeOf } from "../../invocation/endpoint-url.ts";
+import type { Endpoint, EndpointTls } from "../../invocation/ports.ts";
+import type { ClientTlsSpec, HttpEndpointSpec } from "../../resources/http-endpoint-spec.ts";
 import type { SecretValues, ValueUser } from "./secret-values.ts";
 
 /**

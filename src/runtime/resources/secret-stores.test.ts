@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ManualClock } from "../../test/support/manual-clock.ts";
-import type { ComponentMetadata } from "../components/contract/component-metadata.ts";
-import type { SecretStore, SecretStoreEntry } from "../components/contract/secret-store.ts";
-import { type ComponentSpec, readComponent } from "../resources/component-spec.ts";
-import { parseYaml } from "../resources/yaml-file.ts";
+import { ManualClock } from "../../../test/support/manual-clock.ts";
+import type { ComponentMetadata } from "../../components/contract/component-metadata.ts";
+import type { SecretStore, SecretStoreEntry } from "../../components/contract/secret-store.ts";
+import { type ComponentSpec, readComponent } from "../../resources/component-spec.ts";
+import { parseYaml } from "../../resources/yaml-file.ts";
 import { SecretStores } from "./secret-stores.ts";
 
 const TYPE = "secretstores.it";

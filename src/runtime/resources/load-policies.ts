@@ -1,7 +1,7 @@
-import { messageOf, SetupError } from "../core/errors.ts";
-import { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
-import { compileTrip } from "../resiliency/trip-expression.ts";
-import type { ResiliencySpec } from "../resources/resiliency-spec.ts";
+import { messageOf, SetupError } from "../../core/errors.ts";
+import { ResiliencyPolicies } from "../../resiliency/resiliency-policies.ts";
+import { compileTrip } from "../../resiliency/trip-expression.ts";
+import type { ResiliencySpec } from "../../resources/resiliency-spec.ts";
 import type { ResourceSurroundings } from "./load-resources.ts";
 
 /**

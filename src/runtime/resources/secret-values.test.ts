@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { SecretStore } from "../components/contract/secret-store.ts";
-import { SetupError } from "../core/errors.ts";
+import type { SecretStore } from "../../components/contract/secret-store.ts";
+import { SetupError } from "../../core/errors.ts";
 import { SecretValues } from "./secret-values.ts";
 
 function storeOf(secrets: Readonly<Record<string, Readonly<Record<string, string>>>>): SecretStore {

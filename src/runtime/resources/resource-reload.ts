@@ -1,11 +1,11 @@
-import type { AppIdentity } from "../core/app-id.ts";
-import { messageOf } from "../core/errors.ts";
-import type { Logger } from "../core/logger.ts";
-import { type AppResources, readAppResources } from "../resources/app-resources.ts";
-import { fingerprintOf } from "../resources/folder-fingerprint.ts";
+import type { AppIdentity } from "../../core/app-id.ts";
+import { messageOf } from "../../core/errors.ts";
+import type { Logger } from "../../core/logger.ts";
+import { type AppResources, readAppResources } from "../../resources/app-resources.ts";
+import { fingerprintOf } from "../../resources/folder-fingerprint.ts";
+import type { ResourceWatch } from "../sidecar-settings.ts";
 import type { FolderWatches } from "./folder-watches.ts";
 import { changesBetween } from "./resource-changes.ts";
-import type { ResourceWatch } from "./sidecar-settings.ts";
 
 export interface ResourceReloadParts {
   readonly app: AppIdentity;

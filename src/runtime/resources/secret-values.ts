@@ -1,7 +1,7 @@
-import type { SecretStore } from "../components/contract/secret-store.ts";
-import { messageOf, SetupError } from "../core/errors.ts";
-import { isHiddenVariable } from "../core/hidden-variables.ts";
-import type { ValueSource } from "../resources/value-source.ts";
+import type { SecretStore } from "../../components/contract/secret-store.ts";
+import { messageOf, SetupError } from "../../core/errors.ts";
+import { isHiddenVariable } from "../../core/hidden-variables.ts";
+import type { ValueSource } from "../../resources/value-source.ts";
 
 /** Who asks for a value, for error texts: `HTTPEndpoint github in endpoints.yaml`. */
 export interface ValueUser {

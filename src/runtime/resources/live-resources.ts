@@ -1,8 +1,8 @@
-import type { Pipeline } from "../invocation/pipeline.ts";
-import type { CallRules, Endpoint } from "../invocation/ports.ts";
-import type { ResiliencyPolicies } from "../resiliency/resiliency-policies.ts";
-import type { AppResources } from "../resources/app-resources.ts";
-import type { Pipelines } from "../resources/configuration.ts";
+import type { Pipeline } from "../../invocation/pipeline.ts";
+import type { CallRules, Endpoint } from "../../invocation/ports.ts";
+import type { ResiliencyPolicies } from "../../resiliency/resiliency-policies.ts";
+import type { AppResources } from "../../resources/app-resources.ts";
+import type { Pipelines } from "../../resources/configuration.ts";
 import { LoadLog } from "./load-log.ts";
 import type { LoadedResources, ResourceSurroundings } from "./load-resources.ts";
 

@@ -1,5 +1,5 @@
 import { resolve } from "node:path";
-import type { Logger } from "../core/logger.ts";
+import type { Logger } from "../../core/logger.ts";
 import { FolderWatch } from "./folder-watch.ts";
 
 /** The folders that a process watches: once each, however many of its Sidecars want to know. */

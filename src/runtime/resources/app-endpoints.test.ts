@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { makeAuthority } from "../../test/support/certificates.ts";
-import type { ClientTlsSpec, HttpEndpointSpec } from "../resources/http-endpoint-spec.ts";
-import type { ValueSource } from "../resources/value-source.ts";
+import { makeAuthority } from "../../../test/support/certificates.ts";
+import type { ClientTlsSpec, HttpEndpointSpec } from "../../resources/http-endpoint-spec.ts";
+import type { ValueSource } from "../../resources/value-source.ts";
 import { endpointsFrom } from "./app-endpoints.ts";
 import { SecretValues } from "./secret-values.ts";
 

@@ -1,8 +1,8 @@
-import type { SecretStore, SecretStoreEntry } from "../components/contract/secret-store.ts";
-import type { Clock } from "../core/clock.ts";
-import { messageOf, SetupError } from "../core/errors.ts";
-import type { Logger } from "../core/logger.ts";
-import type { ComponentSpec } from "../resources/component-spec.ts";
+import type { SecretStore, SecretStoreEntry } from "../../components/contract/secret-store.ts";
+import type { Clock } from "../../core/clock.ts";
+import { messageOf, SetupError } from "../../core/errors.ts";
+import type { Logger } from "../../core/logger.ts";
+import type { ComponentSpec } from "../../resources/component-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
 import type { ComponentStarts } from "./component-starts.ts";
 import { initComponent } from "./init-component.ts";

@@ -1,6 +1,6 @@
-import type { ComponentMetadata } from "../components/contract/component-metadata.ts";
-import { nearestName } from "../core/nearest-name.ts";
-import type { ComponentSpec } from "../resources/component-spec.ts";
+import type { ComponentMetadata } from "../../components/contract/component-metadata.ts";
+import { nearestName } from "../../core/nearest-name.ts";
+import type { ComponentSpec } from "../../resources/component-spec.ts";
 import type { SecretValues } from "./secret-values.ts";
 
 /** What a component is told, its secrets looked up. @throws {SetupError} naming the component, the field and what is missing. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { metadataWith } from "../../test/support/component-metadata.ts";
-import type { ComponentMetadata } from "../components/contract/component-metadata.ts";
+import { metadataWith } from "../../../test/support/component-metadata.ts";
+import type { ComponentMetadata } from "../../components/contract/component-metadata.ts";
 
 describe("The metadata of a component", () => {
   it("is read by field name, without regard to its case", async () => {
