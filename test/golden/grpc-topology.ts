@@ -1,6 +1,6 @@
 import type { TestScope } from "../support/cleanup.ts";
-import { freePort } from "../support/free-port.ts";
 import { freshHome, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import { type RecordingApp, startRecordingApp } from "../support/recording-app.ts";
 import type { Surroundings } from "./exchange.ts";
 import { daprClient, echoClient, type ServiceClient } from "./grpc-client.ts";
@@ -33,7 +33,7 @@ export async function startGrpcTopology(t: TestScope): Promise<GrpcTopology> {
     flags: readonly string[],
     env: NodeJS.ProcessEnv = {},
   ): Promise<GrpcSidecar> => {
-    const [httpPort, grpcPort] = [await freePort(), await freePort()];
+    const [httpPort, grpcPort] = [await ownPort(), await ownPort()];
     const ports = ["--dapr-http-port", String(httpPort), "--dapr-grpc-port", String(grpcPort)];
     const listen = ["--dapr-listen-addresses", "127.0.0.1", "--dapr-internal-grpc-listen-address", "127.0.0.1"];
     const outrigger = startOutrigger(t, ["sidecar", "--app-id", id, ...ports, ...listen, ...flags], {

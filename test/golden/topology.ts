@@ -1,6 +1,6 @@
 import type { TestScope } from "../support/cleanup.ts";
-import { freePort } from "../support/free-port.ts";
 import { freshHome, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import { folderWith } from "../support/processes.ts";
 import { type RecordingApp, startRecordingApp } from "../support/recording-app.ts";
 import type { Surroundings } from "./exchange.ts";
@@ -15,13 +15,13 @@ export interface Topology extends Surroundings {
 export async function startTopology(t: TestScope): Promise<Topology> {
   const home = freshHome(t);
   const app = await startRecordingApp(t);
-  const deadPort = await freePort();
+  const deadPort = await ownPort();
   const start = async (
     id: SidecarName,
     appPort: number | undefined,
     { env = {}, flags = [] }: { readonly env?: NodeJS.ProcessEnv; readonly flags?: readonly string[] } = {},
   ): Promise<number> => {
-    const ports = { http: await freePort(), grpc: await freePort() };
+    const ports = { http: await ownPort(), grpc: await ownPort() };
     const outrigger = startOutrigger(t, ["sidecar", ...flagsOf(id, ports, appPort), ...flags], {
       home,
       env: { DAPR_HOST_IP: "127.0.0.1", ...env },

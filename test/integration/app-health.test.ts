@@ -3,7 +3,8 @@ import type { ServerResponse } from "node:http";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { type Outrigger, startOutrigger } from "../support/outrigger.ts";
-import { ended, folderWith, ownHome, ownPort, startBeside, startWithApp, whenReady } from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { ended, folderWith, ownHome, startBeside, startWithApp, whenReady } from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
 import { waitFor } from "../support/wait.ts";
 

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { getEventListeners } from "node:events";
 import { test } from "node:test";
 import { waitForPort } from "../../src/runtime/app-port.ts";
-import { freePort } from "../support/free-port.ts";
+import { ownPort } from "../support/own-port.ts";
 
 test("waiting for an app that does not come keeps nothing of the tries", async () => {
-  const port = await freePort();
+  const port = await ownPort();
   const ending = new AbortController();
   let listeners = 0;
   let tries = 0;

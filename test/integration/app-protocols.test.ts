@@ -23,9 +23,9 @@ import {
 } from "../support/apps-client.ts";
 import { sha256OfPattern } from "../support/apps-pattern.ts";
 import { makeAuthority } from "../support/certificates.ts";
-import { freePort } from "../support/free-port.ts";
 import { APPS, startOutrigger } from "../support/outrigger.ts";
-import { folderWith, kill, ownHome, ownPort, startBeside } from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { folderWith, kill, ownHome, startBeside } from "../support/processes.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** The sidecar reaches its own app over TLS, and over HTTP/2 without it. */
@@ -55,7 +55,7 @@ for (const protocol of ["https", "h2c"] as const) {
     before(async () => {
       const scope = { after: (fn: () => unknown) => cleanups.unshift(fn) };
       const home = ownHome(scope);
-      const control = String(await freePort());
+      const control = String(await ownPort());
       const env = { APP_SPEAKS: protocol, APP_CONTROL_PORT: control, ...TLS_ENV };
       const flags = ["--app-protocol", protocol, "--max-body-size", "100Mi"];
       const callee = await startCallee(scope, { home, appId: "callee", command: NODE_APP, flags, env });

@@ -4,7 +4,8 @@ import { decodeJwt } from "jose";
 import { Browser } from "../support/browser.ts";
 import type { TestScope } from "../support/cleanup.ts";
 import { AUDIENCE, CLIENT, startOidcServer } from "../support/oidc-server.ts";
-import { folderWith, ownHome, ownPort, runToEnd, startBeside } from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { folderWith, ownHome, runToEnd, startBeside } from "../support/processes.ts";
 import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";
 
 /** The middleware that authenticates, in front of an app behind a real Outrigger, with a real OpenID provider. */

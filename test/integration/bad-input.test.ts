@@ -9,7 +9,8 @@ import type { AppId, Namespace } from "../../src/core/app-id.ts";
 import { identityOf } from "../../src/runtime/registry/process-identity.ts";
 import { RegistryStore, registryPathIn } from "../../src/runtime/registry/registry-store.ts";
 import type { TestScope } from "../support/cleanup.ts";
-import { folderWith, nothingRunsUnder, ownHome, ownPort, runToEnd, startBeside } from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { folderWith, nothingRunsUnder, ownHome, runToEnd, startBeside } from "../support/processes.ts";
 import { answersUntilClosed, firstAnswers, parseAnswers, RawConnection } from "../support/raw-http.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
 

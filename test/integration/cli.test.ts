@@ -8,6 +8,7 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TestScope } from "../support/cleanup.ts";
 import { listApps, MAIN, Outrigger, ROOT, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import {
   APP,
   ended,
@@ -15,7 +16,6 @@ import {
   kill,
   nothingRunsUnder,
   ownHome,
-  ownPort,
   runToEnd,
   startBeside,
   startWithApp,

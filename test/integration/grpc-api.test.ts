@@ -10,9 +10,9 @@ import grpc from "@grpc/grpc-js";
 import { callUnary, daprClient, type GrpcAnswer } from "../golden/grpc-client.ts";
 import { curlAnswer } from "../support/curl.ts";
 import { DaprdCaller, requestFor } from "../support/daprd-peer.ts";
-import { freePort } from "../support/free-port.ts";
 import { beginH2, callH2, connectH2 } from "../support/h2-client.ts";
 import { listApps, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import { ownHome, type RunningApp, startBeside } from "../support/processes.ts";
 
 /** The gRPC API of real processes: doors, limits and ends. What its services answer is tested beside them. */
@@ -127,7 +127,7 @@ suite("the gRPC API", { concurrency: 2, timeout: 240_000 }, () => {
   });
 
   test("a sidecar whose app is yet to start is NOT_SERVING, and Watch tells when it has", async (t) => {
-    const [home, appPort] = [ownHome(t), await freePort()];
+    const [home, appPort] = [ownHome(t), await ownPort()];
     const flags = ["--app-id", "callee", "--app-port", String(appPort)];
     const ports = ["--dapr-http-port", "0", "--dapr-grpc-port", "0"];
     const outrigger = startOutrigger(t, ["sidecar", ...flags, ...ports], { home });

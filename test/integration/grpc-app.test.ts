@@ -17,7 +17,8 @@ import { makeAuthority } from "../support/certificates.ts";
 import type { TestScope } from "../support/cleanup.ts";
 import { type GrpcApp, type InvokeAnswer, metadataOf, type ReceivedInvoke, startGrpcApp } from "../support/grpc-app.ts";
 import { listApps, startOutrigger } from "../support/outrigger.ts";
-import { folderWith, ownHome, ownPort, type RunningApp, startBeside } from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { folderWith, ownHome, type RunningApp, startBeside } from "../support/processes.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** An app that speaks gRPC, called over HTTP: from another process, from its own, and by itself. */

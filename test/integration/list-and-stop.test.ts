@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { parse } from "yaml";
 import type { TestScope } from "../support/cleanup.ts";
 import { listApps, MAIN, Outrigger, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import {
   APP,
   ended,
@@ -13,7 +14,6 @@ import {
   kill,
   nothingRunsUnder,
   ownHome,
-  ownPort,
   runToEnd,
   startBeside,
   startWithApp,

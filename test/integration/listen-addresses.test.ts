@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { networkInterfaces } from "node:os";
 import { test } from "node:test";
-import { ended, ownHome, ownPort, runToEnd, startBeside } from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { ended, ownHome, runToEnd, startBeside } from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
 
 /** `--dapr-listen-addresses`: the APIs listen on every address that is named, and a slip in one is not passed over. */

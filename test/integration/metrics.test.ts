@@ -6,9 +6,9 @@ import { type TestContext, test } from "node:test";
 import { Metadata } from "@grpc/grpc-js";
 import { callUnary, daprClient } from "../golden/grpc-client.ts";
 import { EchoClient, startEchoService } from "../support/echo-service.ts";
-import { freePort } from "../support/free-port.ts";
 import { startGrpcApp } from "../support/grpc-app.ts";
 import { type ListedApp, listApps, type Outrigger, ROOT, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import { folderWith, ownHome, runToEnd, startBeside, whenReady } from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
 import { type Scrape, scrape } from "../support/scrape.ts";
@@ -340,7 +340,7 @@ test("a metrics port that is taken stops the start, and says which flag chooses 
   t.after(() => taken.close());
   const { port } = taken.address() as net.AddressInfo;
   const flags = ["--metrics-port", String(port), "--metrics-listen-address", "127.0.0.1"];
-  const apis = ["--dapr-http-port", String(await freePort()), "--dapr-grpc-port", String(await freePort())];
+  const apis = ["--dapr-http-port", String(await ownPort()), "--dapr-grpc-port", String(await ownPort())];
   const run = await runToEnd(t, ["sidecar", "--app-id", "x", ...apis, ...flags], { home: ownHome(t) });
   assert.equal(run.code, 1);
   assert.match(

@@ -8,13 +8,13 @@ import { WebSocket } from "ws";
 import type { TestScope } from "../support/cleanup.ts";
 import { type Machine, ownMachine } from "../support/network.ts";
 import { listApps, type StartOptions, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import {
   APP,
   ended,
   folderWith,
   kill,
   ownHome,
-  ownPort,
   type RunningApp,
   runToEnd,
   startBeside,

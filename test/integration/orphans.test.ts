@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestScope } from "../support/cleanup.ts";
 import { listApps, type Outrigger, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import {
   APP,
   ended,
@@ -12,7 +13,6 @@ import {
   kill,
   nothingRunsUnder,
   ownHome,
-  ownPort,
   processesOf,
   runToEnd,
   startBeside,

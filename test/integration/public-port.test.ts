@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { suite, type TestContext, test } from "node:test";
 import { curlAnswer } from "../support/curl.ts";
-import { ended, ownHome, ownPort, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { ended, ownHome, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
 import { answersUntilClosed, firstAnswers } from "../support/raw-http.ts";
 import { type InTestApp, startInTestApp } from "../support/raw-http-app.ts";
 

@@ -8,16 +8,8 @@ import type { AppId } from "../../src/core/app-id.ts";
 import { identityOf } from "../../src/runtime/registry/process-identity.ts";
 import { type RegistryEntry, registryPathIn } from "../../src/runtime/registry/registry-store.ts";
 import { listApps, ROOT, startOutrigger } from "../support/outrigger.ts";
-import {
-  ended,
-  isRunning,
-  kill,
-  ownHome,
-  ownPort,
-  type RunningApp,
-  runToEnd,
-  startBeside,
-} from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { ended, isRunning, kill, ownHome, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
 import { startInTestApp } from "../support/raw-http-app.ts";
 import { waitFor } from "../support/wait.ts";
 

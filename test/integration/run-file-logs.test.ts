@@ -5,16 +5,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestScope } from "../support/cleanup.ts";
 import { type ListedApp, listApps, MAIN, Outrigger, startOutrigger } from "../support/outrigger.ts";
-import {
-  APP,
-  ended,
-  folderWith,
-  nothingRunsUnder,
-  ownHome,
-  ownPort,
-  runToEnd,
-  whenReady,
-} from "../support/processes.ts";
+import { ownPort } from "../support/own-port.ts";
+import { APP, ended, folderWith, nothingRunsUnder, ownHome, runToEnd, whenReady } from "../support/processes.ts";
 
 /** `appLogDestination` and `daprdLogDestination` of a run file: what its apps print and their sidecars say, in files. */
 

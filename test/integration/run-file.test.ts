@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { TestScope } from "../support/cleanup.ts";
 import { type ListedApp, listApps, MAIN, Outrigger, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import {
   APP,
   ended,
@@ -12,7 +13,6 @@ import {
   isRunning,
   nothingRunsUnder,
   ownHome,
-  ownPort,
   processesOf,
   runToEnd,
   startBeside,

@@ -3,6 +3,7 @@ import net from "node:net";
 import { join } from "node:path";
 import { describe, type TestContext, test } from "node:test";
 import { listApps, type Outrigger, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import {
   APP,
   ended,
@@ -10,7 +11,6 @@ import {
   isRunning,
   nothingRunsUnder,
   ownHome,
-  ownPort,
   type RunningApp,
   startBeside,
   startWithApp,

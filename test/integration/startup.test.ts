@@ -5,9 +5,9 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { TestScope } from "../support/cleanup.ts";
-import { freePort } from "../support/free-port.ts";
 import { residentMiB } from "../support/memory.ts";
 import { ROOT, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import { folderWith, ownHome, runToEnd } from "../support/processes.ts";
 
 /** Memory is counted, not timed: a ceiling that is generous to other machines and versions of Node. */
@@ -16,7 +16,7 @@ const FURTHER_APP_MIB = 3;
 
 /** How `sidecar` is told not to meet other sidecars on this machine. */
 async function sidecarArgs(...more: string[]): Promise<string[]> {
-  const ports = [await freePort(), await freePort()];
+  const ports = [await ownPort(), await ownPort()];
   return ["sidecar", "--app-id", "a", "--dapr-http-port", `${ports[0]}`, "--dapr-grpc-port", `${ports[1]}`, ...more];
 }
 

@@ -10,7 +10,7 @@ import { startHost } from "../support/apps.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { type Collector, type SeenSpan, startOtlpGrpc, startOtlpHttp, startZipkin } from "../support/collectors.ts";
 import { EchoClient, startEchoService } from "../support/echo-service.ts";
-import { freePort } from "../support/free-port.ts";
+import { ownPort } from "../support/own-port.ts";
 import { folderWith, ownHome, type RunningApp, startBeside } from "../support/processes.ts";
 import { startInTestApp, type WholeRequest } from "../support/raw-http-app.ts";
 import { waitFor } from "../support/wait.ts";
@@ -158,7 +158,7 @@ test("co-hosted apps have a span on each side, under their own names", async (t)
 test("an HTTP endpoint and a URL have a span of their own below the caller's; a failure is an error", async (t) => {
   const collector = await startOtlpGrpc(t);
   const app = await startInTestApp(t);
-  const nobody = await freePort();
+  const nobody = await ownPort();
   const resources = `apiVersion: dapr.io/v1alpha1
 kind: HTTPEndpoint
 metadata: {name: api}
@@ -269,7 +269,7 @@ test("a caller that leaves ends its span", async (t) => {
 
 test("without a collector calls go on as fast, the log tells of lost spans once, and the end does not wait", async (t) => {
   const app = await startInTestApp(t);
-  const zipkin = `zipkin: {endpointAddress: "http://127.0.0.1:${await freePort()}/api/v2/spans"}`;
+  const zipkin = `zipkin: {endpointAddress: "http://127.0.0.1:${await ownPort()}/api/v2/spans"}`;
   // It takes connections, and never answers.
   const silent = net.createServer().listen(0, "127.0.0.1");
   await once(silent, "listening");

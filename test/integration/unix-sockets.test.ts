@@ -11,13 +11,13 @@ import type { TestScope } from "../support/cleanup.ts";
 import { curl, curlAnswer } from "../support/curl.ts";
 import { callH2 } from "../support/h2-client.ts";
 import { listApps, startOutrigger } from "../support/outrigger.ts";
+import { ownPort } from "../support/own-port.ts";
 import {
   ended,
   folderWith,
   kill,
   nothingRunsUnder,
   ownHome,
-  ownPort,
   type RunningApp,
   runToEnd,
   startBeside,

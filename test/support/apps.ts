@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import type { TestScope } from "./cleanup.ts";
-import { freePort } from "./free-port.ts";
 import { APPS, type ListedApp, listApps, type Outrigger, startOutrigger } from "./outrigger.ts";
+import { ownPort } from "./own-port.ts";
 import { folderWith } from "./processes.ts";
 import { waitFor } from "./wait.ts";
 
@@ -71,7 +71,7 @@ export interface CalleeOptions {
 /** `outrigger run` with an app that serves, in a process of its own; resolves once it can be called. */
 export async function startCallee(t: TestScope, options: CalleeOptions): Promise<RunningCallee> {
   const { home, appId, command, flags = [], env = {} } = options;
-  const port = await freePort();
+  const port = await ownPort();
   const args = ["run", "--app-id", appId, "--app-port", String(port), ...QUIET, ...flags, "--", ...command];
   const outrigger = startOutrigger(t, args, { home, env });
   return calleeOf(outrigger, appId);
@@ -111,7 +111,7 @@ export async function startHost(t: TestScope, home: string, apps: readonly Hoste
       appID: appId,
       appDirPath: ".",
       command,
-      ...(serves ? { appPort: await freePort() } : {}),
+      ...(serves ? { appPort: await ownPort() } : {}),
       ...keys,
     });
   }

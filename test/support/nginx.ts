@@ -4,7 +4,8 @@ import { accessSync, constants } from "node:fs";
 import net from "node:net";
 import { delimiter, join } from "node:path";
 import type { TestScope } from "./cleanup.ts";
-import { folderWith, ownPort } from "./processes.ts";
+import { ownPort } from "./own-port.ts";
+import { folderWith } from "./processes.ts";
 import { waitFor } from "./wait.ts";
 
 /** nginx, which many HTTP APIs stand behind. `npm test` installs it or says that it is missing. */
