@@ -142,6 +142,17 @@ async function main(args: readonly string[]): Promise<void> {
     exitCode = report(error);
   }
   process.exitCode = exitCode;
+  setTimeout(leave, LEFTOVER_PATIENCE_MS).unref();
+}
+
+// The command is over. What others still have under way, an exporter that waits for its collector or a module of the user's, ends
+// with the process; where there is nothing of the kind, Node has ended it before.
+const LEFTOVER_PATIENCE_MS = 1000;
+const OUTPUT_INTERVAL_MS = 50;
+
+function leave(): void {
+  if (process.stdout.writableLength + process.stderr.writableLength === 0) process.exit();
+  setTimeout(leave, OUTPUT_INTERVAL_MS).unref();
 }
 
 /** One line for what the user can mend; the whole stack for what we must. @returns the exit code. */
