@@ -34,3 +34,10 @@ export function withoutHeaders(headers: readonly string[], drop: (lowerName: str
 function isNamed(name: string | undefined, lowerName: string): boolean {
   return name?.length === lowerName.length && name.toLowerCase() === lowerName;
 }
+
+const NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** Whether a header can have this name (RFC 9110 5.1). */
+export function isHeaderName(text: string): boolean {
+  return NAME.test(text);
+}

@@ -1,4 +1,5 @@
 import type { Middleware, MiddlewareNext, MiddlewareRequest } from "../components/contract/middleware.ts";
+import { discard, whenUsedUp } from "../core/body.ts";
 import { CallError, messageOf, OutriggerError } from "../core/errors.ts";
 import type { Logger } from "../core/logger.ts";
 import { type ResponseMessage, withHeaders } from "../core/message.ts";
@@ -32,9 +33,7 @@ export class Pipeline {
     this.#running++;
     try {
       const response = await this.#from(0, request, last);
-      const { body } = response;
-      if (body === undefined || body instanceof Uint8Array || body.closed) this.#over();
-      else body.once("close", this.#over);
+      whenUsedUp(response.body, this.#over);
       // Whoever gets it may add to its headers, and a step may give out the same list again and again.
       return withHeaders(response, [...response.headers]);
     } catch (error) {
@@ -70,7 +69,8 @@ export class Pipeline {
         }
       });
     } catch (error) {
-      discard(answer);
+      // A connection and a concurrency slot hang on it.
+      discard(answer?.body);
       throw error === fromBehind ? error : this.#failure(step, error, request);
     }
   }
@@ -91,10 +91,4 @@ export class Pipeline {
     if (this.#running > 0) return;
     for (const resolve of this.#waiting.splice(0)) resolve();
   };
-}
-
-/** A connection and a concurrency slot hang on its body. */
-function discard(answer: ResponseMessage | undefined): void {
-  const body = answer?.body;
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
 }

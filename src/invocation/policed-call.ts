@@ -1,3 +1,4 @@
+import { discard, whenUsedUp } from "../core/body.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
 import { CallError } from "../core/errors.ts";
@@ -37,7 +38,7 @@ export function callUnderPolicy(call: PolicedCall): Promise<ResponseMessage> {
     failureOf: (error) => ({ code: codeOf(error), ...reachOf(error) }),
     mayRepeat: ({ nothingSent = false, isUnavailable = false }) => mayRepeat(replay, { nothingSent, isUnavailable }),
     discard: ({ body }) => {
-      if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
+      discard(body);
     },
     onRetry: (retry, pauseMs) => {
       request.span?.event("retry", { "dapr.retry": retry, "dapr.retry.pause_ms": pauseMs });
@@ -85,6 +86,6 @@ function whenUsed(
   const { body, headers } = response;
   const isLive =
     upgrade !== undefined || isEventStream(headers) || (grpc === true && headerValue(asked, "dapr-stream") === "true");
-  if (isLive || body === undefined || body instanceof Uint8Array || body.closed) done();
-  else body.once("close", done);
+  if (isLive) done();
+  else whenUsedUp(body, done);
 }

@@ -1,7 +1,8 @@
+import { whenUsedUp } from "../core/body.ts";
 import { CallError } from "../core/errors.ts";
 import { InFlight } from "../core/in-flight.ts";
 import type { Logger } from "../core/logger.ts";
-import { type Body, type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
+import { type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
 import type { SpiffeId } from "../core/spiffe-id.ts";
 import type { AccessControl } from "../security/access-control.ts";
 import { refuseAppCallback } from "./app-callback.ts";
@@ -121,7 +122,8 @@ export class Receiver {
       holdsSlot = true;
       const response = await channel.call(request);
       const answer = request.grpc === true ? withPreparedMetadata(response) : httpAnswer(response);
-      whenConsumed(response.body, this.#end);
+      // The slot is held, and the call under way, until the answer has been read to its end (A4).
+      whenUsedUp(response.body, this.#end);
       return answer;
     } catch (error) {
       if (holdsSlot) limit.release();
@@ -133,10 +135,4 @@ export class Receiver {
 
 function httpAnswer(response: ResponseMessage): ResponseMessage {
   return withPreparedTrailers(withHeaders(response, responseHeadersFromApp(response.headers)));
-}
-
-/** The slot is held, and the call under way, until the answer has been read to its end (A4). @param end called once. */
-function whenConsumed(body: Body, end: () => void): void {
-  if (body === undefined || body instanceof Uint8Array || body.closed) end();
-  else body.once("close", end);
 }

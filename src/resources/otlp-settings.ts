@@ -1,3 +1,4 @@
+import { isHeaderName } from "../core/raw-headers.ts";
 import type { NamedValue } from "./value-source.ts";
 
 /** Which spans one app's sidecar records, and where it sends them: `spec.tracing`, or the environment in its place. */
@@ -43,8 +44,6 @@ export function otlpUrl(address: string, isSecure: boolean | undefined, protocol
   return origin + (base.endsWith(TRACES_PATH) ? base : base + TRACES_PATH);
 }
 
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
-
 /**
  * `name=value,name=value`, values percent-encoded, as OTEL_EXPORTER_OTLP_HEADERS has them.
  *
@@ -55,7 +54,7 @@ export function otlpHeadersIn(text: string): readonly NamedValue[] {
   return parts.map((part) => {
     const equals = part.indexOf("=");
     const name = part.slice(0, Math.max(equals, 0)).trim();
-    if (!HEADER_NAME.test(name)) throw new Error("headers are written name=value, with commas between them");
+    if (!isHeaderName(name)) throw new Error("headers are written name=value, with commas between them");
     try {
       return { name, source: { kind: "value", value: decodeURIComponent(part.slice(equals + 1)).trim() } };
     } catch (cause) {

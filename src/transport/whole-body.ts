@@ -33,8 +33,3 @@ export async function wholeBody(
     signal.removeEventListener("abort", left);
   }
 }
-
-/** What was asked for is not wanted any more. */
-export function discard(body: Body): void {
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
-}

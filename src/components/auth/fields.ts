@@ -1,3 +1,4 @@
+import { isHeaderName } from "../../core/raw-headers.ts";
 import type { ComponentMetadata } from "../contract/component-metadata.ts";
 
 /** Metadata fields of the middleware that deals in tokens. All errors name the place, and none a value that may be a secret. */
@@ -28,7 +29,7 @@ export function requiredUrl(metadata: ComponentMetadata, field: string): URL {
 export function headerNameField(metadata: ComponentMetadata, field: string, otherwise?: string): string {
   const name =
     (metadata.get(field) ?? "") === "" && otherwise !== undefined ? otherwise : requiredField(metadata, field);
-  if (!/^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/.test(name)) {
+  if (!isHeaderName(name)) {
     throw new Error(
       `${metadata.placeOf(field)}: metadata field ${field} is not the name of a header; write authorization`,
     );

@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { createSecureContext } from "node:tls";
 import { messageOf, SetupError } from "../../core/errors.ts";
-import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
+import { headerValue, isHeaderName, type RawHeaders } from "../../core/raw-headers.ts";
 import { placeOf } from "../../invocation/endpoint-url.ts";
 import type { Endpoint, EndpointTls } from "../../invocation/ports.ts";
 import type { ClientTlsSpec, HttpEndpointSpec } from "../../resources/http-endpoint-spec.ts";
@@ -34,7 +34,6 @@ async function endpointFrom(spec: HttpEndpointSpec, values: SecretValues): Promi
 }
 
 // What may stand in a header (RFC 9110 5.5); the value is not shown, for it may be a secret.
-const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const HEADER_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 
 async function headersFrom({ headers }: HttpEndpointSpec, values: SecretValues, user: ValueUser): Promise<RawHeaders> {
@@ -42,7 +41,7 @@ async function headersFrom({ headers }: HttpEndpointSpec, values: SecretValues, 
   for (const { name, source } of headers) {
     const text = (await values.valueOf(source, `header ${name}`, user)).trim();
     const value = Buffer.from(text).toString("latin1");
-    if (!HEADER_NAME.test(name)) throw new SetupError(`${user.description}: "${name}" is no name of a header`);
+    if (!isHeaderName(name)) throw new SetupError(`${user.description}: "${name}" is no name of a header`);
     if (!HEADER_VALUE.test(value)) {
       throw new SetupError(`${user.description}: header ${name}: its value has characters that no header can have`);
     }

@@ -7,13 +7,13 @@ import {
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
+import { discard } from "../../core/body.ts";
 import { abortReason, type CallSignal } from "../../core/call-signal.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
 import { StreamReset } from "../upstream/http2-call.ts";
 import { type Upstream, UpstreamError } from "../upstream/upstream.ts";
-import { discard } from "../whole-body.ts";
 import { statusOfForeign, statusOfTrailers } from "./answer-status.ts";
 import { ACCEPTED_ENCODINGS } from "./compression.ts";
 import { frameOf } from "./message-frames.ts";

@@ -1,9 +1,9 @@
+import { discard } from "../../core/body.ts";
 import { type AbortListener, abortReason, type CallSignal } from "../../core/call-signal.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
 import type { Invoker } from "../../invocation/invoker.ts";
-import { discard } from "../whole-body.ts";
 import { statusOfProxied } from "./error-status.ts";
 import { FirstMessageBody } from "./first-message-body.ts";
 import type { GrpcCall } from "./grpc-call.ts";

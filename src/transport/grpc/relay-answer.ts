@@ -1,8 +1,8 @@
+import { discard } from "../../core/body.ts";
 import { messageOf } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn } from "../../core/grpc-code.ts";
 import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue } from "../../core/raw-headers.ts";
-import { discard } from "../whole-body.ts";
 import { NO_STATUS, statusOfForeign } from "./answer-status.ts";
 import type { GrpcCall } from "./grpc-call.ts";
 import { GrpcError, type GrpcStatus, statusTrailers } from "./status.ts";

@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from "node:http2";
 import { Readable } from "node:stream";
+import { discard } from "../../core/body.ts";
 import { CallAbort } from "../../core/call-signal.ts";
 import { type BodySource, IncomingBody } from "../http1/incoming-body.ts";
-import { discard } from "../whole-body.ts";
 import { type AnswerTrailers, BrokenAnswer, type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
 import { addHeader, emptyHeaders, isRefusedRepeat, withoutRepeats } from "./http2-header-object.ts";
 import type { Http2RequestHead } from "./http2-request-head.ts";

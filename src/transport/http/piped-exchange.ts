@@ -1,8 +1,9 @@
 import { Readable } from "node:stream";
 import type { MiddlewareRequest } from "../../components/contract/middleware.ts";
+import { discard } from "../../core/body.ts";
 import type { CallSignal } from "../../core/call-signal.ts";
 import { isSwitched, type ResponseMessage } from "../../core/message.ts";
-import { discard, wholeBody } from "../whole-body.ts";
+import { wholeBody } from "../whole-body.ts";
 import { BrokenAnswer, type HttpAnswer, type HttpExchange } from "./http-exchange.ts";
 import { UnopenedBody } from "./unopened-body.ts";
 

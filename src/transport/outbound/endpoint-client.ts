@@ -1,3 +1,4 @@
+import { discard } from "../../core/body.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
 import { acceptsEventStream } from "../../core/event-stream.ts";
@@ -8,7 +9,7 @@ import { responseHeadersFromApp } from "../../invocation/forward-headers.ts";
 import type { Endpoint, EndpointCaller } from "../../invocation/ports.ts";
 import { type Upstream, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
 import { advice } from "./endpoint-advice.ts";
-import { discardBody, redirected } from "./redirect.ts";
+import { redirected } from "./redirect.ts";
 
 // Go's client, and so daprd's, gives up here.
 const MAX_REDIRECTS = 10;
@@ -51,7 +52,7 @@ export class EndpointClient implements EndpointCaller {
       const response = await this.#send(at, asked, redirects > 0);
       const next = endpoint.followsRedirects ? redirected(at, asked, response) : undefined;
       if (next === undefined) return withHeaders(response, responseHeadersFromApp(response.headers));
-      discardBody(response.body);
+      discard(response.body);
       if (redirects === MAX_REDIRECTS) {
         throw new CallError(undefined, `${whatWasAsked(at, asked)}: stopped after ${MAX_REDIRECTS} redirects`);
       }

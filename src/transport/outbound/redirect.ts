@@ -1,3 +1,4 @@
+import { discard } from "../../core/body.ts";
 import type { Body, RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, withoutHeaders } from "../../core/raw-headers.ts";
 import { placeOf } from "../../invocation/endpoint-url.ts";
@@ -40,10 +41,6 @@ export function redirected(
   return { at, asked: staysThere ? asked : { ...asked, headers: forStrangers(asked.headers, endpoint) } };
 }
 
-export function discardBody(body: Body): void {
-  if (body !== undefined && !(body instanceof Uint8Array)) body.destroy();
-}
-
 function isReplayable(body: Body): boolean {
   return body === undefined || body instanceof Uint8Array;
 }
@@ -51,7 +48,7 @@ function isReplayable(body: Body): boolean {
 function asGet(request: RequestMessage): RequestMessage {
   const method = request.method === "HEAD" ? "HEAD" : "GET";
   const headers = withoutHeaders(request.headers, (name) => ABOUT_THE_BODY.has(name));
-  discardBody(request.body);
+  discard(request.body);
   return { ...request, method, headers, body: undefined, contentLength: 0 };
 }
 

@@ -1,5 +1,6 @@
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
+import { discard } from "../../core/body.ts";
 import type { Clock } from "../../core/clock.ts";
 import { CallError } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn, type StatusCode } from "../../core/grpc-code.ts";
@@ -10,7 +11,6 @@ import type { PeerCaller } from "../../invocation/ports.ts";
 import { formatTimeout } from "../grpc/timeout.ts";
 import { readAtMost } from "../read-at-most.ts";
 import { authorityOf, UpstreamError, type UpstreamFactory } from "../upstream/upstream.ts";
-import { discard } from "../whole-body.ts";
 import { type Peer, PeerConnections } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,

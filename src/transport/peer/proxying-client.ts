@@ -1,5 +1,6 @@
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
+import { discard } from "../../core/body.ts";
 import { CallError } from "../../core/errors.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
@@ -7,7 +8,6 @@ import { headerValue } from "../../core/raw-headers.ts";
 import { withPreparedMetadata } from "../../invocation/forward-headers.ts";
 import { statusOfForeign } from "../grpc/answer-status.ts";
 import { GrpcError, statusIn } from "../grpc/status.ts";
-import { discard } from "../whole-body.ts";
 import type { Peer } from "./peer-connections.ts";
 import {
   ASKS_FOR_PROOF,

@@ -2,6 +2,7 @@ import { Readable } from "node:stream";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import { type AppIdentity, qualifiedName } from "../../core/app-id.ts";
+import { discard } from "../../core/body.ts";
 import { abortReason } from "../../core/call-signal.ts";
 import { CallError, messageOf } from "../../core/errors.ts";
 import { GRPC_CODE, grpcCodeIn, statusOfNumber } from "../../core/grpc-code.ts";
@@ -22,7 +23,6 @@ import { readMessages } from "../grpc/read-messages.ts";
 import { GrpcError } from "../grpc/status.ts";
 import { gatheredBody } from "../http/gathered-body.ts";
 import type { Upstream } from "../upstream/upstream.ts";
-import { discard } from "../whole-body.ts";
 import {
   type MessageOfPiece,
   MessagesOfBody,
