@@ -1,13 +1,5 @@
 import { readFileSync, readlinkSync } from "node:fs";
-
-/** A process as the kernel knows it: a pid alone may be given to another one tomorrow. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** The kernel's start time in clock ticks since boot; empty where there is no /proc. */
-  readonly startTime: string;
-  /** Which pid namespace `pid` counts in; containers that share a home directory have different ones. */
-  readonly pidNamespace: string;
-}
+import type { ProcessIdentity } from "../../components/contract/processes.ts";
 
 export function identityOf(pid: number): ProcessIdentity {
   return { pid, startTime: startTimeOf(pid) ?? "", pidNamespace: ownPidNamespace() };

@@ -5,7 +5,8 @@ import type { RootDatabase } from "lmdb";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
 import type { AppIdentity } from "../../core/app-id.ts";
 import { SetupError } from "../../core/errors.ts";
-import { mayBeAlive, type ProcessIdentity } from "./process-identity.ts";
+import type { ProcessIdentity } from "../../components/contract/processes.ts";
+import { mayBeAlive } from "./process-identity.ts";
 import { setAsideDamaged } from "./registry-file.ts";
 
 /**
