@@ -1,5 +1,6 @@
 import type { MiddlewareEntry } from "./contract/middleware.ts";
 import type { NameResolverEntry } from "./contract/name-resolver.ts";
+import type { PubSubEntry } from "./contract/pubsub.ts";
 import type { SecretStoreEntry } from "./contract/secret-store.ts";
 
 /** Every component that comes with Outrigger. To add one: write its folder, add its name and the way to its manifest here. */
@@ -55,4 +56,10 @@ export const standardMiddleware: readonly MiddlewareEntry[] = [
     type: "middleware.http.module",
     load: async () => (await import("./middleware/module/manifest.ts")).moduleManifest,
   },
+];
+
+export const standardPubSubs: readonly PubSubEntry[] = [
+  { type: "pubsub.in-memory", load: async () => (await import("./pubsub/in-memory/manifest.ts")).inMemoryManifest },
+  { type: "pubsub.local", load: async () => (await import("./pubsub/local/manifest.ts")).localManifest },
+  { type: "pubsub.redis", load: async () => (await import("./pubsub/redis/manifest.ts")).redisManifest },
 ];

@@ -52,8 +52,17 @@ export class RunningSubscription {
   /** May be called twice. @param patienceMs for what the app is at work on. */
   async close(patienceMs: number): Promise<void> {
     this.#closed.abort(new Error("the subscription was closed"));
-    const broker = await this.#broker;
+    const closed = this.#closeBroker(patienceMs);
+    const timer = new CallAbort();
+    // A broker that is away may never say whether it has begun; it is closed as soon as it does.
+    const late = this.#parts.clock.sleep(patienceMs, timer).catch(() => undefined);
+    await Promise.race([closed, late]);
+    timer.abort(new Error("it is closed"));
+  }
+
+  async #closeBroker(patienceMs: number): Promise<void> {
     try {
+      const broker = await this.#broker;
       await broker?.close(patienceMs);
     } catch (error) {
       this.#parts.log.warn(`a subscription did not end in order: ${messageOf(error)}`, this.#about);

@@ -17,6 +17,8 @@ import { StartGate } from "../invocation/start-gate.ts";
 import { TracedEndpoints } from "../invocation/traced-endpoints.ts";
 import type { SidecarMetrics } from "../observability/metrics/sidecar-metrics.ts";
 import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
+import { Publisher } from "../pubsub/publisher.ts";
+import { Subscriptions } from "../pubsub/subscriptions.ts";
 import { AccessControl } from "../security/access-control.ts";
 import { ApiTokens } from "../security/api-token.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
@@ -90,6 +92,8 @@ export class Sidecar {
   readonly #channel: ClosableChannel | undefined;
   readonly #receiver: Receiver;
   readonly #invoker: Invoker;
+  readonly #publisher: Publisher;
+  readonly #subscriptions: Subscriptions;
   readonly #gate: StartGate;
   /** Undefined where the app is not probed. */
   readonly #health: AppHealthWatch | undefined;
@@ -141,6 +145,12 @@ export class Sidecar {
     this.#direct = direct;
     this.neighbour = this.tracer === undefined ? direct : tracedNeighbour(this.tracer, settings.app.id, direct);
     this.#invoker = this.#buildInvoker();
+    const { clock } = surroundings;
+    const events = { appId: settings.app.id, rules: this.resources, observer: metrics?.pubsub, clock };
+    this.#publisher = new Publisher(events);
+    const [app, { tracer }, { log }] = [eventApp(settings, this.#receiver), this, surroundings];
+    this.#subscriptions = new Subscriptions({ ...events, app, tracer, random: Math.random, log });
+    this.resources.onChange(() => this.#subscriptions.follow());
     this.#api = this.#buildApi();
     this.#grpc = this.#buildGrpc();
     this.#peer = this.#buildPeer();
@@ -170,8 +180,16 @@ export class Sidecar {
   /** The app answers on its port: calls may come, once it is healthy where that is asked. */
   markAppReady(): void {
     this.#readiness.markAppReady();
-    if (this.#health === undefined) this.#gate.open();
-    else this.#health.start();
+    if (this.#health === undefined) {
+      this.#gate.open();
+      this.#subscriptions.open();
+      return;
+    }
+    this.#health.health.onChange(({ healthy }) => {
+      if (healthy) this.#subscriptions.open();
+      else this.#subscriptions.pause();
+    });
+    this.#health.start();
   }
 
   async recordAppProcess(appPid: number): Promise<void> {
@@ -184,6 +202,8 @@ export class Sidecar {
     // The grace begins now.
     this.#graceLeft();
     this.#readiness.markEnding();
+    // No new events, before anything else that the app could miss while it works on them.
+    const undelivered = this.#subscriptions.end(this.#graceLeft());
     await this.#withdraw();
     this.#peer.listener.announceClosing();
     this.#api.listener.announceClosing();
@@ -191,7 +211,7 @@ export class Sidecar {
     this.#public?.listener.announceClosing();
     await this.#untilForgotten();
     this.#peer.listener.stopAccepting();
-    await this.#within(this.#graceLeft(), this.#inboundIdle());
+    await this.#within(this.#graceLeft(), Promise.all([undelivered, this.#inboundIdle()]));
   }
 
   /**
@@ -221,7 +241,7 @@ export class Sidecar {
   /** Gives back every port and connection, whatever runs on them. */
   async close(): Promise<void> {
     this.#readiness.markEnding();
-    await this.#withdraw();
+    await Promise.all([this.#subscriptions.end(0), this.#withdraw()]);
     this.#api.listener.destroy();
     this.#peer.listener.destroy();
     this.#grpc.listener.destroy();

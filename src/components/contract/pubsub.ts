@@ -16,7 +16,7 @@ export interface PubSub {
   /** As `/v1.0/metadata` shows them among the component's capabilities. */
   readonly features: ReadonlySet<PubSubFeature>;
   /** Absent where what the broker holds cannot be looked at. */
-  readonly browser?: EventBrowser;
+  readonly browser?: EventBrowser | undefined;
   /** Called once. @throws {Error} in words for the log, where the broker cannot be used: what is wrong with it, and what to do. */
   init(metadata: ComponentMetadata): Promise<void>;
   /**

@@ -1,13 +1,18 @@
 import type { Pipeline } from "../../invocation/pipeline.ts";
 import type { CallRules, Endpoint } from "../../invocation/ports.ts";
+import type { EventRules } from "../../pubsub/ports.ts";
 import type { ResiliencyPolicies } from "../../resiliency/resiliency-policies.ts";
 import type { AppResources } from "../../resources/app-resources.ts";
 import type { Pipelines } from "../../resources/configuration.ts";
+import type { SubscriptionSpec } from "../../resources/subscription-spec.ts";
+import type { RunningPubSub } from "./app-pubsubs.ts";
 import { LoadLog } from "./load-log.ts";
 import type { LoadedResources, ResourceSurroundings } from "./load-resources.ts";
 
 const NOTHING: LoadedResources = {
   endpoints: new Map(),
+  pubsubs: new Map(),
+  subscriptions: [],
   policies: undefined,
   httpPipeline: undefined,
   appPipeline: undefined,
@@ -21,7 +26,7 @@ interface Closable {
 }
 
 /** What the resources of one app come to at the moment. A call asks once and goes on with what it got. */
-export class LiveResources implements CallRules {
+export class LiveResources implements CallRules, EventRules {
   readonly #pipelines: Pipelines;
   readonly #surroundings: ResourceSurroundings;
   #loaded = NOTHING;
@@ -31,6 +36,8 @@ export class LiveResources implements CallRules {
   #told: ReadonlySet<string> = new Set();
   #closed = false;
   #watch: Closable | undefined;
+  /** Of those before: no subscription uses them any more once it has resolved. */
+  #onChange: () => Promise<void> = () => Promise.resolve();
 
   constructor(pipelines: Pipelines, surroundings: ResourceSurroundings) {
     this.#pipelines = pipelines;
@@ -43,6 +50,14 @@ export class LiveResources implements CallRules {
 
   get policies(): ResiliencyPolicies | undefined {
     return this.#loaded.policies;
+  }
+
+  get pubsubs(): ReadonlyMap<string, RunningPubSub> {
+    return this.#loaded.pubsubs;
+  }
+
+  get subscriptions(): readonly SubscriptionSpec[] {
+    return this.#loaded.subscriptions;
   }
 
   get httpPipeline(): Pipeline | undefined {
@@ -61,13 +76,19 @@ export class LiveResources implements CallRules {
    */
   async load(resources: AppResources): Promise<void> {
     const loaded = await this.#ready(resources);
+    const before = this.#loaded;
     if (this.#closed) {
-      await loaded.close();
+      await Promise.all([loaded.close(), closeBut(before, loaded)]);
       return;
     }
-    const before = this.#loaded;
     this.#loaded = loaded;
     void this.#closeWhenIdle(before);
+    void this.#onChange().then(() => closeBut(loaded, before));
+  }
+
+  /** @param listener told of each change; resolves once nobody subscribes any more at brokers that are gone. */
+  onChange(listener: () => Promise<void>): void {
+    this.#onChange = listener;
   }
 
   /** Ends with these. */
@@ -81,6 +102,7 @@ export class LiveResources implements CallRules {
     this.#closed = true;
     this.#watch?.close();
     await Promise.all([this.#loaded, ...this.#leaving].map((loaded) => loaded.close()));
+    await closeBut(NOTHING, this.#loaded);
   }
 
   async #closeWhenIdle(before: LoadedResources): Promise<void> {
@@ -91,20 +113,29 @@ export class LiveResources implements CallRules {
   }
 
   async #ready(resources: AppResources): Promise<LoadedResources> {
-    const { endpoints, secretStores, middleware, resiliency } = resources;
     const { http, app } = this.#pipelines;
-    if ([endpoints, secretStores, middleware, resiliency, http, app].every((list) => list.length === 0)) return NOTHING;
+    const hasNone = [...Object.values(resources), http, app].every((list) => list.length === 0);
+    if (hasNone && !this.#surroundings.defaultPubSub) return NOTHING;
     // Apps without resources do not load what makes something of them.
     const { loadResources } = await import("./load-resources.ts");
     const log = new LoadLog(this.#surroundings.log, this.#told);
     let isWhole = false;
     try {
       const surroundings = { ...this.#surroundings, log };
-      const loaded = await loadResources(resources, this.#pipelines, surroundings, this.#loaded.policies);
+      const loaded = await loadResources(resources, this.#pipelines, surroundings, this.#loaded);
       isWhole = true;
       return loaded;
     } finally {
       this.#told = log.end(isWhole);
     }
   }
+}
+
+/** Closes the brokers of `left` that are not among those of `stay`. */
+async function closeBut(stay: LoadedResources, left: LoadedResources): Promise<void> {
+  const stays = new Set(stay.pubsubs.values());
+  const gone = [...left.pubsubs.values()].filter((pubsub) => !stays.has(pubsub));
+  if (gone.length === 0) return;
+  const { closeAll } = await import("./app-pubsubs.ts");
+  await closeAll(gone);
 }
