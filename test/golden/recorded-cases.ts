@@ -41,6 +41,7 @@ const GROUPS = [
   "tokens",
   "system",
   "external",
+  "publish",
 ];
 
 const recording = new URL("../fixtures/observed/daprd-1.18.1.jsonl", import.meta.url);

@@ -113,12 +113,6 @@ export const WANTED_DIFFERENCES: readonly WantedDifference[] = [
     rewrite: (exchange) => fromSidecar(exchange, (headers) => ({ ...headers, "content-length": ["11"] })),
   },
   {
-    what: "metadata does not tell of the components and subscriptions of pub/sub",
-    why: "pub/sub (seed 002) is an issue of its own; the fields come with it",
-    cases: ["system: /v1.0/metadata", "system: metadata after"],
-    rewrite: (exchange) => inMetadata(exchange, (metadata) => leaveOut(metadata, "components", "subscriptions")),
-  },
-  {
     what: "metadata tells of none of daprd's feature gates",
     why: "HotReload and WorkflowsRemoteActivityReminder are daprd's; a gate that does nothing would be a false promise",
     rewrite: (exchange) => inMetadata(exchange, (metadata) => leaveOut(metadata, "enabledFeatures")),

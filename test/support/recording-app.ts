@@ -15,16 +15,27 @@ export interface RecordedRequest {
 
 export interface RecordingApp {
   readonly port: number;
-  /** What it has received since the last time somebody asked. */
+  /** How much it has received since the last time somebody took it. */
+  readonly waiting: number;
+  /** What that was. */
   takeRequests(): RecordedRequest[];
 }
 
-/** The app behind test/fixtures/observed: it answers as the recorded one did, and remembers what it was sent. */
-export async function startRecordingApp(t: TestScope): Promise<RecordingApp> {
+/**
+ * The app behind test/fixtures/observed: it answers as the recorded one did, and remembers what it was sent.
+ *
+ * @param subscriptions what it says that it subscribes to, which is asked for once and not remembered; undefined: 404.
+ */
+export async function startRecordingApp(t: TestScope, subscriptions?: readonly unknown[]): Promise<RecordingApp> {
   let requests: RecordedRequest[] = [];
   const server = http.createServer((request, response) => {
     void readText(request).then((body) => {
       const { method = "", url: path = "", httpVersion } = request;
+      if (path === "/dapr/subscribe") {
+        const [status, text] = subscriptions === undefined ? [404, ""] : [200, JSON.stringify(subscriptions)];
+        end(response, status, ["Content-Type", "application/json"], text);
+        return;
+      }
       requests.push({ method, path, httpVersion, headers: pairsOf(request.rawHeaders), body });
       answer(path, response);
     });
@@ -37,6 +48,9 @@ export async function startRecordingApp(t: TestScope): Promise<RecordingApp> {
   });
   return {
     port: (server.address() as AddressInfo).port,
+    get waiting() {
+      return requests.length;
+    },
     takeRequests: () => {
       const taken = requests;
       requests = [];
@@ -53,6 +67,9 @@ function answer(path: string, response: http.ServerResponse): void {
     const status = Number(asked);
     const text = NO_BODY.has(status) ? "" : `body of ${asked}`;
     end(response, status, ["Content-Type", "text/plain", "X-App", "1"], text);
+  } else if (path.startsWith("/answer/")) {
+    const text = JSON.stringify({ status: path.slice("/answer/".length) });
+    end(response, 200, ["Content-Type", "application/json"], text);
   } else if (path === "/multi") {
     const repeats = ["X-Multi", "a", "X-Multi", "b", "Set-Cookie", "c=1", "Set-Cookie", "d=2", "X-Empty", ""];
     end(response, 200, ["Content-Type", "text/plain", ...repeats], "m");

@@ -1,7 +1,7 @@
-import type { ComponentMetadata } from "../../components/contract/component-metadata.ts";
-import type { PubSubContext, PubSubEntry } from "../../components/contract/pubsub.ts";
 import { randomUUID } from "node:crypto";
 import { hostname } from "node:os";
+import type { ComponentMetadata } from "../../components/contract/component-metadata.ts";
+import type { PubSubContext, PubSubEntry } from "../../components/contract/pubsub.ts";
 import type { AppIdentity } from "../../core/app-id.ts";
 import type { Clock } from "../../core/clock.ts";
 import { messageOf, SetupError } from "../../core/errors.ts";
@@ -12,8 +12,8 @@ import { SCOPE_FIELDS, topicScopes } from "../../pubsub/scopes.ts";
 import type { ComponentSpec } from "../../resources/component-spec.ts";
 import { componentMetadata, described } from "./component-metadata.ts";
 import type { ComponentStarts } from "./component-starts.ts";
-import { ReplaceableBroker } from "./replaceable-broker.ts";
 import { initComponent } from "./init-component.ts";
+import { ReplaceableBroker } from "./replaceable-broker.ts";
 import type { SecretValues } from "./secret-values.ts";
 
 export interface AppPubSubsParts extends Pick<PubSubContext, "app" | "home" | "processes" | "shared" | "clock"> {
@@ -87,7 +87,11 @@ async function goOnOrStart(
   parts: AppPubSubsParts,
 ): Promise<RunningPubSub> {
   const metadata = await componentMetadata(spec, parts.values);
-  const madeOf = JSON.stringify([spec.type, spec.version, metadata.fields.map((field) => [field, metadata.get(field)])]);
+  const madeOf = JSON.stringify([
+    spec.type,
+    spec.version,
+    metadata.fields.map((field) => [field, metadata.get(field)]),
+  ]);
   return before?.madeOf === madeOf ? before : start(spec, metadata, madeOf, parts);
 }
 

@@ -89,7 +89,9 @@ export async function loadResources(
       httpPipeline,
       appPipeline,
       policies:
-        resources.resiliency.length === 0 ? undefined : loadPolicies(resources.resiliency, surroundings, before.policies),
+        resources.resiliency.length === 0
+          ? undefined
+          : loadPolicies(resources.resiliency, surroundings, before.policies),
       whenIdle: async () => {
         await Promise.all([httpPipeline?.whenIdle(), appPipeline?.whenIdle()]);
       },
