@@ -22,12 +22,15 @@ const UUID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:Z|[+-]\d\d:\d\d)$/;
 const TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
+/** The recording's words for what an event has by itself. */
+export function inEventWords(value: string): string {
+  if (UUID.test(value)) return "UUID";
+  return TIME.test(value) ? "TIME" : value;
+}
+
 function inWords(_name: string, value: unknown): unknown {
-  if (typeof value === "string") {
-    if (UUID.test(value)) return "UUID";
-    if (TIME.test(value)) return "TIME";
-    return value === TRACEPARENT ? "TRACEPARENT" : value;
-  }
+  if (value === TRACEPARENT) return "TRACEPARENT";
+  if (typeof value === "string") return inEventWords(value);
   if (value === null || typeof value !== "object" || Array.isArray(value)) return value;
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }

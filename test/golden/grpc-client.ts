@@ -98,8 +98,16 @@ function encodeStrings(message: RecordedMessage): Buffer {
   return Buffer.concat(fields);
 }
 
-/** Sends the messages, and keeps its half of the stream open until the sidecar ends the call. */
-export async function subscribe(client: ServiceClient, messages: readonly RecordedMessage[]): Promise<GrpcAnswer> {
+/**
+ * Sends the messages, and keeps its half of the stream open until the sidecar ends the call.
+ *
+ * @param publish called once it is subscribed; the call is over with the event that comes of it.
+ */
+export async function subscribe(
+  client: ServiceClient,
+  messages: readonly RecordedMessage[],
+  publish?: () => Promise<unknown>,
+): Promise<GrpcAnswer> {
   const method = client["SubscribeTopicEventsAlpha1"] as () => grpc.ClientDuplexStream<
     RecordedMessage,
     RecordedMessage
@@ -107,7 +115,15 @@ export async function subscribe(client: ServiceClient, messages: readonly Record
   const call = method.call(client);
   const received: RecordedMessage[] = [];
   return new Promise((resolve) => {
-    call.on("data", (message: RecordedMessage) => received.push(message));
+    call.on("data", (message: RecordedMessage) => {
+      received.push(message);
+      if (publish === undefined) return;
+      if (received.length === 1) void publish();
+      else {
+        resolve({ received, err: null });
+        call.cancel();
+      }
+    });
     call.on("error", (error: grpc.ServiceError) => {
       resolve({ received, err: failureOf(error) });
     });

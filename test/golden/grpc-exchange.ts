@@ -1,5 +1,7 @@
 import grpc from "@grpc/grpc-js";
 import type { RecordedRequest } from "../support/recording-app.ts";
+import { waitFor } from "../support/wait.ts";
+import { inEventWords } from "./exact-json.ts";
 import { type AppRequest, type HeaderValues, headerValues, inWords, saysSomething } from "./exchange.ts";
 import { callStreaming, callUnary, type GrpcAnswer, type GrpcFailure, subscribe } from "./grpc-client.ts";
 import type { GrpcRecordedCase, RecordedCall, RecordedMessage } from "./grpc-recorded-cases.ts";
@@ -41,7 +43,7 @@ export function grpcRecordedExchange({ app = [], response }: GrpcRecordedCase): 
   const { headers, value, messages, received = messages, err, trailers = err?.trailers ?? [] } = response;
   const { status, body = "" } = response;
   return {
-    app: app.map((request) =>
+    app: inOrder(app).map((request) =>
       "rpc" in request ? callOf(request) : { ...request, httpVersion: "1.1", headers: headerValues(request.headers) },
     ),
     http: status === undefined ? undefined : { status, body },
@@ -65,6 +67,8 @@ export async function grpcExchange(topology: GrpcTopology, recorded: GrpcRecorde
   const { app, grpcApp } = topology;
   const { path, method = "" } = recorded.request;
   const answer = path === undefined ? await callGrpc(topology, recorded) : await callHttp(topology, method, path);
+  // Events reach the app behind the answer; what comes beyond those that were recorded is seen by the next case.
+  if (isOfEvents(recorded.id)) await waitFor("events", () => grpcApp.waiting >= (recorded.app?.length ?? 0));
   return exchangeSeen(topology, recorded, [...app.takeRequests(), ...grpcApp.takeCalls()], answer);
 }
 
@@ -73,7 +77,11 @@ type AnyAnswer = GrpcAnswer & Partial<Pick<GrpcExchange, "http">>;
 async function callGrpc({ sidecars }: GrpcTopology, { id, request }: GrpcRecordedCase): Promise<GrpcAnswer> {
   const { to, rpc, message = {}, metadata = {}, stream } = request;
   const { dapr, echo } = sidecars[to];
-  if (rpc === undefined) return subscribe(dapr, (stream ?? []).map(withBytes));
+  if (rpc === undefined) {
+    // What the recorded client published meanwhile, which stands in none of its lines.
+    const publish = id === ONE_EVENT ? () => callUnary(dapr, "PublishEvent", ONE_PUBLISHED, metadataOf({})) : undefined;
+    return subscribe(dapr, (stream ?? []).map(withBytes), publish);
+  }
   const sent = metadataOf(metadata);
   if (!isProxied(id)) return callUnary(dapr, rpc, withBytes(message), sent);
   if (rpc === "ServerStream" || rpc === "Bidi") return callStreaming(echo, rpc, sent);
@@ -95,6 +103,18 @@ async function callHttp({ sidecars }: GrpcTopology, method: string, target: stri
   return { http: { status: answer.status, body: answer.body }, headers: answer.headers, err: null };
 }
 
+const ONE_EVENT = "SubscribeTopicEventsAlpha1: subscribe, one event";
+const ONE_PUBLISHED = {
+  pubsub_name: "mem",
+  topic: "st",
+  data: Buffer.from('{"a":1}'),
+  data_content_type: "application/json",
+};
+
+function isOfEvents(id: string): boolean {
+  return id.startsWith("PublishEvent: ") || id.startsWith("BulkPublishEvent: ");
+}
+
 function isProxied(id: string): boolean {
   return id.startsWith("proxy: ");
 }
@@ -108,7 +128,7 @@ function exchangeSeen(
   const values = (pairs: readonly HeaderPair[]): HeaderValues => headerValues(pairs.map((pair) => inWords(pair, here)));
   const isSubscription = received !== undefined && !isProxied(id);
   return {
-    app: app.map((request) => {
+    app: inOrder(app).map((request) => {
       if ("rpc" in request) return callOf(inRecordedForm(request, here), (pair) => inWords(pair, here));
       const said = request.headers.filter(saysSomething);
       return { ...request, headers: headerValues(said.map((pair) => portInWords(inWords(pair, here), here, to))) };
@@ -116,7 +136,7 @@ function exchangeSeen(
     http,
     headers: headers === undefined ? undefined : values(headers),
     value: value === undefined ? undefined : inRecordedForm(value, here),
-    received,
+    received: received?.map((message) => inRecordedForm(message, here)),
     failure: err === null ? undefined : failureSeen(err, here, isSubscription),
     // Of a subscription's end, code and message alone are recorded.
     trailers: isSubscription ? {} : values(trailers ?? err?.trailers ?? []),
@@ -158,11 +178,20 @@ function withBytes(message: RecordedMessage): RecordedMessage {
   }) as RecordedMessage;
 }
 
+/** Events of one bulk reach the app in whatever order. */
+function inOrder<T extends RecordedRequest | RecordedCall>(app: readonly T[]): readonly T[] {
+  const dataOf = (call: T): string => JSON.stringify("rpc" in call ? call.request?.["data"] : call.body) ?? "";
+  return app.every((call) => "rpc" in call && call.rpc === "AppCallback/OnTopicEvent")
+    ? [...app].sort((a, b) => (dataOf(a) < dataOf(b) ? -1 : 1))
+    : app;
+}
+
 /** The other way, with the recording's words for ports. */
 function inRecordedForm<T extends object>(message: T, here: GrpcTopology): T {
   const text = JSON.stringify(message, (_, value: unknown) => {
     const { type, data } = (value ?? {}) as { readonly type?: string; readonly data?: number[] };
-    return type === "Buffer" && Array.isArray(data) ? { $bytes: Buffer.from(data).toString("latin1") } : value;
+    if (type === "Buffer" && Array.isArray(data)) return { $bytes: Buffer.from(data).toString("latin1") };
+    return typeof value === "string" ? inEventWords(value) : value;
   });
   return JSON.parse(text.replaceAll(`"port":${here.grpcApp.port},`, `"port":${RECORDED_APP_PORT},`)) as T;
 }

@@ -6,9 +6,23 @@ import type { RecordedCall, RecordedMessage } from "./grpc-recorded-cases.ts";
 
 export interface GrpcRecordingApp {
   readonly port: number;
-  /** What it has been called with since the last time somebody asked. */
+  /** How often it has been called since the last time somebody took the calls. */
+  readonly waiting: number;
+  /** What those were. */
   takeCalls(): RecordedCall[];
 }
+
+/** What the recorded app answered to `ListTopicSubscriptions`. */
+export const GRPC_SUBSCRIPTIONS = [
+  {
+    pubsub_name: "mem",
+    topic: "gt",
+    routes: { rules: [{ match: "event.type == 'v1'", path: "/v1" }], default: "/d" },
+  },
+  { pubsub_name: "mem", topic: "gretry", dead_letter_topic: "gdlq" },
+  { pubsub_name: "mem", topic: "gdlq" },
+  { pubsub_name: "mem", topic: "gbulk", bulk_subscribe: { enabled: true } },
+];
 
 type AnyCall =
   | grpc.ServerUnaryCall<RecordedMessage, RecordedMessage>
@@ -36,6 +50,19 @@ export async function startGrpcRecordingApp(t: TestScope): Promise<GrpcRecording
       }
       call.sendMetadata(metadataOf("x-app-header", "h1"));
       answer(null, { data: { value: Buffer.from('{"ok":true}') }, content_type: "application/json" });
+    },
+    // Asked for once, and not remembered.
+    ListTopicSubscriptions: (_call: unknown, answer: Answer) => {
+      answer(null, { subscriptions: GRPC_SUBSCRIPTIONS });
+    },
+    OnTopicEvent: (call: grpc.ServerUnaryCall<RecordedMessage, RecordedMessage>, answer: Answer) => {
+      note("AppCallback/OnTopicEvent", call);
+      answer(null, { status: call.request["topic"] === "gretry" ? "RETRY" : "SUCCESS" });
+    },
+    OnBulkTopicEvent: (call: grpc.ServerUnaryCall<RecordedMessage, RecordedMessage>, answer: Answer) => {
+      note("AppCallback/OnBulkTopicEvent", call);
+      const entries = call.request["entries"] as readonly { readonly entry_id: string }[];
+      answer(null, { statuses: entries.map(({ entry_id }) => ({ entry_id, status: "SUCCESS" })) });
     },
   });
   server.addService(serviceOf(...ECHO).service, {
@@ -72,6 +99,9 @@ export async function startGrpcRecordingApp(t: TestScope): Promise<GrpcRecording
   });
   return {
     port,
+    get waiting() {
+      return calls.length;
+    },
     takeCalls: () => {
       const taken = calls;
       calls = [];

@@ -143,13 +143,6 @@ export const GRPC_WANTED_DIFFERENCES: readonly GrpcWantedDifference[] = [
     },
   },
   {
-    what: "metadata does not tell of the components and subscriptions of pub/sub",
-    why: "pub/sub (seed 002) is an issue of its own; the fields come with it",
-    cases: ["system: GetMetadata"],
-    rewrite: (exchange) =>
-      inMetadata(exchange, (metadata) => leaveOut(metadata, "registered_components", "subscriptions")),
-  },
-  {
     what: "metadata tells of none of daprd's feature gates",
     why: "HotReload and WorkflowsRemoteActivityReminder are daprd's; a gate that does nothing would be a false promise",
     rewrite: (exchange) => inMetadata(exchange, (metadata) => leaveOut(metadata, "enabled_features")),

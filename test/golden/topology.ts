@@ -41,8 +41,8 @@ export async function startTopology(t: TestScope): Promise<Topology> {
   return { home, app, appPort: app.port, deadPort, apiPorts: { caller, callee, tokened, notapp } };
 }
 
-/** The recorded callee's. */
-const PUBSUBS = `apiVersion: dapr.io/v1alpha1
+/** Those of the recorded fleets. */
+export const PUBSUBS = `apiVersion: dapr.io/v1alpha1
 kind: Component
 metadata:
   name: mem
@@ -86,7 +86,7 @@ const SUBSCRIPTIONS = [
 ];
 
 /** Its subscriptions begin once its app has been asked for them. */
-async function untilSubscribed(apiPort: number, count: number): Promise<void> {
+export async function untilSubscribed(apiPort: number, count: number): Promise<void> {
   await waitFor(`${count} subscriptions`, async () => {
     const answer = await fetch(`http://127.0.0.1:${apiPort}/v1.0/metadata`);
     const { subscriptions = [] } = (await answer.json()) as { readonly subscriptions?: readonly unknown[] };
