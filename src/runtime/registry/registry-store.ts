@@ -3,9 +3,9 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import type { RootDatabase } from "lmdb";
 import type { AppInstance } from "../../components/contract/name-resolver.ts";
+import type { ProcessIdentity } from "../../components/contract/processes.ts";
 import type { AppIdentity } from "../../core/app-id.ts";
 import { SetupError } from "../../core/errors.ts";
-import type { ProcessIdentity } from "../../components/contract/processes.ts";
 import { mayBeAlive } from "./process-identity.ts";
 import { setAsideDamaged } from "./registry-file.ts";
 
