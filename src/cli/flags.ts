@@ -68,6 +68,7 @@ export const FLAGS = [
   { name: "resources-path", short: "d", kind: "list", group: "Resources", state: "works", help: "a directory of resources; may be given several times" },
   { name: "components-path", kind: "list", group: "Resources", state: "works", help: "the older name of --resources-path" },
   { name: "config", short: "c", kind: "list", group: "Resources", state: "works", help: "a Configuration file; may be given several times" },
+  { name: "no-default-pubsub", kind: "switch", group: "Resources", state: "works", help: "without a pubsub.* component there is no pub/sub; else there is one named pubsub, of type pubsub.local" },
 
   { name: "dapr-graceful-shutdown-seconds", kind: "count", default: "5", group: "Life cycle", state: "works", help: "how long running calls may finish after a signal" },
   { name: "dapr-block-shutdown-duration", kind: "text", group: "Life cycle", state: "refused", help: "keep serving this long after a signal" },

@@ -98,6 +98,13 @@ test("how many calls may wait for an app that takes so many at once is bounded, 
   assert.equal(settings({ "app-max-concurrency": ["4"], "app-max-queue": ["20"] }).appMaxQueue, 20);
 });
 
+test("there is a default pub/sub component unless it is switched off", () => {
+  assert.equal(settings({}).defaultPubSub, true);
+  assert.equal(settings({}, "sidecar").defaultPubSub, true);
+  assert.equal(settings({ "no-default-pubsub": ["false"] }).defaultPubSub, true);
+  assert.equal(settings({ "no-default-pubsub": ["true"] }).defaultPubSub, false);
+});
+
 test("an app is probed where that is asked for", () => {
   assert.equal(settings({}).appHealth, undefined);
   const asked = { "enable-app-health-check": ["true"] };

@@ -73,6 +73,7 @@ export function settingsFrom(source: SettingsSource): Omit<SidecarSettings, "res
     nameResolution: configuration.nameResolution,
     tracing: tracingFrom(configuration.tracing, env),
     traceServiceName: env["OTEL_SERVICE_NAME"] === "" ? undefined : env["OTEL_SERVICE_NAME"],
+    defaultPubSub: !flags.switch("no-default-pubsub"),
     hostAddress: env["DAPR_HOST_IP"] ?? ownAddress(),
     command: appCommand,
   };

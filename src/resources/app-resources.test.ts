@@ -51,6 +51,17 @@ spec: ${spec}
 `;
 }
 
+function subscription(name: string, changes: { readonly spec?: string; readonly more?: string } = {}): string {
+  const { spec = "route: /orders", more = "" } = changes;
+  return `apiVersion: dapr.io/v1alpha1
+kind: Subscription
+metadata: {name: ${name}}
+spec: {pubsubname: mem, topic: orders, ${spec}}
+${more}
+---
+`;
+}
+
 const OTHER_NAMESPACE = { metadata: ", namespace: other" };
 
 for (const [what, yaml, names] of [
@@ -69,18 +80,28 @@ for (const [what, yaml, names] of [
   ],
   [
     "components of our building blocks",
-    component("s", "secretstores.local.env") + component("m", "middleware.http.x"),
-    ["s", "m"],
+    component("s", "secretstores.local.env") + component("m", "middleware.http.x") + component("p", "pubsub.x"),
+    ["s", "m", "p"],
   ],
+  [
+    "subscriptions without scopes, and those that name it",
+    subscription("x") + subscription("y", { more: "scopes: [a]" }) + subscription("z", { more: "scopes: [b]" }),
+    ["x", "y"],
+  ],
+  ["not the pub/sub components of others", component("p", "pubsub.x").replace("---", "scopes: [b]\n---"), []],
 ] as const) {
   test(`the app gets ${what}`, (t) => {
     const {
       endpoints,
       secretStores,
       middleware,
+      pubsubs,
+      subscriptions,
       resiliency: policies,
     } = readAppResources([folderWith(t, { "r.yaml": yaml })], APP);
-    const found = [...endpoints, ...secretStores, ...middleware, ...policies].map(({ name }) => name);
+    const found = [endpoints, secretStores, middleware, pubsubs, subscriptions, policies]
+      .flat()
+      .map(({ name }) => name);
     assert.deepEqual(found, names);
   });
 }
@@ -99,6 +120,13 @@ test("two of one name, in two folders, are refused with both their files", (t) =
   const [one, two] = [folderWith(t, { "1.yaml": endpoint("x") }), folderWith(t, { "2.yaml": endpoint("x") })];
   assert.throws(() => readAppResources([one, two], APP), {
     message: `HTTPEndpoint x is defined in ${one}/1.yaml and once more in ${two}/2.yaml; remove one`,
+  });
+});
+
+test("two subscriptions of one name are refused", (t) => {
+  const folder = folderWith(t, { "1.yaml": subscription("x"), "2.yaml": subscription("x") });
+  assert.throws(() => readAppResources([folder], APP), {
+    message: `Subscription x is defined in ${folder}/1.yaml and once more in ${folder}/2.yaml; remove one`,
   });
 });
 
@@ -126,6 +154,11 @@ for (const [what, yaml, message] of [
     "the first of two mistakes",
     endpoint("x").replace("http:", "ftp:") + endpoint("y").replace("spec", "specs"),
     /r\.yaml:4: spec\.baseUrl: "ftp:\/\/a" is no base URL/,
+  ],
+  [
+    "a slip in a subscription",
+    subscription("x", { spec: "rout: /orders" }),
+    /r\.yaml:4: unknown field "spec\.rout"; did you mean "route"\?$/,
   ],
   ["a component without a type", component("x", '""'), /r\.yaml:4: spec\.type/],
   [

@@ -5,6 +5,8 @@ import { type ComponentSpec, readComponent } from "./component-spec.ts";
 import { type HttpEndpointSpec, readHttpEndpoint } from "./http-endpoint-spec.ts";
 import { type ResiliencySpec, readResiliency, refuseUnknownPolicies } from "./resiliency-spec.ts";
 import { type FoundResource, RESOURCE_KINDS, readResourceFolders } from "./resource-folder.ts";
+import { readSubscription } from "./subscription-document.ts";
+import type { SubscriptionSpec } from "./subscription-spec.ts";
 import { ResourceError, type YamlDocument } from "./yaml-file.ts";
 
 /** What the resources of one app say, checked: those that its scopes and namespace leave to it. */
@@ -14,6 +16,8 @@ export interface AppResources {
   readonly middleware: readonly ComponentSpec[];
   /** Of this namespace, and left to other apps by its scopes. */
   readonly middlewareOfOthers: readonly ComponentSpec[];
+  readonly pubsubs: readonly ComponentSpec[];
+  readonly subscriptions: readonly SubscriptionSpec[];
   readonly resiliency: readonly ResiliencySpec[];
 }
 
@@ -33,6 +37,9 @@ export function readAppResources(
   const endpoints = ofKind(found, "HTTPEndpoint")
     .map(({ document }) => readHttpEndpoint(document))
     .filter(isForApp);
+  const subscriptions = ofKind(found, "Subscription")
+    .map(({ document }) => readSubscription(document))
+    .filter(isForApp);
   const allComponents = ofKind(found, "Component")
     .filter(isSupported)
     .flatMap((resource) => componentIn(resource, warnings));
@@ -43,6 +50,7 @@ export function readAppResources(
   const resiliency = resiliencyFor(ofKind(found, "Resiliency"), isForApp, warnings, inUse.resiliency);
   refuseTwins("HTTPEndpoint", endpoints);
   refuseTwins("Component", components);
+  refuseTwins("Subscription", subscriptions);
   warnings.push(
     ...endpoints.flatMap(({ slips }) => slips),
     ...resiliency.flatMap(({ notes }) => notes),
@@ -53,6 +61,8 @@ export function readAppResources(
     secretStores: ofType("secretstores."),
     middleware: ofType("middleware."),
     middlewareOfOthers: ofType("middleware.", ofOthers),
+    pubsubs: ofType("pubsub."),
+    subscriptions,
     resiliency,
     warnings,
   };
@@ -134,7 +144,8 @@ function refuseTwins(kind: string, specs: readonly { readonly name: string; read
   }
 }
 
-const COMPONENTS = ["secretstores.", "middleware."];
+const KINDS = ["HTTPEndpoint", "Resiliency", "Subscription"];
+const COMPONENTS = ["secretstores.", "middleware.", "pubsub."];
 // What Dapr's types of components begin with; what else begins so is not ours to say.
 const BUILDING_BLOCKS = [
   ...["bindings", "configuration", "conversation", "crypto", "lock", "middleware", "nameresolution", "pubsub"],
@@ -143,7 +154,7 @@ const BUILDING_BLOCKS = [
 
 function isSupported({ kind, type }: FoundResource): boolean {
   if (kind === "Component") return type === "" || COMPONENTS.some((prefix) => type.startsWith(prefix));
-  return kind === "HTTPEndpoint" || kind === "Resiliency";
+  return KINDS.includes(kind);
 }
 
 /** Why it is passed over. @throws {ResourceError} where that must be a slip. */

@@ -6,5 +6,7 @@ export const NO_RESOURCES: AppResources = Object.freeze({
   secretStores: [],
   middleware: [],
   middlewareOfOthers: [],
+  pubsubs: [],
+  subscriptions: [],
   resiliency: [],
 });

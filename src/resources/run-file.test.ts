@@ -146,6 +146,7 @@ apps:
     readBufferSize: 8192
     enableProfiling: false
     enableApiLogging: true
+    noDefaultPubsub: true
     enableAppHealthCheck: true
     appHealthCheckPath: /health
     appHealthProbeInterval: 1
@@ -173,6 +174,7 @@ apps:
     "read-buffer-size": ["8192"],
     "enable-profiling": ["false"],
     "enable-api-logging": ["true"],
+    "no-default-pubsub": ["true"],
     "enable-app-health-check": ["true"],
     "app-health-check-path": ["/health"],
     "app-health-probe-interval": ["1"],

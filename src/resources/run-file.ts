@@ -67,6 +67,8 @@ const shared = {
   schedulerHostAddress: text,
   resourcesPath: text,
   resourcesPaths: paths,
+  // Not one of Dapr's either.
+  noDefaultPubsub: flag,
   appSSL: flag,
   maxBodySize: size,
   readBufferSize: size,
@@ -135,6 +137,7 @@ const FLAG_OF_KEY = {
   appHealthProbeTimeout: "app-health-probe-timeout",
   appHealthThreshold: "app-health-threshold",
   enableApiLogging: "enable-api-logging",
+  noDefaultPubsub: "no-default-pubsub",
   appChannelAddress: "app-channel-address",
   appPort: "app-port",
   daprHTTPPort: "dapr-http-port",

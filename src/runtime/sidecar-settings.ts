@@ -64,8 +64,10 @@ export interface SidecarSettings {
   readonly accessControl: AccessControlSpec | undefined;
   /** `spec.httpPipeline` and `spec.appHttpPipeline`. */
   readonly pipelines: Pipelines;
-  /** HTTP endpoints, resiliency policies and where their secrets are. */
+  /** HTTP endpoints, pub/sub, resiliency policies and where their secrets are. */
   readonly resources: AppResources;
+  /** Whether there is a `pubsub` of type `pubsub.local` where those have no `pubsub.*`: not with `--no-default-pubsub`. */
+  readonly defaultPubSub: boolean;
   /** Where those are from, for them to be read again as they change; undefined where nothing changes. */
   readonly resourceWatch: ResourceWatch | undefined;
   /** `spec.nameResolution`; undefined for the registry. */

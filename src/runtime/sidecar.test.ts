@@ -45,6 +45,7 @@ const settings: SidecarSettings = {
   metrics: undefined,
   apiLogging: undefined,
   resourceWatch: undefined,
+  defaultPubSub: false,
   hostAddress: "127.0.0.1",
   resources: NO_RESOURCES,
   command: "",

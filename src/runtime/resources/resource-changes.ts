@@ -10,6 +10,8 @@ export function changesBetween(before: AppResources, after: AppResources): strin
     ...changesOf("HTTPEndpoint", before.endpoints, after.endpoints),
     ...changesOf("Component", before.secretStores, after.secretStores),
     ...changesOf("Component", before.middleware, after.middleware),
+    ...changesOf("Component", before.pubsubs, after.pubsubs),
+    ...changesOf("Subscription", before.subscriptions, after.subscriptions),
     ...changesOf("Resiliency", before.resiliency, after.resiliency),
   ];
 }
