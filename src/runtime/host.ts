@@ -1,3 +1,4 @@
+import type { Processes } from "../components/contract/processes.ts";
 import type { ApiObserver } from "../core/api-observer.ts";
 import { type AppIdentity, qualifiedName } from "../core/app-id.ts";
 import type { CallObserver } from "../core/call-observer.ts";
@@ -15,9 +16,11 @@ import { PeerClient } from "../transport/peer/peer-client.ts";
 import { upstreamFactory } from "../transport/upstream/upstream-factory.ts";
 import { UnluckyPort } from "./bind-ports.ts";
 import { NameResolvers } from "./name-resolvers.ts";
+import { identityOf, mayBeAlive } from "./registry/process-identity.ts";
 import { Registry } from "./registry/registry.ts";
 import type { FolderWatches } from "./resources/folder-watches.ts";
 import { LiveResources } from "./resources/live-resources.ts";
+import { ProcessParts } from "./shared-parts.ts";
 import { Sidecar, type SidecarSurroundings } from "./sidecar.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 import { tracerFor } from "./tracing.ts";
@@ -54,6 +57,8 @@ export class Host implements Neighbours {
   readonly #sidecars = new Map<string, Sidecar>();
   readonly #registry: Registry;
   readonly #resolvers: NameResolvers;
+  readonly #shared = new ProcessParts();
+  readonly #processes: Processes = { own: identityOf(process.pid), mayBeAlive };
   /** Loaded with the first app that has folders to watch. */
   #watches: Promise<FolderWatches> | undefined;
   #started = false;
@@ -118,12 +123,14 @@ export class Host implements Neighbours {
 
   /** @throws {SetupError} naming the resource that cannot be used. */
   async #resourcesOf(
-    { app, pipelines, resources, resourceWatch }: SidecarSettings,
+    { app, defaultPubSub, pipelines, resources, resourceWatch }: SidecarSettings,
     metrics: SidecarMetrics | undefined,
   ): Promise<LiveResources> {
-    const { clock } = this.#parts;
+    const { clock, home } = this.#parts;
     const log = this.#parts.logFor(app.id);
-    const live = new LiveResources(pipelines, { env: process.env, clock, log, metrics });
+    const [processes, shared] = [this.#processes, this.#shared];
+    const of = { app, home, processes, shared, defaultPubSub };
+    const live = new LiveResources(pipelines, { ...of, env: process.env, clock, log, metrics });
     await live.load(resources);
     if (resourceWatch === undefined) return live;
     this.#watches ??= import("./resources/folder-watches.ts").then((it) => new it.FolderWatches(this.#parts.logFor()));

@@ -83,7 +83,16 @@ test("a registry that cannot be written keeps neither the announcement nor a por
           withdraw: () => Promise.reject(new Error("the disk is full")),
         }),
     },
-    resources: new LiveResources(settings.pipelines, { env: {}, clock: new ManualClock(), log }),
+    resources: new LiveResources(settings.pipelines, {
+      app: settings.app,
+      home: "",
+      processes: { own: { pid: 0, startTime: "", pidNamespace: "" }, mayBeAlive: noUse },
+      shared: { borrow: noUse },
+      defaultPubSub: false,
+      env: {},
+      clock: new ManualClock(),
+      log,
+    }),
     tracer: undefined,
     endpointCaller: { call: () => Promise.reject(new Error("no endpoint")) },
     resolver: {

@@ -4,7 +4,7 @@ import type { ClosableTracer } from "../observability/tracing/otel-tracer.ts";
 import type { OtlpDestination } from "../observability/tracing/otlp-destination.ts";
 import type { AppResources } from "../resources/app-resources.ts";
 import type { OtelSpec } from "../resources/otlp-settings.ts";
-import type { ResourceSurroundings } from "./resources/load-resources.ts";
+import type { SecretStoreSurroundings } from "./resources/secret-stores.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
 
 // As daprd's (pkg/diagnostics/utils), one in ten thousand.
@@ -18,7 +18,7 @@ const DEFAULT_SAMPLING_RATE = 1e-4;
  */
 export async function tracerFor(
   { app, tracing, traceServiceName, resources }: SidecarSettings,
-  surroundings: ResourceSurroundings,
+  surroundings: SecretStoreSurroundings,
 ): Promise<ClosableTracer | undefined> {
   if (tracing === undefined) return undefined;
   const { samplingRate = DEFAULT_SAMPLING_RATE, stdout, zipkinUrl, otel } = tracing;
@@ -33,7 +33,7 @@ export async function tracerFor(
 async function destinationFrom(
   { protocol, url, headers, timeoutMs }: OtelSpec,
   { secretStores }: AppResources,
-  surroundings: ResourceSurroundings,
+  surroundings: SecretStoreSurroundings,
 ): Promise<OtlpDestination> {
   const { SecretStores } = await import("./resources/secret-stores.ts");
   const stores = new SecretStores(standardSecretStores, surroundings);

@@ -3,7 +3,6 @@ import { hostname } from "node:os";
 import type { ComponentMetadata } from "../../components/contract/component-metadata.ts";
 import type { PubSubContext, PubSubEntry } from "../../components/contract/pubsub.ts";
 import type { AppIdentity } from "../../core/app-id.ts";
-import type { Clock } from "../../core/clock.ts";
 import { messageOf, SetupError } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
 import { nearestName } from "../../core/nearest-name.ts";

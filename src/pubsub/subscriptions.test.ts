@@ -1,0 +1,276 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { setImmediate as turn } from "node:timers/promises";
+import { ManualClock } from "../../test/support/manual-clock.ts";
+import type { BrokerSubscription, PubSub, SubscribeOptions } from "../components/contract/pubsub.ts";
+import type { Logger } from "../core/logger.ts";
+import type { SubscriptionSpec, TopicSubscription } from "../resources/subscription-spec.ts";
+import type { EventApp, EventReceiver, PubSubComponent } from "./ports.ts";
+import { Subscriptions } from "./subscriptions.ts";
+
+/** A broker that says who is subscribed, and never hands out anything. */
+class QuietBroker implements PubSub {
+  readonly features = new Set<never>();
+  readonly subscribed: SubscribeOptions[] = [];
+  /** Thrown by the next calls of subscribe, one each. */
+  readonly refusals: Error[] = [];
+  calls = 0;
+
+  init = (): Promise<void> => Promise.resolve();
+  publish = (): Promise<void> => Promise.resolve();
+  publishBulk = (): Promise<[]> => Promise.resolve([]);
+  close = (): Promise<void> => Promise.resolve();
+
+  subscribe(options: SubscribeOptions): Promise<BrokerSubscription> {
+    this.calls++;
+    const refusal = this.refusals.shift();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    this.subscribed.push(options);
+    const close = (): Promise<void> => {
+      const place = this.subscribed.indexOf(options);
+      if (place !== -1) this.subscribed.splice(place, 1);
+      return Promise.resolve();
+    };
+    return Promise.resolve({ close });
+  }
+
+  get topics(): string[] {
+    return this.subscribed.map(({ topic }) => topic).sort();
+  }
+}
+
+function component(name: string, broker: PubSub, maySubscribe = (_topic: string): boolean => true): PubSubComponent {
+  return { name, type: "pubsub.quiet", broker, group: "app", scopes: { mayPublish: () => true, maySubscribe } };
+}
+
+function subscription(topic: string, path: string, pubsub = "mem"): TopicSubscription {
+  const none = { metadata: new Map<string, string>(), rules: [], deadLetterTopic: undefined, bulk: undefined };
+  return { pubsub, topic, defaultPath: path, ...none };
+}
+
+function declared(name: string, of: TopicSubscription): SubscriptionSpec {
+  return { ...of, name, namespace: undefined, scopes: [], file: `${name}.yaml`, placeOfRule: () => `${name}.yaml:1` };
+}
+
+const receiver: EventReceiver = {
+  deliver: () => Promise.resolve({ kind: "success" }),
+  deliverBulk: ({ entries }) => Promise.resolve(entries.map(() => ({ kind: "success" }) as const)),
+};
+
+/** Subscriptions of an app that says what it subscribes to, once each of its failures has been had. */
+function start(
+  components: readonly PubSubComponent[],
+  says: readonly TopicSubscription[] = [],
+  failures: readonly Error[] = [],
+): {
+  readonly subscriptions: Subscriptions;
+  readonly rules: { pubsubs: Map<string, PubSubComponent>; subscriptions: SubscriptionSpec[]; policies: undefined };
+  readonly clock: ManualClock;
+  readonly told: string[];
+  /** How often the app was asked. */
+  asked(): number;
+} {
+  const rules = {
+    pubsubs: new Map(components.map((one) => [one.name, one])),
+    subscriptions: [] as SubscriptionSpec[],
+    policies: undefined,
+  };
+  const told: string[] = [];
+  const tell = (message: string): void => {
+    told.push(message);
+  };
+  const log: Logger = { debug: () => undefined, info: () => undefined, warn: tell, error: tell };
+  const clock = new ManualClock();
+  const left = [...failures];
+  let asked = 0;
+  const app: EventApp = {
+    ...receiver,
+    subscriptions: () => {
+      asked++;
+      const failure = left.shift();
+      return failure === undefined ? Promise.resolve(says) : Promise.reject(failure);
+    },
+  };
+  const common = { appId: "app", observer: undefined, tracer: undefined, random: () => 0.5 };
+  const subscriptions = new Subscriptions({ ...common, rules, app, clock, log });
+  return { subscriptions, rules, clock, told, asked: () => asked };
+}
+
+/** What was begun has happened: nothing here waits for anything but promises that are settled. */
+async function settled(): Promise<void> {
+  for (let i = 0; i < 5; i++) await turn();
+}
+
+test("nothing is asked or subscribed before the app is open", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions, asked } = start([component("mem", broker)], [subscription("orders", "/orders")]);
+  await subscriptions.follow();
+  await settled();
+  assert.equal(asked(), 0);
+  assert.deepEqual(broker.topics, []);
+  subscriptions.open();
+  await settled();
+  assert.equal(asked(), 1);
+  assert.deepEqual(broker.topics, ["orders"]);
+});
+
+test("an app is asked only where there is a component that it could name", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions, rules, asked } = start([], [subscription("orders", "/orders")]);
+  subscriptions.open();
+  await settled();
+  assert.equal(asked(), 0);
+  rules.pubsubs.set("mem", component("mem", broker));
+  await subscriptions.follow();
+  await settled();
+  assert.deepEqual([asked(), broker.topics], [1, ["orders"]]);
+  await subscriptions.follow();
+  assert.equal(asked(), 1);
+});
+
+test("an app that could not be asked is asked again", async () => {
+  const broker = new QuietBroker();
+  const failures = [new Error("no"), new Error("not yet")];
+  const { subscriptions, clock, asked } = start([component("mem", broker)], [subscription("orders", "/o")], failures);
+  subscriptions.open();
+  await settled();
+  assert.equal(asked(), 1);
+  clock.advance(500);
+  await settled();
+  assert.equal(asked(), 2);
+  clock.advance(1000);
+  await settled();
+  assert.deepEqual([asked(), broker.topics], [3, ["orders"]]);
+});
+
+test("the app's word counts before a resource's, and the first resource before others", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions, rules } = start([component("mem", broker)], [subscription("orders", "/of-the-app")]);
+  rules.subscriptions.push(declared("one", subscription("orders", "/of-a-resource")));
+  rules.subscriptions.push(declared("two", subscription("bills", "/first")));
+  rules.subscriptions.push(declared("three", subscription("bills", "/second")));
+  subscriptions.open();
+  await settled();
+  const said = subscriptions.active.map(({ type, subscription: { topic, defaultPath } }) => [type, topic, defaultPath]);
+  assert.deepEqual(said.sort(), [
+    ["DECLARATIVE", "bills", "/first"],
+    ["PROGRAMMATIC", "orders", "/of-the-app"],
+  ]);
+  assert.equal(broker.subscribed.length, 2);
+});
+
+test("a change of the resources changes what is subscribed, and leaves the rest alone", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions, rules } = start([component("mem", broker)]);
+  rules.subscriptions = [declared("a", subscription("a", "/a")), declared("b", subscription("b", "/b"))];
+  subscriptions.open();
+  await settled();
+  const [first] = broker.subscribed;
+  rules.subscriptions = [declared("a", subscription("a", "/a")), declared("c", subscription("c", "/c"))];
+  await subscriptions.follow();
+  await settled();
+  assert.deepEqual(broker.topics, ["a", "c"]);
+  assert.equal(broker.subscribed[0], first);
+  rules.subscriptions = [declared("a", subscription("a", "/elsewhere"))];
+  await subscriptions.follow();
+  await settled();
+  assert.deepEqual(broker.topics, ["a"]);
+  assert.notEqual(broker.subscribed[0], first);
+});
+
+test("another component of the same name gets the subscriptions, streams included", async () => {
+  const [before, after] = [new QuietBroker(), new QuietBroker()];
+  const { subscriptions, rules } = start([component("mem", before)], [subscription("orders", "/orders")]);
+  subscriptions.open();
+  await subscriptions.stream(subscription("live", "/"), receiver);
+  await settled();
+  assert.deepEqual(before.topics, ["live", "orders"]);
+  rules.pubsubs.set("mem", component("mem", after));
+  await subscriptions.follow();
+  await settled();
+  assert.deepEqual([before.topics, after.topics], [[], ["live", "orders"]]);
+});
+
+test("a broker that refuses is asked again, ever more slowly", async () => {
+  const broker = new QuietBroker();
+  broker.refusals.push(new Error("away"), new Error("still away"));
+  const { subscriptions, rules, clock, told } = start([component("mem", broker)]);
+  rules.subscriptions = [declared("a", subscription("a", "/a"))];
+  subscriptions.open();
+  await settled();
+  clock.advance(500);
+  await settled();
+  assert.deepEqual([broker.calls, broker.topics], [2, []]);
+  clock.advance(999);
+  await settled();
+  assert.equal(broker.calls, 2);
+  clock.advance(1);
+  await settled();
+  assert.deepEqual(broker.topics, ["a"]);
+  assert.equal(told.length, 2);
+});
+
+test("a pause ends the subscriptions of the app, not the streams", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions, asked } = start([component("mem", broker)], [subscription("orders", "/orders")]);
+  subscriptions.open();
+  await subscriptions.stream(subscription("live", "/"), receiver);
+  await settled();
+  subscriptions.pause();
+  await settled();
+  assert.deepEqual(broker.topics, ["live"]);
+  subscriptions.open();
+  await settled();
+  assert.deepEqual([broker.topics, asked()], [["live", "orders"], 1]);
+});
+
+test("the end ends all, and nothing begins any more", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions } = start([component("mem", broker)], [subscription("orders", "/orders")]);
+  subscriptions.open();
+  await subscriptions.stream(subscription("live", "/"), receiver);
+  await settled();
+  await subscriptions.end(1000);
+  assert.deepEqual(broker.topics, []);
+  await assert.rejects(subscriptions.stream(subscription("live", "/"), receiver), /the sidecar ends/);
+  await subscriptions.follow();
+  assert.deepEqual([broker.topics, subscriptions.active], [[], []]);
+});
+
+test("a subscription that no scope allows, or to a component that there is not, is told of once and left out", async () => {
+  const broker = new QuietBroker();
+  const scoped = component("mem", broker, (topic) => topic === "open");
+  const { subscriptions, rules, told } = start([scoped]);
+  rules.subscriptions = [
+    declared("a", subscription("secret", "/a")),
+    declared("b", subscription("open", "/b")),
+    declared("c", subscription("open", "/c", "ghost")),
+  ];
+  subscriptions.open();
+  await settled();
+  await subscriptions.follow();
+  assert.deepEqual(broker.topics, ["open"]);
+  assert.equal(told.length, 2);
+  assert.match(told.join("\n"), /secret.*not allowed for app id app/);
+  assert.match(told.join("\n"), /no pub\/sub component ghost; there are: mem/);
+});
+
+test("a stream that the broker refuses is an error of the stream's, as is a component that there is not", async () => {
+  const broker = new QuietBroker();
+  broker.refusals.push(new Error("away"));
+  const { subscriptions } = start([component("mem", broker)]);
+  await assert.rejects(subscriptions.stream(subscription("live", "/"), receiver), /away/);
+  await assert.rejects(subscriptions.stream(subscription("live", "/", "ghost"), receiver), /pubsub ghost is not found/);
+  assert.deepEqual(subscriptions.active, []);
+});
+
+test("two streams of one topic are two subscriptions, and each ends by itself", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions } = start([component("mem", broker)]);
+  const one = await subscriptions.stream(subscription("live", "/"), receiver);
+  await subscriptions.stream(subscription("live", "/"), receiver);
+  assert.equal(broker.subscribed.length, 2);
+  await one.close();
+  await one.close();
+  assert.equal(broker.subscribed.length, 1);
+});
