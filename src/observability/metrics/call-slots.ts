@@ -4,23 +4,23 @@ const MAX_OF_PATH = 50;
 /** A longer one is not remembered. */
 const MAX_PATH_LENGTH = 512;
 
-interface Entry<Slots> {
+interface Entry<Slots, Status> {
   readonly method: string;
-  readonly status: number;
+  readonly status: Status;
   readonly slots: Slots;
 }
 
 /** The slots of all metrics of a call, found at one look-up and without writing text. */
-export class CallSlots<Slots> {
-  readonly #byPath = new Map<string, Entry<Slots>[]>();
-  readonly #find: (method: string, path: string, status: number) => Slots;
+export class CallSlots<Slots, Status = number> {
+  readonly #byPath = new Map<string, Entry<Slots, Status>[]>();
+  readonly #find: (method: string, path: string, status: Status) => Slots;
 
   /** @param find writes the labels, for what has not been seen. */
-  constructor(find: (method: string, path: string, status: number) => Slots) {
+  constructor(find: (method: string, path: string, status: Status) => Slots) {
     this.#find = find;
   }
 
-  of(method: string, path: string, status: number): Slots {
+  of(method: string, path: string, status: Status): Slots {
     const entries = this.#byPath.get(path);
     if (entries !== undefined) {
       for (const entry of entries) {
@@ -32,7 +32,7 @@ export class CallSlots<Slots> {
     return slots;
   }
 
-  #remember(entries: Entry<Slots>[] | undefined, path: string, entry: Entry<Slots>): void {
+  #remember(entries: Entry<Slots, Status>[] | undefined, path: string, entry: Entry<Slots, Status>): void {
     if (entries !== undefined) {
       if (entries.length < MAX_OF_PATH) entries.push(entry);
       return;

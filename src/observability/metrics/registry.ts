@@ -54,9 +54,12 @@ export class MetricRegistry {
     create: () => Slot,
   ): Family<Slot> {
     const { appId, log } = this.#options;
+    const remedy = labels.includes("path")
+      ? "spec.metrics.http.increasedCardinality: false, or pathMatching, makes them fewer"
+      : "spec.metrics.rules can make them fewer";
     const onOverflow = (full: string): void => {
       log.warn(
-        `dapr_${full} has ${MAX_SERIES} sets of labels, and further ones are counted together as _overflow; spec.metrics.http.increasedCardinality: false, or pathMatching, makes them fewer`,
+        `dapr_${full} has ${MAX_SERIES} sets of labels, and further ones are counted together as _overflow; ${remedy}`,
       );
     };
     return new Family<Slot>({ name, help, type, labels, appId, rewrites: this.#rewritesFor(name), create, onOverflow });

@@ -11,6 +11,7 @@ import { InvocationMetrics } from "./invocation-metrics.ts";
 import { MeasuredCalls } from "./measured-calls.ts";
 import { PathLabels } from "./path-labels.ts";
 import { processExposition } from "./process-metrics.ts";
+import { PubSubMetrics } from "./pubsub-metrics.ts";
 import { MetricRegistry } from "./registry.ts";
 import { AccessMetrics, ComponentMetrics, ResiliencyMetrics } from "./runtime-metrics.ts";
 import type { Counter } from "./slots.ts";
@@ -33,6 +34,7 @@ export class SidecarMetrics implements ApiObserver {
   readonly components: ComponentMetrics;
   readonly access: AccessMetrics;
   readonly resiliency: ResiliencyMetrics;
+  readonly pubsub: PubSubMetrics;
   /** The ways that calls take, each with what counts on it. */
   readonly ways: MeasuredCalls;
   readonly #registry: MetricRegistry;
@@ -51,6 +53,7 @@ export class SidecarMetrics implements ApiObserver {
     this.components = new ComponentMetrics(registry);
     this.access = new AccessMetrics(registry);
     this.resiliency = new ResiliencyMetrics(registry, app.namespace);
+    this.pubsub = new PubSubMetrics(registry, app.namespace, bounds);
     this.#errors = spec.recordErrorCodes
       ? registry.counter("error_code_total", "Errors of the API, by their code.", "category", "error_code")
       : undefined;

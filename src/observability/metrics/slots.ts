@@ -3,8 +3,8 @@
 export class Counter {
   value = 0;
 
-  add(): void {
-    this.value++;
+  add(amount = 1): void {
+    this.value += amount;
   }
 }
 
