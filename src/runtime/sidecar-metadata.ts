@@ -1,18 +1,38 @@
 import { goDuration } from "../core/go-duration.ts";
 import type { CallRules } from "../invocation/ports.ts";
-import type { HealthDescription, MetadataSource, SidecarDescription } from "../transport/http/routes/metadata.ts";
+import type { ActiveSubscription } from "../pubsub/subscriptions.ts";
+import type {
+  ComponentDescription,
+  HealthDescription,
+  MetadataSource,
+  SidecarDescription,
+  SubscriptionDescription,
+} from "../transport/http/routes/metadata.ts";
 import type { AppHealthSettings, SidecarSettings } from "./sidecar-settings.ts";
 import { DAPR_WIRE_VERSION, outriggerVersion } from "./version.ts";
 
+/** What is loaded and subscribed to at the moment; what is absent is none. */
+export interface MetadataParts {
+  components?(): readonly ComponentDescription[];
+  subscriptions?(): readonly Pick<ActiveSubscription, "type" | "subscription">[];
+}
+
+type DescribedSettings = Pick<
+  SidecarSettings,
+  "app" | "appPort" | "appProtocol" | "appChannelAddress" | "appHealth" | "appMaxConcurrency" | "command" | "origin"
+>;
+
 /** What `/v1.0/metadata` tells (A9), and what the app has added to it. */
 export class SidecarMetadata implements MetadataSource {
-  readonly #settings: SidecarSettings;
+  readonly #settings: DescribedSettings;
   readonly #rules: Pick<CallRules, "endpoints">;
+  readonly #parts: MetadataParts;
   readonly #extended: Map<string, string>;
 
-  constructor(settings: SidecarSettings, rules: Pick<CallRules, "endpoints">) {
+  constructor(settings: DescribedSettings, rules: Pick<CallRules, "endpoints">, parts: MetadataParts = {}) {
     this.#settings = settings;
     this.#rules = rules;
+    this.#parts = parts;
     this.#extended = new Map([
       ["daprRuntimeVersion", DAPR_WIRE_VERSION],
       ["outriggerVersion", outriggerVersion()],
@@ -28,11 +48,14 @@ export class SidecarMetadata implements MetadataSource {
   describe(): SidecarDescription {
     const { app, appPort, appProtocol, appChannelAddress, appHealth, appMaxConcurrency } = this.#settings;
     const { endpoints } = this.#rules;
+    const components = this.#parts.components?.() ?? [];
+    const subscriptions = this.#parts.subscriptions?.() ?? [];
     return {
       id: app.id,
       runtimeVersion: DAPR_WIRE_VERSION,
-      // Go writes maps with their keys sorted.
-      extended: Object.fromEntries([...this.#extended].sort(([a], [b]) => (a < b ? -1 : 1))),
+      components: components.length === 0 ? undefined : components.map(describeComponent),
+      extended: sorted(this.#extended),
+      subscriptions: subscriptions.length === 0 ? undefined : subscriptions.map(describeSubscription),
       httpEndpoints: endpoints.size === 0 ? undefined : [...endpoints.keys()].map((name) => ({ name })),
       appConnectionProperties: {
         port: appPort,
@@ -47,6 +70,35 @@ export class SidecarMetadata implements MetadataSource {
   }
 }
 
+/** Go writes maps with their keys sorted. */
+function sorted(map: ReadonlyMap<string, string>): Readonly<Record<string, string>> {
+  return Object.fromEntries([...map].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+function describeComponent({ name, type, version, capabilities }: ComponentDescription): ComponentDescription {
+  return { name, type, version, capabilities: capabilities?.length === 0 ? undefined : capabilities };
+}
+
+function describeSubscription({
+  type,
+  subscription,
+}: Pick<ActiveSubscription, "type" | "subscription">): SubscriptionDescription {
+  const { pubsub, topic, metadata, rules, defaultPath, deadLetterTopic = "" } = subscription;
+  // A gRPC app may have no route at all; daprd then shows a rule with nothing in it.
+  const hasDefault = defaultPath !== undefined || rules.length === 0;
+  return {
+    pubsubname: pubsub,
+    topic,
+    metadata: metadata.size === 0 ? undefined : sorted(metadata),
+    rules: [
+      ...rules.map(({ match, path }) => ({ match, path })),
+      ...(hasDefault ? [{ match: undefined, path: defaultPath === "" ? undefined : defaultPath }] : []),
+    ],
+    deadLetterTopic,
+    type,
+  };
+}
+
 function describeHealth({ path, intervalMs, timeoutMs, threshold }: AppHealthSettings): HealthDescription {
   return {
     healthCheckPath: path,
@@ -57,7 +109,7 @@ function describeHealth({ path, intervalMs, timeoutMs, threshold }: AppHealthSet
 }
 
 /** Where it was started from, by the names that Dapr's CLI gives these to its daprd. */
-function originOf({ origin }: SidecarSettings): [key: string, value: string | number | undefined][] {
+function originOf({ origin }: Pick<SidecarSettings, "origin">): [key: string, value: string | number | undefined][] {
   if (origin === undefined) return [];
   return [
     ["cliPID", origin.cliPid],

@@ -9,6 +9,7 @@ import {
   type MessageInitShape,
   type MessageShape,
   toBinary,
+  toJson,
 } from "@bufbuild/protobuf";
 import { anyUnpack, FileDescriptorProtoSchema } from "@bufbuild/protobuf/wkt";
 import grpc from "@grpc/grpc-js";
@@ -18,6 +19,7 @@ import type { ResponseMessage } from "../../core/message.ts";
 import { headerValue, headerValues } from "../../core/raw-headers.ts";
 import { HTTPExtension_Verb } from "../../gen/dapr/proto/common/v1/common_pb.ts";
 import { Dapr } from "../../gen/dapr/proto/runtime/v1/dapr_pb.ts";
+import { GetMetadataResponseSchema } from "../../gen/dapr/proto/runtime/v1/metadata_pb.ts";
 import { ErrorInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
 import { StatusSchema } from "../../gen/google/rpc/status_pb.ts";
 import {
@@ -31,6 +33,7 @@ import type { Invocation } from "../../invocation/invoker.ts";
 import { Readiness } from "../../runtime/readiness.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { ApiTokens } from "../../security/api-token.ts";
+import type { SidecarDescription } from "../http/routes/metadata.ts";
 import { GrpcServer } from "./grpc-server.ts";
 
 /** The gRPC port over real connections, with a stand-in for whoever carries the calls. */
@@ -53,10 +56,12 @@ interface ServeOptions {
   readonly answer?: (invocation: Invocation) => ResponseMessage | Promise<ResponseMessage>;
   readonly token?: string;
   readonly maxMessageBytes?: number;
+  readonly describe?: () => SidecarDescription;
 }
 
 async function served(t: TestContext, options: ServeOptions = {}): Promise<Served> {
   const { answer = () => response(200, []), token, maxMessageBytes = 4096 } = options;
+  const { describe = () => assert.fail("nobody asks") } = options;
   const invoked: Invocation[] = [];
   const stopped: string[] = [];
   const readiness = new Readiness("front", true);
@@ -68,7 +73,7 @@ async function served(t: TestContext, options: ServeOptions = {}): Promise<Serve
       },
     },
     health: readiness,
-    metadata: { describe: () => assert.fail("nobody asks"), setExtended: ignore },
+    metadata: { describe, setExtended: ignore },
     shutdown: (mode) => stopped.push(mode),
     tokens: new ApiTokens([token]),
     maxMessageBytes,
@@ -320,6 +325,64 @@ test("a gRPC app's status, details and metadata are the call's own", async (t) =
   assert.deepEqual(answered.trailers?.get("x-trailer"), ["t1"]);
   assert.deepEqual(answered.trailers.get("traceparent"), [ZERO_TRACE]);
   assert.deepEqual(answered.trailers.get("grpc-status-details-bin"), [Buffer.from(details)]);
+});
+
+test("the metadata tells of components and subscriptions, each with its rules", async (t) => {
+  const described: SidecarDescription = {
+    id: "front",
+    runtimeVersion: "1.18.1",
+    components: [
+      { name: "mem", type: "pubsub.in-memory", version: "v1", capabilities: ["SUBSCRIBE_WILDCARDS"] },
+      { name: "env", type: "secretstores.local.env", version: "v1", capabilities: undefined },
+    ],
+    extended: {},
+    subscriptions: [
+      {
+        pubsubname: "mem",
+        topic: "orders",
+        metadata: { rawPayload: "true" },
+        rules: [
+          { match: "event.type == 'v1'", path: "/v1" },
+          { match: undefined, path: undefined },
+        ],
+        deadLetterTopic: "dead",
+        type: "STREAMING",
+      },
+      {
+        ...{ pubsubname: "mem", topic: "dead", metadata: undefined, rules: [] },
+        ...{ deadLetterTopic: "", type: "DECLARATIVE" },
+      },
+    ],
+    httpEndpoints: undefined,
+    appConnectionProperties: {
+      ...{ port: undefined, protocol: "http", channelAddress: "", maxConcurrency: undefined, health: undefined },
+    },
+    actorRuntime: { runtimeStatus: "DISABLED", hostReady: false, placement: "" },
+  };
+  const { value } = await call(await served(t, { describe: () => described }), Dapr.method.getMetadata, {});
+  assert.ok(value);
+  assert.deepEqual(toJson(GetMetadataResponseSchema, value), {
+    id: "front",
+    runtimeVersion: "1.18.1",
+    components: [
+      { name: "mem", type: "pubsub.in-memory", version: "v1", capabilities: ["SUBSCRIBE_WILDCARDS"] },
+      { name: "env", type: "secretstores.local.env", version: "v1" },
+    ],
+    subscriptions: [
+      {
+        pubsubname: "mem",
+        topic: "orders",
+        metadata: { rawPayload: "true" },
+        rules: { rules: [{ match: "event.type == 'v1'", path: "/v1" }, {}] },
+        deadLetterTopic: "dead",
+        type: "STREAMING",
+      },
+      { pubsubname: "mem", topic: "dead", rules: {}, type: "DECLARATIVE" },
+    ],
+    appConnectionProperties: { protocol: "http" },
+    actorRuntime: { runtimeStatus: "DISABLED" },
+    workflows: {},
+  });
 });
 
 test("a gRPC app that answers OK gives message, initial metadata and trailers", async (t) => {

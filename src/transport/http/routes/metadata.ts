@@ -1,6 +1,7 @@
 import { messageOf, OutriggerError } from "../../../core/errors.ts";
 import { goJson } from "../../../core/go-json.ts";
 import type { Body } from "../../../core/message.ts";
+import type { SubscriptionType } from "../../../pubsub/subscriptions.ts";
 import { readAtMost } from "../../read-at-most.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
@@ -16,8 +17,10 @@ export interface MetadataSource {
 export interface SidecarDescription {
   readonly id: string;
   readonly runtimeVersion: string;
+  /** Undefined where there are none; the same holds for what follows. */
+  readonly components: readonly ComponentDescription[] | undefined;
   readonly extended: Readonly<Record<string, string>>;
-  /** Undefined where there are none. */
+  readonly subscriptions: readonly SubscriptionDescription[] | undefined;
   readonly httpEndpoints: readonly { readonly name: string }[] | undefined;
   readonly appConnectionProperties: {
     readonly port: number | undefined;
@@ -31,6 +34,26 @@ export interface SidecarDescription {
     readonly hostReady: boolean;
     readonly placement: string;
   };
+}
+
+/** A component that is loaded. */
+export interface ComponentDescription {
+  readonly name: string;
+  readonly type: string;
+  readonly version: string;
+  readonly capabilities: readonly string[] | undefined;
+}
+
+/** A subscription that is in force. */
+export interface SubscriptionDescription {
+  readonly pubsubname: string;
+  readonly topic: string;
+  readonly metadata: Readonly<Record<string, string>> | undefined;
+  /** The last one, without a match, is the default. */
+  readonly rules: readonly { readonly match: string | undefined; readonly path: string | undefined }[];
+  /** Empty for none. */
+  readonly deadLetterTopic: string;
+  readonly type: SubscriptionType;
 }
 
 export interface HealthDescription {
