@@ -28,6 +28,7 @@ import { ApiServer } from "../transport/http/api-server.ts";
 import type { HttpCodec } from "../transport/http/http-listener.ts";
 import { MetricsServer } from "../transport/http/metrics-server.ts";
 import { PublicServer } from "../transport/http/public-server.ts";
+import type { ComponentDescription } from "../transport/http/routes/metadata.ts";
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
 import { apiHost } from "./api-place.ts";
@@ -36,6 +37,7 @@ import { AppHealthWatch } from "./app-health-watch.ts";
 import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
 import { Readiness } from "./readiness.ts";
 import type { Registration, Registry } from "./registry/registry.ts";
+import type { RunningPubSub } from "./resources/app-pubsubs.ts";
 import type { LiveResources } from "./resources/live-resources.ts";
 import { SidecarMetadata } from "./sidecar-metadata.ts";
 import type { SidecarSettings } from "./sidecar-settings.ts";
@@ -138,7 +140,10 @@ export class Sidecar {
       health: this.#health?.health,
       limitBody: bodyLimit(settings.maxBodyBytes),
     });
-    this.#metadata = new SidecarMetadata(settings, this.resources);
+    this.#metadata = new SidecarMetadata(settings, this.resources, {
+      components: () => [...this.resources.pubsubs.values()].map(describePubSub),
+      subscriptions: () => this.#subscriptions.active,
+    });
     const receive = (call: ReceivedCall): Promise<ResponseMessage> => this.#receiver.receive(call);
     const direct = { instanceId: randomUUID(), receive: metrics?.ways.receive(receive) ?? receive };
     // Calls from other processes have their span from the PeerServer's reception.
@@ -443,6 +448,10 @@ export class Sidecar {
     const announced = listensEverywhere(internalListenAddress) ? { ...instance, host: hostAddress } : instance;
     this.#announcement = await resolver.announce(announced);
   }
+}
+
+function describePubSub({ name, type, version, broker: { features } }: RunningPubSub): ComponentDescription {
+  return { name, type, version, capabilities: features.size === 0 ? undefined : [...features] };
 }
 
 function accessControlOf({ accessControl }: SidecarSettings): AccessControl | undefined {

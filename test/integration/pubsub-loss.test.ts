@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TestScope } from "../support/cleanup.ts";
-import { MortalSidecar, publishOrder, startEventSink } from "../support/event-fleet.ts";
+import { type EventSink, MortalSidecar, publishOrder, startEventSink } from "../support/event-fleet.ts";
 import { LONG } from "../support/long.ts";
 import { folderWith, ownHome } from "../support/processes.ts";
 import { startRedis } from "../support/redis-server.ts";
@@ -62,7 +62,7 @@ for (const [name, start] of [
     for (let i = 0; i < PUBLISHERS; i++) {
       publishers.push(await MortalSidecar.start(t, home, { appId: `publisher-${i}`, flags }));
     }
-    const sinks = [];
+    const sinks: EventSink[] = [];
     const subscribers: MortalSidecar[] = [];
     for (let i = 0; i < SUBSCRIBERS; i++) {
       const sink = await startEventSink(t, pubsub);
