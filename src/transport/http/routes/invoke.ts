@@ -16,7 +16,7 @@ const APP_ID_HEADER = "dapr-app-id";
 const API_TOKEN_HEADER = "dapr-api-token";
 
 export interface InvokeRoute {
-  readonly invoker: Invoker;
+  readonly invoker: Pick<Invoker, "invoke">;
   /** `--max-body-size`. */
   readonly maxBodyBytes: number;
 }
