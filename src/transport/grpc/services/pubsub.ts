@@ -1,43 +1,70 @@
-import { OutriggerError } from "../../../core/errors.ts";
+import type { MessageInitShape } from "@bufbuild/protobuf";
+import type { EmptySchema } from "@bufbuild/protobuf/wkt";
 import type { Logger } from "../../../core/logger.ts";
 import { Dapr } from "../../../gen/dapr/proto/runtime/v1/dapr_pb.ts";
+import type {
+  BulkPublishRequest,
+  BulkPublishResponseSchema,
+  PublishEventRequest,
+} from "../../../gen/dapr/proto/runtime/v1/pubsub_pb.ts";
+import { publishFailed, pubsubNameEmpty, pubsubNotFound } from "../../../pubsub/publish-errors.ts";
+import { bulkFailure, type Publisher, type PublishTarget } from "../../../pubsub/publisher.ts";
 import type { GrpcRequest } from "../service.ts";
-import { grpcError } from "../status.ts";
-import { decode, type Method, unary } from "./methods.ts";
+import { type Method, unary } from "./methods.ts";
+import { subscribeTopicEvents } from "./subscribe-topic-events.ts";
 
-/** Publish and subscribe (seed 002), which no component is there for yet: each rpc says so in daprd's words. */
-export function pubsubMethods(log: Logger): readonly Method[] {
+/** Publish and subscribe (seed 002). @param publisher undefined where there is no pub/sub component. */
+export function pubsubMethods(publisher: Publisher | undefined, log: Logger): readonly Method[] {
   const { publishEvent, bulkPublishEvent, bulkPublishEventAlpha1, subscribeTopicEventsAlpha1 } = Dapr.method;
+  const bulk = (message: BulkPublishRequest, request: GrpcRequest): Promise<BulkPublishResponse> =>
+    publishBulk(publisher, message, request);
   return [
-    unary(publishEvent, log, refuse),
-    unary(bulkPublishEvent, log, refuse),
-    unary(bulkPublishEventAlpha1, log, refuse),
-    [subscribeTopicEventsAlpha1.name, subscribe],
+    unary(publishEvent, log, (message, request) => publish(publisher, message, request)),
+    unary(bulkPublishEvent, log, bulk),
+    unary(bulkPublishEventAlpha1, log, bulk),
+    [subscribeTopicEventsAlpha1.name, subscribeTopicEvents],
   ];
 }
 
-function refuse({ pubsubName }: { readonly pubsubName: string }): never {
-  if (pubsubName === "") {
-    const resource = { type: "pubsub", name: "" };
-    throw new OutriggerError("pubsubNameEmpty", "pubsub name is empty", { resource });
-  }
-  throw notFound(pubsubName);
+type BulkPublishResponse = MessageInitShape<typeof BulkPublishResponseSchema>;
+
+async function publish(
+  publisher: Publisher | undefined,
+  message: PublishEventRequest,
+  request: GrpcRequest,
+): Promise<MessageInitShape<typeof EmptySchema>> {
+  const target = targetOf(message, request);
+  const { data, dataContentType: contentType } = message;
+  await existing(publisher, target).publish(target, { data, contentType });
+  return {};
 }
 
-/** UNKNOWN is what daprd says where the first message is not what it should be (observed/, SubscribeTopicEventsAlpha1). */
-async function subscribe({ call }: GrpcRequest): Promise<void> {
-  const { input } = Dapr.method.subscribeTopicEventsAlpha1;
-  for await (const message of call.messages()) {
-    const { subscribeTopicEventsRequestType: asked } = decode(input, message);
-    if (asked.case !== "initialRequest") break;
-    if (asked.value.pubsubName === "") throw grpcError("UNKNOWN", "pubsubName is required");
-    if (asked.value.topic === "") throw grpcError("UNKNOWN", "topic is required");
-    throw notFound(asked.value.pubsubName);
-  }
-  throw grpcError("UNKNOWN", "initial request is required");
+/** As in daprd, one event that was not taken is an error of the whole call: there is no list of them then (A7). */
+async function publishBulk(
+  publisher: Publisher | undefined,
+  message: BulkPublishRequest,
+  request: GrpcRequest,
+): Promise<BulkPublishResponse> {
+  const target = targetOf(message, request);
+  const entries = message.entries.map(({ entryId, event, contentType, metadata }) => ({
+    entryId,
+    data: event,
+    contentType,
+    metadata: new Map(Object.entries(metadata)),
+  }));
+  const failed = await existing(publisher, target).publishBulk(target, entries);
+  if (failed.length > 0) throw publishFailed(target, bulkFailure(failed));
+  return {};
 }
 
-/** daprd names the resource in other errors than this one. */
-function notFound(name: string): OutriggerError {
-  return new OutriggerError("pubsubNotFound", `pubsub ${name} is not found`);
+function targetOf(
+  { pubsubName: pubsub, topic, metadata }: PublishEventRequest | BulkPublishRequest,
+  { call, trace }: GrpcRequest,
+): PublishTarget {
+  return { pubsub, topic, metadata: new Map(Object.entries(metadata)), trace, signal: call.signal };
+}
+
+function existing(publisher: Publisher | undefined, { pubsub, metadata }: PublishTarget): Publisher {
+  if (publisher !== undefined) return publisher;
+  throw pubsub === "" ? pubsubNameEmpty(metadata) : pubsubNotFound(pubsub, metadata);
 }
