@@ -105,6 +105,7 @@ export class HandOut {
   async close(patienceMs: number): Promise<void> {
     this.#noMore.abort(new Error("the subscription is closed"));
     if (this.#underWay === 0) this.#isOver.set();
+    if (patienceMs <= 0) this.#isOver.set();
     const patience = new CallAbort();
     const outOfPatience = this.#rules.clock.sleep(patienceMs, patience).catch(() => undefined);
     await Promise.race([this.#isOver.reached, outOfPatience]);

@@ -102,10 +102,13 @@ class Member {
 
   /** As `BrokerSubscription.close` has it. */
   async end(patienceMs: number, clock: Clock): Promise<void> {
-    if (this.#work === undefined) return;
-    const patience = new CallAbort();
-    await Promise.race([this.#work.catch(() => undefined), clock.sleep(patienceMs, patience).catch(() => undefined)]);
-    patience.abort(new Error("nobody waits any more"));
+    if (this.#work !== undefined && patienceMs > 0) {
+      const patience = new CallAbort();
+      const outOfPatience = clock.sleep(patienceMs, patience);
+      await Promise.race([this.#work, outOfPatience]).catch(() => undefined);
+      patience.abort(new Error("nobody waits any more"));
+      outOfPatience.catch(() => undefined);
+    }
     if (!this.isIdle) this.#force.abort(new Error("the subscription was closed before the event was done"));
   }
 }
