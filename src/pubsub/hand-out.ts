@@ -53,6 +53,7 @@ export class HandOut {
   /** Fires when nothing is waited for any more: pauses, and batches that might grow. */
   readonly #noMore = new CallAbort();
   readonly #isOver = new Over();
+  #behindCount = 0;
   #waiting = 0;
   #underWay = 0;
   #batchTimer: CallAbort | undefined;
@@ -67,6 +68,11 @@ export class HandOut {
     return this.#held.size;
   }
 
+  /** How many of them wait for an earlier one of their key. */
+  get behind(): number {
+    return this.#behindCount;
+  }
+
   events(): IncomingEvent[] {
     return [...this.#held].map(({ event }) => event);
   }
@@ -78,6 +84,7 @@ export class HandOut {
     const behind = key === undefined ? undefined : this.#behind.get(key);
     if (behind !== undefined) {
       behind.push(held);
+      this.#behindCount += 1;
       return;
     }
     if (key !== undefined) this.#behind.set(key, []);
@@ -162,15 +169,19 @@ export class HandOut {
 
   #settle(held: Held): void {
     this.#held.delete(held);
-    this.#rules.onDone(held.event);
     this.#next(held.key);
+    this.#rules.onDone(held.event);
   }
 
   #next(key: string | undefined): void {
     if (key === undefined) return;
     const next = this.#behind.get(key)?.shift();
-    if (next === undefined) this.#behind.delete(key);
-    else this.#ready.push(next);
+    if (next === undefined) {
+      this.#behind.delete(key);
+      return;
+    }
+    this.#behindCount -= 1;
+    this.#ready.push(next);
   }
 
   #letWait(held: Held): void {
