@@ -82,11 +82,11 @@ test("fields that cannot be are refused with their place", async (t) => {
   const redisHost = "127.0.0.1:1";
   const cases: readonly [Fields, RegExp][] = [
     [{}, /redisHost is missing or empty/],
-    [{ redisHost: `redis://:${SECRET}@h:1` }, /component\.yaml:6: metadata field redisHost is a URL/],
+    [{ redisHost: `redis://:${SECRET}@h:1` }, /component\.yaml:\d+: metadata field redisHost is a URL/],
     [{ redisHost: "a:1,b:2" }, /redisType: cluster/],
     [{ redisHost: "a:99999" }, /write host:port/],
     [{ redisHost: "a:1", redisPort: "2" }, /redisPort is 2, and redisHost says 1/],
-    [{ redisHost, redisType: "ring" }, /component\.yaml:8: .*write node or cluster/],
+    [{ redisHost, redisType: "ring" }, /redisType is "ring"; write node or cluster/],
     [{ redisHost, useEntraID: "true" }, /useEntraID cannot be used: .*redisPassword/],
     [{ redisHost, useOIDC: "true" }, /useOIDC cannot be used/],
     [{ redisHost, failover: "true" }, /sentinelMasterName is missing/],
@@ -243,7 +243,6 @@ test("a Redis that goes away: publishers get an error in time, subscribers go on
   await broker.publish(anEvent("orders", "before"));
   await waitFor("the first", () => texts().includes("before"));
   await server.kill();
-  await assert.rejects(broker.publish(anEvent("orders", "lost")), /connection/i);
   await assert.rejects(broker.publish(anEvent("orders", "lost")), /no connection to Redis at 127\.0\.0\.1/);
   await server.restart();
   await waitFor("a publish that is taken", () =>
@@ -322,7 +321,7 @@ test("ackOnError: what fails is not handed out again", async (t) => {
 });
 
 test("a cluster serves", async (t) => {
-  const server = await startRedis(t, { args: ["--cluster-enabled", "yes"] });
+  const server = await startRedis(t, { args: ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"] });
   const plain = server.client();
   await plain.cluster("ADDSLOTSRANGE", 0, 16_383);
   await waitFor("the cluster", async () => /cluster_state:ok/.test(String(await plain.cluster("INFO"))));

@@ -1,5 +1,5 @@
 import { Cluster, Redis } from "ioredis";
-import { CallAbort } from "../../../core/call-signal.ts";
+import { abortReason, CallAbort } from "../../../core/call-signal.ts";
 import type { Clock } from "../../../core/clock.ts";
 import type { Logger } from "../../../core/logger.ts";
 import type { RedisSettings } from "./settings.ts";
@@ -27,6 +27,7 @@ export class RedisConnection {
   readonly #settings: RedisSettings;
   readonly #clock: Clock;
   readonly #closed = new CallAbort();
+  readonly #waiters = new Set<CallAbort>();
   #lastError: Error | undefined;
   #isReady = false;
 
@@ -38,6 +39,7 @@ export class RedisConnection {
     this.#client.on("ready", () => {
       this.#isReady = true;
       this.#lastError = undefined;
+      this.#wakeWaiters();
       onChange(true, undefined);
     });
     this.#client.on("error", (error: Error) => {
@@ -73,11 +75,12 @@ export class RedisConnection {
    * @throws {Error} what Redis said, or what became of the connection. The command may have been carried out all the same.
    */
   async send(command: string, args: readonly Argument[], blocksMs = 0): Promise<unknown> {
-    await this.ready();
     const { readTimeoutMs } = this.#settings;
-    const answer = this.#client.callBuffer(command, [...args]);
-    if (readTimeoutMs === undefined) return answer;
-    return this.#within(answer, readTimeoutMs + blocksMs, () => this.#noAnswer(readTimeoutMs + blocksMs));
+    return this.#whenReady(() => {
+      const answer = this.#client.callBuffer(command, [...args]);
+      if (readTimeoutMs === undefined) return answer;
+      return this.#within(answer, readTimeoutMs + blocksMs, () => this.#noAnswer(readTimeoutMs + blocksMs));
+    });
   }
 
   /** As {@link send}, again as often as the settings have it where the connection fails. */
@@ -95,36 +98,53 @@ export class RedisConnection {
 
   /** Sends all of them at once. @returns what went wrong with each, by its place; undefined where nothing did. */
   async sendAll(commands: readonly (readonly Argument[])[]): Promise<(Error | undefined)[]> {
-    await this.ready();
     const { readTimeoutMs } = this.#settings;
-    const answers = this.#client.pipeline(commands.map((command) => [...command])).exec();
-    const limitMs = readTimeoutMs ?? -1;
-    const results = await (limitMs < 0 ? answers : this.#within(answers, limitMs, () => this.#noAnswer(limitMs)));
+    const results = await this.#whenReady(async () => {
+      const answers = this.#client.pipeline(commands.map((command) => [...command])).exec();
+      if (readTimeoutMs === undefined) return answers;
+      const all = await this.#within(answers, readTimeoutMs, () => this.#noAnswer(readTimeoutMs));
+      const [first] = all ?? [];
+      if (first?.[0] instanceof Error && wasNotSent(first[0])) throw first[0];
+      return all;
+    });
     return commands.map((_, at) => {
       const result = results?.[at];
       return result === undefined ? new Error("Redis gave no answer") : (result[0] ?? undefined);
     });
   }
 
+  /** Waits for the connection. Where it is found lost before anything was sent, waits for it once more. */
+  async #whenReady<T>(send: () => Promise<T>): Promise<T> {
+    await this.#ready();
+    try {
+      return await send();
+    } catch (error) {
+      if (!wasNotSent(error)) throw error;
+      // Its end is about to be told.
+      this.#isReady = false;
+      await this.#ready();
+      return send();
+    }
+  }
+
   /** @throws {Error} where the connection is not there in time. */
-  async ready(): Promise<void> {
+  async #ready(): Promise<void> {
     if (this.#isReady) return;
     if (this.#closed.reason !== undefined) throw this.#closed.reason;
     const { waitForConnectionMs } = this.#settings;
-    const waited = new CallAbort();
-    const stopWaiting = (): void => {
-      waited.abort(new Error("the connection is there, or closed"));
-    };
-    const listener = { handleEvent: stopWaiting };
-    this.#closed.addEventListener("abort", listener);
-    this.#client.once("ready", stopWaiting);
-    await this.#clock.sleep(waitForConnectionMs, waited).catch(() => undefined);
-    this.#closed.removeEventListener("abort", listener);
-    this.#client.off("ready", stopWaiting);
-    if (this.#closed.reason !== undefined) throw this.#closed.reason;
-    if (this.#isReady) return;
+    const waiter = new CallAbort();
+    this.#waiters.add(waiter);
+    await this.#clock.sleep(waitForConnectionMs, waiter).catch(() => undefined);
+    this.#waiters.delete(waiter);
+    if (this.#closed.aborted) throw abortReason(this.#closed);
+    // By now: it may have been lost again.
+    if (waiter.aborted) return;
     const why = this.#lastError === undefined ? "" : `: ${this.#lastError.message}`;
     throw new Error(`there is no connection to Redis at ${placeOf(this.#settings)}${why}`);
+  }
+
+  #wakeWaiters(): void {
+    for (const waiter of this.#waiters) waiter.abort(new Error("the connection is there, or closed"));
   }
 
   /** May be called twice. What is under way fails. */
@@ -132,6 +152,7 @@ export class RedisConnection {
     if (this.#closed.aborted) return;
     this.#closed.abort(new Error("the connection to Redis is closed"));
     this.#isReady = false;
+    this.#wakeWaiters();
     this.#client.disconnect();
   }
 
@@ -183,6 +204,11 @@ export class OutageLog {
       this.#log.warn(`lost the connection to Redis at ${this.#place}${why}; it is tried again until it is there`);
     }
   }
+}
+
+/** ioredis says so, in these words alone, where there was nothing to write to. */
+function wasNotSent(error: unknown): boolean {
+  return error instanceof Error && error.message.includes("enableOfflineQueue options is false");
 }
 
 /** Whether a failure is about the connection, or about a Redis that is on its way up or changes its role. */
