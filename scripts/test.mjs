@@ -18,6 +18,7 @@ const PROGRAMS = {
   nghttp: "nghttp2-client",
   ip: "iproute2",
   nginx: "nginx-light",
+  "redis-server": "redis-server",
 };
 
 // What goes over HTTP must go the same way through Node's own, which our codec hands uncommon connections to.

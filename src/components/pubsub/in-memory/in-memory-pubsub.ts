@@ -1,0 +1,101 @@
+import type { Clock } from "../../../core/clock.ts";
+import type { ComponentMetadata } from "../../contract/component-metadata.ts";
+import type {
+  BrokerSubscription,
+  BulkFailure,
+  IncomingEvent,
+  OutgoingEvent,
+  PubSub,
+  PubSubFeature,
+  SubscribeOptions,
+} from "../../contract/pubsub.ts";
+import { type QueueLimits, QueueRoom } from "./queue-room.ts";
+import { SubscriberGroup } from "./subscriber-group.ts";
+
+// A publisher that waits for room may itself be what a subscriber waits for: the wait must end.
+const LIMITS: QueueLimits = { events: 10_000, bytes: 64 * 1024 * 1024, patienceMs: 30_000 };
+
+/**
+ * `pubsub.in-memory`: events of one Sidecar, for those of its subscriptions that are there when they are published
+ * (components-contrib/pubsub/in-memory). Nothing outlives the process, nothing is seen by another.
+ */
+export class InMemoryPubSub implements PubSub {
+  readonly features: ReadonlySet<PubSubFeature> = new Set(["SUBSCRIBE_WILDCARDS"]);
+  readonly #clock: Clock;
+  readonly #room: QueueRoom;
+  /** By topic, or pattern, and group. */
+  readonly #groups = new Map<string, SubscriberGroup>();
+  readonly #subscriptions = new Set<BrokerSubscription>();
+  #published = 0;
+  #isClosed = false;
+
+  constructor(clock: Clock, limits = LIMITS) {
+    this.#clock = clock;
+    this.#room = new QueueRoom(limits, clock);
+  }
+
+  init(metadata: ComponentMetadata): Promise<void> {
+    metadata.refuseUnknown([]);
+    return Promise.resolve();
+  }
+
+  async publish(event: OutgoingEvent): Promise<void> {
+    if (this.#isClosed) throw new Error("the broker is closed");
+    const groups = [...this.#groups.values()].filter((group) => group.isFor(event.topic));
+    if (groups.length === 0) return;
+    await this.#room.take(groups.length, groups.length * event.data.byteLength);
+    this.#published += 1;
+    const { topic, contentType, metadata } = event;
+    const id = String(this.#published);
+    for (const group of groups) {
+      const incoming = { id, topic, data: event.data, contentType, metadata, attempt: 1 };
+      if (group.isEmpty) this.#giveBack(incoming);
+      else group.offer(incoming);
+    }
+  }
+
+  async publishBulk(_topic: string, events: readonly OutgoingEvent[]): Promise<readonly BulkFailure[]> {
+    const failures: BulkFailure[] = [];
+    for (const [index, event] of events.entries()) {
+      try {
+        await this.publish(event);
+      } catch (error) {
+        // Those behind it would only wait as long.
+        for (let rest = index; rest < events.length; rest++) failures.push({ index: rest, error: textOf(error) });
+        break;
+      }
+    }
+    return failures;
+  }
+
+  subscribe(options: SubscribeOptions): Promise<BrokerSubscription> {
+    if (this.#isClosed) return Promise.reject(new Error("the broker is closed"));
+    const key = JSON.stringify([options.topic, options.group]);
+    const group =
+      this.#groups.get(key) ??
+      new SubscriberGroup(options.topic, this.#clock, (event) => {
+        this.#giveBack(event);
+      });
+    this.#groups.set(key, group);
+    const subscription = group.join(options, this.#clock, () => {
+      this.#subscriptions.delete(subscription);
+      if (group.isEmpty && this.#groups.get(key) === group) this.#groups.delete(key);
+    });
+    this.#subscriptions.add(subscription);
+    return Promise.resolve(subscription);
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#room.close();
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.close(0)));
+  }
+
+  #giveBack({ data }: IncomingEvent): void {
+    this.#room.giveBack(1, data.byteLength);
+  }
+}
+
+function textOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,7 @@
+import type { PubSubManifest } from "../../contract/pubsub.ts";
+import { InMemoryPubSub } from "./in-memory-pubsub.ts";
+
+export const inMemoryManifest = {
+  type: "pubsub.in-memory",
+  create: ({ clock }) => new InMemoryPubSub(clock),
+} satisfies PubSubManifest;
