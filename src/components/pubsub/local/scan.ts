@@ -36,7 +36,7 @@ export async function scanStore(path: string, log: string, groups: string, logge
     const ended = new Promise<string>((resolve, reject) => {
       child.once("error", reject);
       child.once("close", (code, signal) => {
-        resolve(signal === null ? `exit code ${code ?? 0}` : signal);
+        resolve(signal ?? `exit code ${code ?? 0}`);
       });
     });
     const lines = child.stdout === null ? [] : createInterface({ input: child.stdout });

@@ -4,8 +4,8 @@ import type { AppendedEvent, Checkpoint, Expiry, GroupRow } from "./event-log.ts
 import type { NumberedRequest, WriterAnswer, WriterRequest, WriterResult, WriterSetup } from "./writer-messages.ts";
 
 interface Waiting {
-  resolve(result: WriterResult): void;
-  reject(error: Error): void;
+  readonly resolve: (result: WriterResult) => void;
+  readonly reject: (error: Error) => void;
 }
 
 interface WaitingEvent extends AppendedEvent {
