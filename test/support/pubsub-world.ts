@@ -39,7 +39,6 @@ export class World {
   readonly #t: TestContext;
   readonly #factory: BrokerFactory;
   readonly #home: string;
-  readonly #brokers: PubSub[] = [];
 
   private constructor(t: TestContext, factory: BrokerFactory, { fields, home }: PubSubWorld) {
     this.fields = fields;
@@ -49,14 +48,7 @@ export class World {
   }
 
   static async of(t: TestContext, factory: BrokerFactory): Promise<World> {
-    const cleanups: (() => unknown)[] = [];
-    const world = new World(t, factory, await factory.world({ after: (cleanup) => cleanups.push(cleanup) }));
-    // Brokers go before what they need.
-    t.after(async () => {
-      await Promise.all(world.#brokers.map((broker) => broker.close()));
-      for (const cleanup of cleanups) await cleanup();
-    });
-    return world;
+    return new World(t, factory, await factory.world(t));
   }
 
   /** A broker that is not ready yet. */
@@ -66,7 +58,7 @@ export class World {
 
   async broker(): Promise<PubSub> {
     const broker = this.unready();
-    this.#brokers.push(broker);
+    this.#t.after(() => broker.close());
     await broker.init(await metadataWith(this.fields));
     return broker;
   }
