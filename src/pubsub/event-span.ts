@@ -6,14 +6,18 @@ import type { Reception } from "./ports.ts";
 /** Of the event itself: what it was published with, well-formed or not, or all zeros. */
 export function traceparentOf(event: CloudEvent): string {
   // `traceid` is what daprds have written that knew no `traceparent`.
-  const sent = event.text("traceparent") ?? event.text("traceid") ?? "";
-  return sent === "" ? NO_TRACE : sent;
+  const name = event.raw("traceparent") === undefined ? "traceid" : "traceparent";
+  return textIn(event, name) ?? NO_TRACE;
 }
 
 /** Undefined where it has none, or an empty one. */
 export function tracestateOf(event: CloudEvent): string | undefined {
-  const sent = event.text("tracestate") ?? "";
-  return sent === "" ? undefined : sent;
+  return textIn(event, "tracestate");
+}
+
+function textIn(event: CloudEvent, name: string): string | undefined {
+  // Most events have them and they are empty, which need not be read to be known.
+  return event.raw(name) === '""' ? undefined : event.text(name);
 }
 
 /** A span around one try to hand an event to the app, under the names of daprd's (pkg/diagnostics). @param event undefined for bytes. */
