@@ -11,8 +11,8 @@ export interface TraceContext {
   readonly baggage: string | undefined;
 }
 
-// daprd sends this wherever no exporter is configured and the caller brought no trace (A4; A12 says copy).
-const NO_TRACE = "00-00000000000000000000000000000000-0000000000000000-00";
+/** daprd sends this wherever no exporter is configured and the caller brought no trace (A4; A12 says copy). */
+export const NO_TRACE = "00-00000000000000000000000000000000-0000000000000000-00";
 
 // Version ff is forbidden, and 00 has these four parts and no more (W3C Trace Context 3.2.2, 3.2.3).
 const TRACEPARENT = /^(?!ff|00.{54})[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?$/;

@@ -32,9 +32,10 @@ export class RunningSubscription {
     this.active = active;
     this.#parts = parts;
     this.#deliverer = new Deliverer({ ...parts, subscription, description });
-    this.#keyOf = orderingKeyOf(subscription.metadata, (why) => {
+    const tell = (why: string): void => {
       parts.log.warn(`an ordering key could not be read: ${why}; such events have no order`, this.#about);
-    });
+    };
+    this.#keyOf = orderingKeyOf(subscription, tell, parts.expressions);
   }
 
   /** Asks the broker until it says yes. */

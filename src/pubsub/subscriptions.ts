@@ -5,6 +5,7 @@ import type { Logger } from "../core/logger.ts";
 import type { Tracer } from "../core/tracer.ts";
 import type { TopicSubscription } from "../resources/subscription-spec.ts";
 import type { CloudEvent } from "./cloud-event.ts";
+import { type EventExpressions, eventExpressionsFor } from "./event-expressions.ts";
 import type { EventApp, EventReceiver, EventRules, PubSubComponent, PubSubObserver } from "./ports.ts";
 import { Routes, type RuleTrial } from "./routing.ts";
 import { RunningSubscription } from "./running-subscription.ts";
@@ -84,6 +85,8 @@ export class Subscriptions {
   #following: Promise<void> = Promise.resolve();
   /** What has been said about subscriptions that cannot be, so that it is not said at every change. */
   readonly #told = new Set<string>();
+  /** Undefined until a subscription has CEL in it. */
+  #expressions: EventExpressions | undefined;
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
@@ -127,7 +130,7 @@ export class Subscriptions {
   try(pubsub: string, topic: string, event: CloudEvent): readonly SubscriptionTrial[] {
     const isMeant = ({ subscription }: ActiveSubscription): boolean =>
       subscription.pubsub === pubsub && matchesTopic(subscription.topic, topic);
-    return this.active.filter(isMeant).map((active) => trialOf(active, event));
+    return this.active.filter(isMeant).map((active) => trialOf(active, event, this.#expressions));
   }
 
   /**
@@ -143,6 +146,7 @@ export class Subscriptions {
     if (this.#ended.aborted) throw new Error("the sidecar ends");
     const why = this.#whyForbidden(component, topic);
     if (why !== undefined) throw new Error(why);
+    this.#expressions ??= await eventExpressionsFor([subscription]);
     const active = { type: "STREAMING", subscription, description: `${topic} of ${pubsub} (streaming)` } as const;
     const stream: Stream = { active, receiver, running: this.#make(active, component, receiver) };
     await stream.running?.subscription.beginOnce();
@@ -153,7 +157,10 @@ export class Subscriptions {
   async #followOnce(): Promise<void> {
     const { rules } = this.#parts;
     this.#askWhereNeeded();
-    const wanted = this.#isAppOpen ? wantedSubscriptions(rules.subscriptions, this.#asked ?? []) : new Map();
+    const wanted = this.#isAppOpen
+      ? wantedSubscriptions(rules.subscriptions, this.#asked ?? [])
+      : new Map<string, ActiveSubscription>();
+    this.#expressions ??= await eventExpressionsFor([...wanted.values()].map(({ subscription }) => subscription));
     const keys = new Set([...this.#running.keys(), ...wanted.keys()]);
     await Promise.all([...keys].map((key) => this.#followKey(key, wanted.get(key))));
     await Promise.all([...this.#streams].map((stream) => this.#followStream(stream)));
@@ -197,7 +204,7 @@ export class Subscriptions {
   /** Undefined where it cannot be, which is told. */
   #make(active: ActiveSubscription, component: PubSubComponent, receiver: EventReceiver): Running | undefined {
     const { appId, rules, observer, tracer, clock, random, log } = this.#parts;
-    const of = { appId, rules, observer, tracer, clock, random, log };
+    const of = { appId, rules, expressions: this.#expressions, observer, tracer, clock, random, log };
     try {
       return { component, subscription: new RunningSubscription({ ...of, active, component, receiver }) };
     } catch (error) {
@@ -258,8 +265,12 @@ export class Subscriptions {
   }
 }
 
-function trialOf(active: ActiveSubscription, event: CloudEvent): SubscriptionTrial {
-  const routes = new Routes(active.subscription);
+function trialOf(
+  active: ActiveSubscription,
+  event: CloudEvent,
+  expressions: EventExpressions | undefined,
+): SubscriptionTrial {
+  const routes = new Routes(active.subscription, expressions);
   const rules = routes.tryAll(event);
   const route = routes.routeOf(event);
   if (route.kind === "path") return { ...active, rules, path: route.path, why: undefined };

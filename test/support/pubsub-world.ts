@@ -39,6 +39,7 @@ export class World {
   readonly #t: TestContext;
   readonly #factory: BrokerFactory;
   readonly #home: string;
+  readonly #brokers: PubSub[] = [];
 
   private constructor(t: TestContext, factory: BrokerFactory, { fields, home }: PubSubWorld) {
     this.fields = fields;
@@ -48,7 +49,14 @@ export class World {
   }
 
   static async of(t: TestContext, factory: BrokerFactory): Promise<World> {
-    return new World(t, factory, await factory.world(t));
+    const cleanups: (() => unknown)[] = [];
+    const world = new World(t, factory, await factory.world({ after: (cleanup) => cleanups.push(cleanup) }));
+    // Brokers go before what they need.
+    t.after(async () => {
+      await Promise.all(world.#brokers.map((broker) => broker.close()));
+      for (const cleanup of cleanups) await cleanup();
+    });
+    return world;
   }
 
   /** A broker that is not ready yet. */
@@ -58,7 +66,7 @@ export class World {
 
   async broker(): Promise<PubSub> {
     const broker = this.unready();
-    this.#t.after(() => broker.close());
+    this.#brokers.push(broker);
     await broker.init(await metadataWith(this.fields));
     return broker;
   }

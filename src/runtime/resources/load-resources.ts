@@ -110,9 +110,11 @@ export async function loadResources(
 async function refuseBrokenRules(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
   if (subscriptions.every(({ rules }) => rules.length === 0)) return;
   const { RuleError, Routes } = await import("../../pubsub/routing.ts");
+  const { eventExpressionsFor } = await import("../../pubsub/event-expressions.ts");
+  const expressions = await eventExpressionsFor(subscriptions);
   for (const subscription of subscriptions) {
     try {
-      new Routes(subscription);
+      new Routes(subscription, expressions);
     } catch (cause) {
       if (!(cause instanceof RuleError)) throw cause;
       throw new SetupError(`${subscription.placeOfRule(cause.index)}: ${messageOf(cause)}`, { cause });

@@ -1,0 +1,158 @@
+import type { IncomingEvent } from "../components/contract/pubsub.ts";
+import type { CallSignal } from "../core/call-signal.ts";
+import type { Clock } from "../core/clock.ts";
+import { messageOf } from "../core/errors.ts";
+import type { Logger } from "../core/logger.ts";
+import type { Span, Tracer } from "../core/tracer.ts";
+import { runWithPolicy } from "../resiliency/policy-runner.ts";
+import type { CallPolicy } from "../resiliency/resiliency-policies.ts";
+import type { CloudEvent } from "./cloud-event.ts";
+import { aboutEvent, type LoggedSubscription } from "./event-log.ts";
+import { spanOutcomeOf, startEventSpan, traceparentOf, tracestateOf } from "./event-span.ts";
+import { type Attempted, receptionOfError, statusOf, statusOfError } from "./outcome.ts";
+import type { Delivery, EventReceiver, EventRules, PubSubObserver, Reception } from "./ports.ts";
+
+export interface AttemptsParts extends LoggedSubscription {
+  readonly receiver: EventReceiver;
+  readonly rules: Pick<EventRules, "policies">;
+  readonly observer: PubSubObserver | undefined;
+  readonly tracer: Tracer | undefined;
+  readonly clock: Clock;
+  /** Between 0 and 1. */
+  readonly random: () => number;
+  readonly log: Logger;
+}
+
+/** Hands single events to the app, as often as the policy for its component says. */
+export class DeliveryAttempts {
+  readonly #parts: AttemptsParts;
+  readonly #noMetadata: ReadonlyMap<string, string>;
+
+  constructor(parts: AttemptsParts) {
+    this.#parts = parts;
+    this.#noMetadata = new Map([[PUBSUB_NAME, parts.component.name]]);
+  }
+
+  /** Never rejects; what it says does not matter where the signal has fired. */
+  async deliver(incoming: IncomingEvent, event: CloudEvent, path: string, signal: CallSignal): Promise<Attempted> {
+    const { name } = this.#parts.component;
+    const { metadata, topic } = incoming;
+    const delivery: Delivery = {
+      pubsub: name,
+      topic,
+      path,
+      event,
+      metadata: metadata.size === 0 ? this.#noMetadata : new Map(metadata).set(PUBSUB_NAME, name),
+      traceparent: traceparentOf(event),
+      tracestate: tracestateOf(event),
+    };
+    const policy = inboundPolicy(this.#parts);
+    if (policy !== undefined) return this.#deliverUnderPolicy(policy, incoming, delivery, signal);
+    try {
+      const reception = await this.#attempt(delivery, signal);
+      return { reception, tries: 1, status: statusOf(reception), isPoliced: false };
+    } catch (error) {
+      return { reception: receptionOfError(error), tries: 1, status: undefined, isPoliced: false };
+    }
+  }
+
+  async #deliverUnderPolicy(
+    policy: CallPolicy,
+    incoming: IncomingEvent,
+    delivery: Delivery,
+    signal: CallSignal,
+  ): Promise<Attempted> {
+    const { clock, random, log } = this.#parts;
+    let tries = 0;
+    let status: string | undefined;
+    let why = "";
+    try {
+      const reception = await runWithPolicy<Reception>({
+        policy,
+        clock,
+        signal,
+        random,
+        attempt: (attemptSignal) => {
+          tries++;
+          return this.#attempt(delivery, attemptSignal);
+        },
+        failureIn: (answer) => {
+          status = statusOf(answer);
+          if (answer.kind !== "retry") return undefined;
+          why = answer.why;
+          return { code: answer.code };
+        },
+        failureOf: (error) => {
+          status = statusOfError(error, status);
+          why = messageOf(error);
+          return { code: undefined };
+        },
+        mayRepeat: () => true,
+        discard: () => undefined,
+        whenUsed: (_, done) => {
+          done();
+        },
+        onRetry: (retry, pauseMs) => {
+          const about = aboutEvent(this.#parts, incoming, delivery.event);
+          log.warn(
+            `an event was not taken: ${why}; it is tried again in ${Math.round(pauseMs)} ms (retry ${retry})`,
+            about,
+          );
+        },
+      });
+      return { reception, tries, status, isPoliced: true };
+    } catch (error) {
+      return { reception: receptionOfError(error), tries, status, isPoliced: true };
+    }
+  }
+
+  #attempt(delivery: Delivery, signal: CallSignal): Promise<Reception> {
+    const { receiver, observer, tracer } = this.#parts;
+    if (observer === undefined && tracer === undefined) return receiver.deliver(delivery, signal);
+    return this.#watched(delivery, signal);
+  }
+
+  async #watched(delivery: Delivery, signal: CallSignal): Promise<Reception> {
+    const { receiver, tracer, clock } = this.#parts;
+    const { topic, event } = delivery;
+    const span = tracer === undefined ? undefined : startEventSpan(tracer, topic, event);
+    const startedAt = clock.monotonic();
+    try {
+      const reception = await receiver.deliver(span === undefined ? delivery : under(span, delivery), signal);
+      this.#tell(topic, reception, startedAt);
+      span?.end(spanOutcomeOf(reception));
+      return reception;
+    } catch (error) {
+      this.#tell(topic, receptionOfError(error), startedAt);
+      span?.end({ error: messageOf(error) });
+      throw error;
+    }
+  }
+
+  #tell(topic: string, reception: Reception, startedAt: number): void {
+    const { observer, component, clock } = this.#parts;
+    if (observer === undefined) return;
+    const { kind } = reception;
+    // An app that answers with a code has given the event no status of pub/sub.
+    const status = kind === "success" || reception.code === undefined ? kind : "";
+    observer.delivered(component.name, topic, kind, status, clock.monotonic() - startedAt);
+  }
+}
+
+/** The field of the metadata that every event has at the app. */
+export const PUBSUB_NAME = "pubsubName";
+
+/** Undefined where no policy is for what the component hands out. */
+export function inboundPolicy({
+  rules,
+  component,
+}: Pick<AttemptsParts, "rules" | "component">): CallPolicy | undefined {
+  const { policies } = rules;
+  if (policies === undefined) return undefined;
+  return policies.policyFor({ kind: "component", name: component.name, type: "pubsub", direction: "inbound" });
+}
+
+function under(span: Span, delivery: Delivery): Delivery {
+  const { traceparent, tracestate } = span.trace;
+  return { ...delivery, traceparent, tracestate };
+}
