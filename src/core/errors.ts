@@ -62,6 +62,64 @@ export const ERRORS = {
     reason: "DAPR_PUBSUB_NOT_FOUND",
     meaning: "no pub/sub component has this name",
   },
+  topicNameEmpty: {
+    errorCode: "ERR_TOPIC_NAME_EMPTY",
+    httpStatus: 404,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_TOPIC_NAME_EMPTY",
+    meaning: "an event is published to no topic (over gRPC; over HTTP that is no route)",
+  },
+  publishMetadataMalformed: {
+    errorCode: "ERR_PUBSUB_REQUEST_METADATA",
+    httpStatus: 400,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_METADATA_DESERIALIZATION",
+    meaning: "the metadata `rawPayload` of an event is neither true nor false",
+  },
+  cloudEventMalformed: {
+    errorCode: "ERR_PUBSUB_CLOUD_EVENTS_SER",
+    httpStatus: 500,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_CLOUD_EVENT_CREATION",
+    meaning:
+      "what is published as `application/cloudevents+json` is no JSON object; `error` among the details says what is wrong",
+  },
+  bulkRequestMalformed: {
+    errorCode: "ERR_PUBSUB_EVENTS_SER",
+    httpStatus: 400,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_UNMARSHAL_EVENTS",
+    meaning: "the body of a bulk publish is no JSON array of entries",
+  },
+  bulkEventMismatch: {
+    errorCode: "ERR_PUBSUB_EVENTS_SER",
+    httpStatus: 400,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_MARSHAL_ENVELOPE",
+    meaning: "an entry's `event` is not what its `contentType` says, or it has no content type that bulk publish knows",
+  },
+  bulkEntryIdsMalformed: {
+    errorCode: "ERR_PUBSUB_EVENTS_SER",
+    httpStatus: 400,
+    grpcCode: "INVALID_ARGUMENT",
+    reason: "DAPR_PUBSUB_MARSHAL_EVENTS",
+    meaning: "an entry of a bulk publish has no `entryId`, or that of another one",
+  },
+  topicForbidden: {
+    errorCode: "ERR_PUBSUB_FORBIDDEN",
+    httpStatus: 403,
+    grpcCode: "PERMISSION_DENIED",
+    reason: "DAPR_PUBSUB_FORBIDDEN",
+    meaning: "the component's scopes do not let the app publish to the topic",
+  },
+  publishFailed: {
+    errorCode: "ERR_PUBSUB_PUBLISH_MESSAGE",
+    httpStatus: 500,
+    grpcCode: "INTERNAL",
+    reason: "DAPR_PUBSUB_PUBLISH_MESSAGE",
+    meaning:
+      "the broker did not take the event, or its body could not be read to the end; it may have been published all the same",
+  },
   stateNotConfigured: {
     errorCode: "ERR_STATE_STORE_NOT_CONFIGURED",
     httpStatus: 500,
@@ -107,12 +165,18 @@ export type ErrorName = keyof typeof ERRORS;
 export interface OutriggerErrorOptions extends ErrorOptions {
   /** What it failed for, by Dapr's name of its kind (`pubsub`) and its own: google.rpc.ResourceInfo. */
   readonly resource?: { readonly type: string; readonly name: string };
+  /** Of the google.rpc.ErrorInfo among the details. */
+  readonly infoMetadata?: Readonly<Record<string, string>>;
 }
+
+/** Of every google.rpc.ErrorInfo; Dapr's. */
+export const ERROR_DOMAIN = "dapr.io";
 
 /** An error that a caller is meant to read. */
 export class OutriggerError extends Error {
   override readonly name = "OutriggerError";
   readonly resource: OutriggerErrorOptions["resource"];
+  readonly infoMetadata: Readonly<Record<string, string>>;
 
   constructor(
     readonly kind: ErrorName,
@@ -121,6 +185,7 @@ export class OutriggerError extends Error {
   ) {
     super(message, options);
     this.resource = options?.resource;
+    this.infoMetadata = options?.infoMetadata ?? {};
   }
 
   get errorCode(): string {

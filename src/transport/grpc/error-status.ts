@@ -1,6 +1,6 @@
 import { create, toBinary } from "@bufbuild/protobuf";
 import { type Any, anyPack } from "@bufbuild/protobuf/wkt";
-import { CallError, messageOf, OutriggerError } from "../../core/errors.ts";
+import { CallError, ERROR_DOMAIN, messageOf, OutriggerError } from "../../core/errors.ts";
 import { GRPC_CODE, type GrpcCodeName, grpcCodeIn } from "../../core/grpc-code.ts";
 import type { Logger } from "../../core/logger.ts";
 import { ErrorInfoSchema, ResourceInfoSchema } from "../../gen/google/rpc/error_details_pb.ts";
@@ -12,9 +12,6 @@ import type { GrpcCall } from "./grpc-call.ts";
 import { GrpcError, type GrpcStatus } from "./status.ts";
 
 /** The one place where errors become a status of gRPC. */
-
-// Dapr's, in every google.rpc.ErrorInfo.
-const DOMAIN = "dapr.io";
 
 function statusOf(error: unknown, log: Logger): GrpcStatus {
   if (error instanceof GrpcError) return error.status;
@@ -49,10 +46,11 @@ export function statusOfProxied(call: GrpcCall, error: unknown, log: Logger): Gr
 }
 
 /** An error that daprd gives a reason has details. */
-function describedStatus({ grpcCode, message, reason, resource }: OutriggerError): GrpcStatus {
+function describedStatus({ grpcCode, message, reason, resource, infoMetadata }: OutriggerError): GrpcStatus {
   const code = GRPC_CODE[grpcCode];
   if (reason === undefined) return { code, message };
-  const info = anyPack(ErrorInfoSchema, create(ErrorInfoSchema, { reason, domain: DOMAIN }));
+  const said = create(ErrorInfoSchema, { reason, domain: ERROR_DOMAIN, metadata: { ...infoMetadata } });
+  const info = anyPack(ErrorInfoSchema, said);
   if (resource === undefined) return withDetails(code, message, [info]);
   const { type: resourceType, name: resourceName } = resource;
   const about = create(ResourceInfoSchema, { resourceType, resourceName, description: message });
@@ -80,7 +78,7 @@ const MAX_ERROR_MESSAGE_BYTES = 63;
 export function statusOfHttp(httpStatus: number, body: Uint8Array): GrpcStatus {
   const text = goStatusText(httpStatus);
   const metadata = { "http.code": String(httpStatus), "http.error_message": beginningOf(body) };
-  const info = create(ErrorInfoSchema, { reason: text, domain: DOMAIN, metadata });
+  const info = create(ErrorInfoSchema, { reason: text, domain: ERROR_DOMAIN, metadata });
   const code = GRPC_CODE[CODE_OF_HTTP_STATUS[httpStatus] ?? "UNKNOWN"];
   return withDetails(code, text, [anyPack(ErrorInfoSchema, info)]);
 }

@@ -6,6 +6,7 @@ import { headerValue } from "../../core/raw-headers.ts";
 import { traceContextOf, whyBaggageIsInvalid } from "../../core/trace-context.ts";
 import type { Span, Tracer } from "../../core/tracer.ts";
 import type { Pipeline } from "../../invocation/pipeline.ts";
+import type { Publisher } from "../../pubsub/publisher.ts";
 import type { ApiTokens } from "../../security/api-token.ts";
 import { answer } from "./answer.ts";
 import { type ApiRequest, routingPath, splitRequestTarget, traceHeadersOf } from "./api-request.ts";
@@ -14,6 +15,7 @@ import { answerError, answerPlainError } from "./error-answer.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { type HttpCodec, HttpListener } from "./http-listener.ts";
 import { ObservedExchange } from "./observed-exchange.ts";
+import { type PublishPath, publishPathOf } from "./publish-path.ts";
 import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
@@ -23,6 +25,8 @@ import { beginApiSpan, TracedExchange } from "./traced-exchange.ts";
 
 export interface ApiServerParts {
   readonly invocation: InvokeRoute;
+  /** Undefined: whatever is published to is not there. */
+  readonly publisher?: Publisher | undefined;
   /** May say another pipeline from one request to the next. */
   readonly rules: { readonly httpPipeline: Pipeline | undefined };
   readonly health: HealthSource;
@@ -184,7 +188,19 @@ export class ApiServer {
       const metadataKey = decodeKey(key.slice(`PUT ${METADATA_PREFIX}`.length));
       return (request) => putMetadata(metadata, request, metadataKey, invocation.maxBodyBytes);
     }
-    return this.#routes.get(key) ?? ((request) => invoke(invocation, request));
+    const route = this.#routes.get(key);
+    if (route !== undefined) return route;
+    const space = key.indexOf(" ");
+    const publish = publishPathOf(key.slice(0, space), key.slice(space + 1));
+    if (publish !== undefined) return (request) => this.#publish(publish, request);
+    return (request) => invoke(invocation, request);
+  }
+
+  /** Most apps that call others publish nothing. */
+  async #publish(path: PublishPath, request: ApiRequest): Promise<void> {
+    const { publish } = await import("./routes/publish.ts");
+    const { publisher, observer, invocation } = this.#parts;
+    await publish({ publisher, observer, maxBodyBytes: invocation.maxBodyBytes }, path, request);
   }
 }
 

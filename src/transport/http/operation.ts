@@ -1,4 +1,5 @@
 import { routingPath } from "./api-request.ts";
+import { publishPathOf } from "./publish-path.ts";
 import { invokedTarget } from "./routes/invoke.ts";
 
 /** What a request asks of the API, by the name that daprd has for it; of what is none, its verb. */
@@ -8,6 +9,8 @@ export function operationOf(method: string, path: string, headers: readonly stri
   if (method === "GET" && route === "/v1.0/metadata") return "GetMetadata";
   if (method === "PUT" && route.startsWith("/v1.0/metadata/")) return "PutMetadata";
   if (method === "POST" && route === "/v1.0/shutdown") return "Shutdown";
+  const publish = publishPathOf(method, route);
+  if (publish !== undefined) return publish.isBulk ? "BulkPublishEvent" : "PublishEvent";
   const target = invokedTarget(path, headers);
   return target === undefined ? method : `InvokeService/${target}`;
 }

@@ -27,7 +27,7 @@ export type Method = readonly [name: string, handler: GrpcHandler];
 export function unary<I extends DescMessage, O extends DescMessage>(
   method: DescMethodUnary<I, O>,
   log: Logger,
-  handle: (message: MessageShape<I>, request: GrpcRequest) => MessageInitShape<O>,
+  handle: (message: MessageShape<I>, request: GrpcRequest) => MessageInitShape<O> | Promise<MessageInitShape<O>>,
 ): Method {
   return [
     method.name,
@@ -36,7 +36,7 @@ export function unary<I extends DescMessage, O extends DescMessage>(
       const headers = traceMetadata(trace);
       try {
         const message = decode(method.input, await call.message());
-        call.reply(encode(method.output, handle(message, request)), headers);
+        call.reply(encode(method.output, await handle(message, request)), headers);
       } catch (error) {
         if (call.isAnswerable) call.fail(statusOfFailed(call, error, log), headers);
       }

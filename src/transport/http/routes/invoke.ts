@@ -5,6 +5,7 @@ import { basicAuthTarget } from "../../../invocation/basic-auth-target.ts";
 import type { Invocation, Invoker } from "../../../invocation/invoker.ts";
 import type { ApiRequest } from "../api-request.ts";
 import { BrokenAnswer, type HttpAnswer } from "../http-exchange.ts";
+import { queryUnescaped } from "../query-unescape.ts";
 import { requestBodyOf } from "../request-body.ts";
 
 /** Service invocation (seed 000), in all the forms in which a request can name its target (A2). */
@@ -86,19 +87,11 @@ function pathTarget(path: string): NamedTarget | undefined {
   if (!path.startsWith(INVOKE_PREFIX)) return undefined;
   const separator = path.indexOf(METHOD_SEPARATOR, INVOKE_PREFIX.length);
   if (separator === -1) return undefined;
-  const target = decodeId(path.slice(INVOKE_PREFIX.length, separator));
+  // A broken escape is kept: no app has such an id, so the error names it.
+  const target = queryUnescaped(path.slice(INVOKE_PREFIX.length, separator));
   // The separator's last slash is the path's first.
   const rawPath = path.slice(separator + METHOD_SEPARATOR.length - 1);
   return target === "" ? undefined : { target, rawPath, methodMissing: rawPath === "/" };
-}
-
-/** Go's QueryUnescape. A broken escape is kept as written: no app has such an id, so the error names it. */
-function decodeId(raw: string): string {
-  try {
-    return decodeURIComponent(raw.replaceAll("+", " "));
-  } catch {
-    return raw;
-  }
 }
 
 /** Read here and gone: the target, and the API token where the sidecar asks for one (A1). */
