@@ -4,6 +4,8 @@ import type { Logger } from "../../../core/logger.ts";
 import { Dapr } from "../../../gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import type { Invoker } from "../../../invocation/invoker.ts";
 import type { Publisher } from "../../../pubsub/publisher.ts";
+import type { Subscriptions } from "../../../pubsub/subscriptions.ts";
+import type { HealthSource } from "../../http/routes/health.ts";
 import type { MetadataSource } from "../../http/routes/metadata.ts";
 import { isForced, type Shutdown } from "../../http/routes/shutdown.ts";
 import { statusOfFailed } from "../error-status.ts";
@@ -13,6 +15,7 @@ import { invokeService } from "./invoke-service.ts";
 import { metadataMethods } from "./metadata.ts";
 import { encode, type Method, traceMetadata } from "./methods.ts";
 import { pubsubMethods } from "./pubsub.ts";
+import { subscribeTopicEvents } from "./subscribe-topic-events.ts";
 
 export interface DaprServiceParts {
   readonly invoker: Pick<Invoker, "invoke">;
@@ -20,16 +23,21 @@ export interface DaprServiceParts {
   readonly publisher?: Publisher | undefined;
   readonly metadata: MetadataSource;
   readonly shutdown: Shutdown;
+  /** For clients that subscribe over a stream. */
+  readonly subscriptions: Pick<Subscriptions, "stream">;
+  readonly health: HealthSource;
   readonly log: Logger;
 }
 
 /** The runtime API over gRPC, `dapr.proto.runtime.v1.Dapr` (A10). */
-export function daprService({ invoker, publisher, metadata, shutdown, log }: DaprServiceParts): GrpcService {
+export function daprService(parts: DaprServiceParts): GrpcService {
+  const { invoker, publisher, metadata, shutdown, subscriptions, health: ending, log } = parts;
   return {
     name: Dapr.typeName,
     methods: new Map([
       invokeService(invoker),
       ...pubsubMethods(publisher, log),
+      subscribeTopicEvents({ subscriptions, ending, log }),
       ...metadataMethods(metadata, log),
       shutdownMethod(shutdown),
       getState(log),

@@ -11,18 +11,16 @@ import { publishFailed, pubsubNameEmpty, pubsubNotFound } from "../../../pubsub/
 import { bulkFailure, type Publisher, type PublishTarget } from "../../../pubsub/publisher.ts";
 import type { GrpcRequest } from "../service.ts";
 import { type Method, unary } from "./methods.ts";
-import { subscribeTopicEvents } from "./subscribe-topic-events.ts";
 
-/** Publish and subscribe (seed 002). @param publisher undefined where there is no pub/sub component. */
+/** Publishing (seed 002). @param publisher undefined where there is no pub/sub component. */
 export function pubsubMethods(publisher: Publisher | undefined, log: Logger): readonly Method[] {
-  const { publishEvent, bulkPublishEvent, bulkPublishEventAlpha1, subscribeTopicEventsAlpha1 } = Dapr.method;
+  const { publishEvent, bulkPublishEvent, bulkPublishEventAlpha1 } = Dapr.method;
   const bulk = (message: BulkPublishRequest, request: GrpcRequest): Promise<BulkPublishResponse> =>
     publishBulk(publisher, message, request);
   return [
     unary(publishEvent, log, (message, request) => publish(publisher, message, request)),
     unary(bulkPublishEvent, log, bulk),
     unary(bulkPublishEventAlpha1, log, bulk),
-    [subscribeTopicEventsAlpha1.name, subscribeTopicEvents],
   ];
 }
 
