@@ -79,6 +79,18 @@ export class Receiver {
     return this.#deliver(channel, request);
   }
 
+  /**
+   * What the sidecar itself asks of its app: events, and what it subscribes to. No access rules, and no method is kept from it.
+   *
+   * @throws {CallError} Internal where there is no app, it is not healthy or did not answer; ResourceExhausted where too many
+   *   calls wait for it.
+   */
+  async deliverEvent(request: RequestMessage): Promise<ResponseMessage> {
+    const { channel } = this.#parts;
+    if (channel === undefined) throw new CallError("Internal", "app channel is not initialized");
+    return this.#deliver(channel, request);
+  }
+
   /** Resolves once no call is being answered any more, bodies included. */
   async whenIdle(): Promise<void> {
     await this.#inFlight.whenIdle();

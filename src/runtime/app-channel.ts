@@ -1,6 +1,11 @@
+import type { CallSignal } from "../core/call-signal.ts";
+import type { Logger } from "../core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../core/message.ts";
 import type { AppChannel, AppProbe, CallRules } from "../invocation/ports.ts";
+import type { Receiver } from "../invocation/receiver.ts";
 import type { MeasuredCalls } from "../observability/metrics/measured-calls.ts";
+import type { BulkDelivery, Delivery, EventApp, Reception } from "../pubsub/ports.ts";
+import type { TopicSubscription } from "../resources/subscription-spec.ts";
 import type { AppChannelOptions } from "../transport/app/app-channel-options.ts";
 import { isGrpcApp } from "../transport/app/app-protocol.ts";
 import { GrpcAppChannel, grpcUpstreamOptions } from "../transport/app/grpc-app-channel.ts";
@@ -34,6 +39,57 @@ export function appChannel(
   }
   const channel = new HttpAppChannel({ ...options, protocol }, createUpstream);
   return new PipedChannel(counted(channel, measured, false), rules);
+}
+
+/**
+ * The app as events are handed to it; undefined for a sidecar without one. What it takes is loaded with the first of them.
+ *
+ * @param receiver of the same app.
+ */
+export function eventApp(
+  settings: SidecarSettings,
+  receiver: Pick<Receiver, "deliverEvent">,
+  log: Logger,
+): EventApp | undefined {
+  const { app, appPort, appProtocol, maxBodyBytes: maxAnswerBytes } = settings;
+  if (appPort === undefined) return undefined;
+  const channel: AppChannel = { call: (request) => receiver.deliverEvent(request) };
+  if (isGrpcApp(appProtocol)) {
+    return new LazyEventApp(async () => {
+      const { GrpcEventApp } = await import("../transport/app/grpc-event-app.ts");
+      return new GrpcEventApp({ channel, maxAnswerBytes, log });
+    });
+  }
+  return new LazyEventApp(async () => {
+    const { HttpEventApp } = await import("../transport/app/http-event-app.ts");
+    return new HttpEventApp({ channel, appId: app.id, maxAnswerBytes, log });
+  });
+}
+
+class LazyEventApp implements EventApp {
+  readonly #load: () => Promise<EventApp>;
+  #loaded: Promise<EventApp> | undefined;
+
+  constructor(load: () => Promise<EventApp>) {
+    this.#load = load;
+  }
+
+  async subscriptions(signal: CallSignal): Promise<readonly TopicSubscription[]> {
+    return (await this.#app).subscriptions(signal);
+  }
+
+  async deliver(delivery: Delivery, signal: CallSignal): Promise<Reception> {
+    return (await this.#app).deliver(delivery, signal);
+  }
+
+  async deliverBulk(delivery: BulkDelivery, signal: CallSignal): Promise<readonly Reception[]> {
+    return (await this.#app).deliverBulk(delivery, signal);
+  }
+
+  get #app(): Promise<EventApp> {
+    this.#loaded ??= this.#load();
+    return this.#loaded;
+  }
 }
 
 /** Below the pipeline, so that what is counted is what the app was sent. */

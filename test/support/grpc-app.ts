@@ -3,12 +3,18 @@ import {
   type DescMethod,
   type DescService,
   fromBinary,
+  fromJson,
+  type JsonObject,
   type MessageShape,
   toBinary,
 } from "@bufbuild/protobuf";
 import * as grpc from "@grpc/grpc-js";
 import type { InvokeRequest } from "../../src/gen/dapr/proto/common/v1/common_pb.ts";
-import { AppCallback, AppCallbackHealthCheck } from "../../src/gen/dapr/proto/runtime/v1/appcallback_pb.ts";
+import {
+  AppCallback,
+  AppCallbackAlpha,
+  AppCallbackHealthCheck,
+} from "../../src/gen/dapr/proto/runtime/v1/appcallback_pb.ts";
 import type { TestScope } from "./cleanup.ts";
 
 /** An app that speaks gRPC through a library that nobody here wrote. */
@@ -44,13 +50,36 @@ export interface GrpcAppOptions {
   readonly onInvoke?: (call: ReceivedInvoke) => Promise<InvokeAnswer> | InvokeAnswer;
   /** Without: the app has no such method. */
   readonly healthCheck?: (metadata: grpc.Metadata) => void | Promise<void>;
+  /** Methods about events, by the names of their descriptors; those that are not there the app does not have. */
+  readonly events?: Partial<Record<EventMethod, GrpcEventHandler>>;
   readonly credentials?: grpc.ServerCredentials;
 }
+
+const EVENT_METHODS = {
+  listTopicSubscriptions: AppCallback.method.listTopicSubscriptions,
+  onTopicEvent: AppCallback.method.onTopicEvent,
+  onBulkTopicEvent: AppCallback.method.onBulkTopicEvent,
+  onBulkTopicEventAlpha1: AppCallbackAlpha.method.onBulkTopicEventAlpha1,
+} as const;
+
+type EventMethod = keyof typeof EVENT_METHODS;
+
+/** @returns the answer in JSON, as protobuf has it. @throws {grpc.ServiceError} what the call ends with. */
+export type GrpcEventHandler = (
+  request: MessageShape<DescMessage>,
+  metadata: grpc.Metadata,
+) => JsonObject | Promise<JsonObject>;
 
 const NO_LIMIT = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
 
 export async function startGrpcApp(t: TestScope, options: GrpcAppOptions): Promise<GrpcApp> {
-  const { port = 0, onInvoke, healthCheck, credentials = grpc.ServerCredentials.createInsecure() } = options;
+  const {
+    port = 0,
+    onInvoke,
+    healthCheck,
+    events = {},
+    credentials = grpc.ServerCredentials.createInsecure(),
+  } = options;
   const server = new grpc.Server(NO_LIMIT);
   const received: ReceivedInvoke[] = [];
   if (onInvoke !== undefined) {
@@ -68,6 +97,12 @@ export async function startGrpcApp(t: TestScope, options: GrpcAppOptions): Promi
     addUnary(server, AppCallbackHealthCheck, AppCallbackHealthCheck.method.healthCheck, async (_, call) => {
       await healthCheck(call.metadata);
       return [{ $typeName: "dapr.proto.runtime.v1.HealthCheckResponse" }, undefined];
+    });
+  }
+  for (const [name, handle] of Object.entries(events)) {
+    const method = EVENT_METHODS[name as EventMethod];
+    addUnary(server, method.parent, method, async (request, call) => {
+      return [fromJson(method.output, await handle(request, call.metadata)), undefined];
     });
   }
   const bound = await new Promise<number>((resolve, reject) => {

@@ -12,10 +12,11 @@ import { isGrpc } from "./is-grpc.ts";
 import { ObservedGrpcExchange } from "./observed-grpc-exchange.ts";
 import { appNamedIn, GrpcProxy } from "./proxy.ts";
 import type { GrpcService } from "./service.ts";
-import { type ServicesParts, servicesOf } from "./services/services.ts";
+import type { DaprServiceParts } from "./services/dapr.ts";
+import { servicesOf } from "./services/services.ts";
 import { GrpcError } from "./status.ts";
 
-export interface GrpcApiParts extends ServicesParts, GrpcPortParts {
+export interface GrpcApiParts extends DaprServiceParts, GrpcPortParts {
   /** `DAPR_API_TOKEN` and its predecessor. */
   readonly tokens: ApiTokens;
   /** Undefined where nobody counts or logs calls. */

@@ -9,6 +9,7 @@ import {
 } from "@bufbuild/protobuf";
 import { discard } from "../../core/body.ts";
 import { abortReason, type CallSignal } from "../../core/call-signal.ts";
+import { CallError } from "../../core/errors.ts";
 import { GRPC_CODE } from "../../core/grpc-code.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
 import { headerValue, type RawHeaders } from "../../core/raw-headers.ts";
@@ -63,6 +64,7 @@ export class GrpcClient {
   /**
    * @throws {GrpcError} where the call has ended otherwise than OK: a {@link CallEnded} where the callee has said so.
    * @throws {UpstreamError} where the callee could not be reached, or broke off before its answer.
+   * @throws {CallError} of an upstream that has rules, which kept the call from being made.
    * @throws the signal's reason when it fires first.
    */
   async unary<I extends DescMessage, O extends DescMessage>(
@@ -141,7 +143,7 @@ function decode<O extends DescMessage>(schema: O, message: Uint8Array): MessageS
 
 /** What a call fails with that was broken off: a reset has a meaning in gRPC, and a lost connection is one. */
 function explained(origin: string, error: unknown): unknown {
-  if (error instanceof GrpcError) return error;
+  if (error instanceof GrpcError || error instanceof CallError) return error;
   const reset = error instanceof UpstreamError ? error.cause : error;
   if (reset instanceof StreamReset) return grpcError(reset.grpcCode, reset.message, { cause: error });
   if (error instanceof UpstreamError || !(error instanceof Error)) return error;

@@ -72,6 +72,7 @@ async function served(t: TestContext, options: ServeOptions = {}): Promise<Serve
         return answer(invocation);
       },
     },
+    subscriptions: { stream: () => assert.fail("nobody subscribes") },
     health: readiness,
     metadata: { describe, setExtended: ignore },
     shutdown: (mode) => stopped.push(mode),

@@ -4,6 +4,8 @@ import type { Logger } from "../../../core/logger.ts";
 import { Dapr } from "../../../gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import type { Invoker } from "../../../invocation/invoker.ts";
 import type { Publisher } from "../../../pubsub/publisher.ts";
+import type { Subscriptions } from "../../../pubsub/subscriptions.ts";
+import type { HealthSource } from "../../http/routes/health.ts";
 import type { MetadataSource } from "../../http/routes/metadata.ts";
 import { isForced, type Shutdown } from "../../http/routes/shutdown.ts";
 import { statusOfFailed } from "../error-status.ts";
@@ -16,20 +18,30 @@ import { pubsubMethods } from "./pubsub.ts";
 
 export interface DaprServiceParts {
   readonly invoker: Pick<Invoker, "invoke">;
-  /** Undefined: whatever is published to is not there. */
-  readonly publisher?: Publisher | undefined;
+  readonly publisher: Publisher;
   readonly metadata: MetadataSource;
   readonly shutdown: Shutdown;
+  /** For clients that subscribe over a stream. */
+  readonly subscriptions: Pick<Subscriptions, "stream">;
+  readonly health: HealthSource;
   readonly log: Logger;
 }
 
 /** The runtime API over gRPC, `dapr.proto.runtime.v1.Dapr` (A10). */
-export function daprService({ invoker, publisher, metadata, shutdown, log }: DaprServiceParts): GrpcService {
+export function daprService({
+  invoker,
+  metadata,
+  shutdown,
+  publisher,
+  subscriptions,
+  health,
+  log,
+}: DaprServiceParts): GrpcService {
   return {
     name: Dapr.typeName,
     methods: new Map([
       invokeService(invoker),
-      ...pubsubMethods(publisher, log),
+      ...pubsubMethods({ publisher, subscriptions, health, log }),
       ...metadataMethods(metadata, log),
       shutdownMethod(shutdown),
       getState(log),

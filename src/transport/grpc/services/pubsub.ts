@@ -7,41 +7,50 @@ import type {
   BulkPublishResponseSchema,
   PublishEventRequest,
 } from "../../../gen/dapr/proto/runtime/v1/pubsub_pb.ts";
-import { publishFailed, pubsubNameEmpty, pubsubNotFound } from "../../../pubsub/publish-errors.ts";
+import { publishFailed } from "../../../pubsub/publish-errors.ts";
 import { bulkFailure, type Publisher, type PublishTarget } from "../../../pubsub/publisher.ts";
+import type { Subscriptions } from "../../../pubsub/subscriptions.ts";
+import type { HealthSource } from "../../http/routes/health.ts";
 import type { GrpcRequest } from "../service.ts";
 import { type Method, unary } from "./methods.ts";
 import { subscribeTopicEvents } from "./subscribe-topic-events.ts";
 
-/** Publish and subscribe (seed 002). @param publisher undefined where there is no pub/sub component. */
-export function pubsubMethods(publisher: Publisher | undefined, log: Logger): readonly Method[] {
-  const { publishEvent, bulkPublishEvent, bulkPublishEventAlpha1, subscribeTopicEventsAlpha1 } = Dapr.method;
+export interface PubSubParts {
+  readonly publisher: Publisher;
+  readonly subscriptions: Pick<Subscriptions, "stream">;
+  readonly health: HealthSource;
+  readonly log: Logger;
+}
+
+/** Publish and subscribe (seed 002). */
+export function pubsubMethods({ publisher, subscriptions, health: ending, log }: PubSubParts): readonly Method[] {
+  const { publishEvent, bulkPublishEvent, bulkPublishEventAlpha1 } = Dapr.method;
   const bulk = (message: BulkPublishRequest, request: GrpcRequest): Promise<BulkPublishResponse> =>
     publishBulk(publisher, message, request);
   return [
     unary(publishEvent, log, (message, request) => publish(publisher, message, request)),
     unary(bulkPublishEvent, log, bulk),
     unary(bulkPublishEventAlpha1, log, bulk),
-    [subscribeTopicEventsAlpha1.name, subscribeTopicEvents],
+    subscribeTopicEvents({ subscriptions, ending, log }),
   ];
 }
 
 type BulkPublishResponse = MessageInitShape<typeof BulkPublishResponseSchema>;
 
 async function publish(
-  publisher: Publisher | undefined,
+  publisher: Publisher,
   message: PublishEventRequest,
   request: GrpcRequest,
 ): Promise<MessageInitShape<typeof EmptySchema>> {
   const target = targetOf(message, request);
   const { data, dataContentType: contentType } = message;
-  await existing(publisher, target).publish(target, { data, contentType });
+  await publisher.publish(target, { data, contentType });
   return {};
 }
 
 /** As in daprd, one event that was not taken is an error of the whole call: there is no list of them then (A7). */
 async function publishBulk(
-  publisher: Publisher | undefined,
+  publisher: Publisher,
   message: BulkPublishRequest,
   request: GrpcRequest,
 ): Promise<BulkPublishResponse> {
@@ -52,7 +61,7 @@ async function publishBulk(
     contentType,
     metadata: new Map(Object.entries(metadata)),
   }));
-  const failed = await existing(publisher, target).publishBulk(target, entries);
+  const failed = await publisher.publishBulk(target, entries);
   if (failed.length > 0) throw publishFailed(target, bulkFailure(failed));
   return {};
 }
@@ -62,9 +71,4 @@ function targetOf(
   { call, trace }: GrpcRequest,
 ): PublishTarget {
   return { pubsub, topic, metadata: new Map(Object.entries(metadata)), trace, signal: call.signal };
-}
-
-function existing(publisher: Publisher | undefined, { pubsub, metadata }: PublishTarget): Publisher {
-  if (publisher !== undefined) return publisher;
-  throw pubsub === "" ? pubsubNameEmpty(metadata) : pubsubNotFound(pubsub, metadata);
 }

@@ -10,18 +10,13 @@ import {
   file_grpc_reflection_v1alpha_reflection as reflectionAlphaFile,
   ServerReflection as ServerReflectionAlpha,
 } from "../../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
-import type { HealthSource } from "../../http/routes/health.ts";
 import type { GrpcService } from "../service.ts";
 import { type DaprServiceParts, daprService } from "./dapr.ts";
 import { healthService } from "./health.ts";
 import { reflectionServices } from "./reflection.ts";
 
-export interface ServicesParts extends DaprServiceParts {
-  readonly health: HealthSource;
-}
-
 /** All that Outrigger answers itself. */
-export function servicesOf(parts: ServicesParts): readonly GrpcService[] {
+export function servicesOf(parts: DaprServiceParts): readonly GrpcService[] {
   const { health, log } = parts;
   const dapr = daprService(parts);
   const names = [dapr.name, Health.typeName, ServerReflection.typeName, ServerReflectionAlpha.typeName];
