@@ -17,6 +17,7 @@ import { ObservedExchange } from "./observed-exchange.ts";
 import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
+import type { OutriggerApi } from "./routes/outrigger-api.ts";
 import { type Shutdown, shutdown } from "./routes/shutdown.ts";
 import { speakHttp2 } from "./speak-http2.ts";
 import { beginApiSpan, TracedExchange } from "./traced-exchange.ts";
@@ -28,6 +29,8 @@ export interface ApiServerParts {
   readonly health: HealthSource;
   readonly metadata: MetadataSource;
   readonly shutdown: Shutdown;
+  /** What is answered under `/outrigger/v1/`. Absent where nothing is. */
+  readonly outriggerApi?: OutriggerApi | undefined;
   /** `DAPR_API_TOKEN` and its predecessor. */
   readonly tokens: ApiTokens;
   /** Opens `POST /v1.0/shutdown` to the owner of the home directory, who reads it in the registry. */
@@ -50,6 +53,7 @@ type Route = (request: ApiRequest) => void | Promise<void>;
 
 export const CONTROL_TOKEN_HEADER = "outrigger-control-token";
 const METADATA_PREFIX = "/v1.0/metadata/";
+const OUTRIGGER_PREFIX = "/outrigger/v1/";
 
 /** The HTTP API that the app calls: trace context, token, middleware, then a route. Invocation is the route of everything else (A1). */
 export class ApiServer {
@@ -184,7 +188,19 @@ export class ApiServer {
       const metadataKey = decodeKey(key.slice(`PUT ${METADATA_PREFIX}`.length));
       return (request) => putMetadata(metadata, request, metadataKey, invocation.maxBodyBytes);
     }
+    if (key.startsWith(OUTRIGGER_PREFIX, key.indexOf("/"))) return (request) => this.#outriggerApi(request);
     return this.#routes.get(key) ?? ((request) => invoke(invocation, request));
+  }
+
+  /** What it has no route for is an invocation, as everywhere. */
+  async #outriggerApi(request: ApiRequest): Promise<void> {
+    const { outriggerApi: api, invocation } = this.#parts;
+    if (api !== undefined) {
+      // People ask it, and tools; no app does for each of its calls.
+      const { answeredByOutriggerApi } = await import("./routes/outrigger-api.ts");
+      if (await answeredByOutriggerApi(api, request)) return;
+    }
+    await invoke(invocation, request);
   }
 }
 
