@@ -121,12 +121,13 @@ export class DeadLetterQueue {
    * Publishes the event to where it comes from, and then removes it: what is cut off in between leaves it twice, and never lost.
    *
    * @returns the topic it was published to.
-   * @throws {OutriggerError} deadLetterRefused where that topic cannot be known, or is this one; all that publishing throws; and
-   *   as {@link get}.
+   * @throws {OutriggerError} deadLetterRefused where that topic cannot be known, or is this one, or the event is no dead letter;
+   *   all that publishing throws; and as {@link get}.
    */
   async replay(request: ReplayRequest): Promise<string> {
     const { pubsub, topic, id, trace, signal } = request;
     const event = await this.get(request);
+    this.#mustBeDeadLetter(pubsub, topic, event);
     const to = request.to ?? event.originalTopic;
     if (to === undefined) {
       const what = `event ${id} of topic ${topic} does not say which topic it comes from (it is no CloudEvent)`;
@@ -146,17 +147,11 @@ export class DeadLetterQueue {
   /**
    * Removes the event for good.
    *
-   * @throws {OutriggerError} deadLetterRefused where it is no dead letter, for then others may still want it; and as {@link get}.
+   * @throws {OutriggerError} deadLetterRefused where it is no dead letter; and as {@link get}.
    */
   async remove({ pubsub, topic, id }: DeadLetterPlace): Promise<void> {
-    const browser = this.#open(pubsub, topic);
-    if (!this.#isDeadLetterTopic(pubsub, topic)) {
-      const { originalTopic } = await this.get({ pubsub, topic, id });
-      if (originalTopic === undefined || originalTopic === topic) {
-        const what = `event ${id} of topic ${topic} is no dead letter`;
-        throw new OutriggerError("deadLetterRefused", `${what}: no subscription of this app has ${topic} for them`);
-      }
-    }
+    this.#mustBeDeadLetter(pubsub, topic, await this.get({ pubsub, topic, id }));
+    const browser = this.#browserOf(pubsub);
     if (!(await browse(pubsub, topic, () => browser.remove(topic, id)))) throw notFound(pubsub, topic, id);
   }
 
@@ -198,6 +193,13 @@ export class DeadLetterQueue {
     const has = known.length === 0 ? "there is none" : `there are: ${[...new Set(known)].join(", ")}`;
     const what = `topic ${topic} gets no dead letters of this app, and ${pubsub} does not let it read there`;
     throw new OutriggerError("notDeadLetters", `${what}; of its dead letter topics ${has}`);
+  }
+
+  /** Anything else may still be wanted by others. */
+  #mustBeDeadLetter(pubsub: string, topic: string, { stored, originalTopic }: StoredDeadLetter): void {
+    if (this.#isDeadLetterTopic(pubsub, topic) || (originalTopic !== undefined && originalTopic !== topic)) return;
+    const what = `event ${stored.id} of topic ${topic} is no dead letter`;
+    throw new OutriggerError("deadLetterRefused", `${what}: no subscription of this app has ${topic} for them`);
   }
 
   #isDeadLetterTopic(pubsub: string, topic: string): boolean {
