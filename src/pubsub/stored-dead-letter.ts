@@ -2,7 +2,7 @@ import type { StoredEvent } from "../components/contract/pubsub.ts";
 import { CloudEvent } from "./cloud-event.ts";
 
 /** The CloudEvent extensions that say why an event is a dead letter (docs/dead-letters.md). */
-export const DEAD_LETTER_EXTENSIONS = [
+const DEAD_LETTER_EXTENSIONS = [
   "deadletterreason",
   "deadletterattempts",
   "deadletterstatus",
@@ -10,7 +10,7 @@ export const DEAD_LETTER_EXTENSIONS = [
   "deadlettertopic",
 ] as const;
 
-type DeadLetterExtension = (typeof DEAD_LETTER_EXTENSIONS)[number];
+export type DeadLetterExtension = (typeof DEAD_LETTER_EXTENSIONS)[number];
 
 /** An event as it lies in a dead letter topic, and what it says of itself. */
 export class StoredDeadLetter {

@@ -2,9 +2,49 @@ import { isUtf8 } from "node:buffer";
 import { OutriggerError } from "../../../core/errors.ts";
 import { goJson } from "../../../core/go-json.ts";
 import type { DeadLetterPlace, DeadLetterQueue, DeadLetterTopic } from "../../../pubsub/dead-letter-queue.ts";
-import type { StoredDeadLetter } from "../../../pubsub/stored-dead-letter.ts";
+import type { DeadLetterExtension, StoredDeadLetter } from "../../../pubsub/stored-dead-letter.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
+
+/** A dead letter topic, as it is answered. */
+export interface DeadLetterTopicJson {
+  readonly pubsub: string;
+  readonly topic: string;
+  /** The topics whose dead letters it gets. */
+  readonly of: readonly string[];
+  /** Absent where they cannot be counted: then `error` says why. */
+  readonly count?: number | undefined;
+  /** There are more than were counted. */
+  readonly more: boolean;
+  readonly oldest?: string | undefined;
+  readonly error?: string | undefined;
+}
+
+/** What a list has of an event. */
+export interface DeadLetterJson extends DeadLetterWhy {
+  /** The broker's. */
+  readonly id: string;
+  readonly time: string;
+  /** Bytes. */
+  readonly size: number;
+  readonly contentType?: string | undefined;
+  /** Of the CloudEvent. Absent where it is none. */
+  readonly event?: {
+    readonly id?: string | undefined;
+    readonly type?: string | undefined;
+    readonly source?: string | undefined;
+  };
+  readonly originalTopic?: string | undefined;
+}
+
+type DeadLetterWhy = Readonly<Partial<Record<DeadLetterExtension, string>>>;
+
+export interface WholeDeadLetterJson extends DeadLetterJson {
+  readonly metadata: Readonly<Record<string, string>>;
+  /** One of the two: text, or bytes that are none. */
+  readonly data?: string;
+  readonly dataBase64?: string;
+}
 
 const DEFAULT_LIMIT = 100;
 const MAX_LIMIT = 1000;
@@ -24,7 +64,9 @@ export async function listEvents(queue: DeadLetterQueue, request: ApiRequest, pl
 
 export async function getEvent(queue: DeadLetterQueue, request: ApiRequest, place: DeadLetterPlace): Promise<void> {
   const event = await queue.get(place);
-  answerJson(request, { ...summaryOf(event), metadata: Object.fromEntries(event.stored.metadata), ...dataOf(event) });
+  const metadata = Object.fromEntries(event.stored.metadata);
+  const whole: WholeDeadLetterJson = { ...summaryOf(event), metadata, ...dataOf(event) };
+  answerJson(request, whole);
 }
 
 export async function replayEvent(queue: DeadLetterQueue, request: ApiRequest, place: DeadLetterPlace): Promise<void> {
@@ -39,19 +81,20 @@ export async function removeEvent(queue: DeadLetterQueue, request: ApiRequest, p
   answer(request.exchange, 204, undefined, request.traceHeaders);
 }
 
-function topicJson({ isMore, oldestAtMs, ...topic }: DeadLetterTopic): Record<string, unknown> {
+function topicJson({ isMore, oldestAtMs, ...topic }: DeadLetterTopic): DeadLetterTopicJson {
   return { ...topic, more: isMore, oldest: oldestAtMs === undefined ? undefined : new Date(oldestAtMs).toISOString() };
 }
 
-function summaryOf({ stored, envelope, originalTopic, why }: StoredDeadLetter): Record<string, unknown> {
+function summaryOf({ stored, envelope, originalTopic, why }: StoredDeadLetter): DeadLetterJson {
   const { id, publishedAtMs, data, contentType } = stored;
   const event = envelope && { id: envelope.text("id"), type: envelope.text("type"), source: envelope.text("source") };
   const time = new Date(publishedAtMs).toISOString();
-  return { id, time, size: data.byteLength, contentType, event, originalTopic, ...Object.fromEntries(why) };
+  const summary = { id, time, size: data.byteLength, contentType, originalTopic, ...Object.fromEntries(why) };
+  return event === undefined ? summary : { ...summary, event };
 }
 
 /** As text where it is one, so that people can read it. */
-function dataOf({ stored: { data } }: StoredDeadLetter): Record<string, string> {
+function dataOf({ stored: { data } }: StoredDeadLetter): Pick<WholeDeadLetterJson, "data" | "dataBase64"> {
   const bytes = Buffer.from(data.buffer, data.byteOffset, data.byteLength);
   return isUtf8(bytes) ? { data: bytes.toString("utf8") } : { dataBase64: bytes.toString("base64") };
 }

@@ -3,7 +3,8 @@ import { goJson } from "../../../core/go-json.ts";
 import { headerValue } from "../../../core/raw-headers.ts";
 import type { CloudEvent } from "../../../pubsub/cloud-event.ts";
 import type { PublishedEvent, PublishTarget } from "../../../pubsub/publisher.ts";
-import type { Subscriptions, SubscriptionTrial } from "../../../pubsub/subscriptions.ts";
+import type { RuleTrial } from "../../../pubsub/routing.ts";
+import type { Subscriptions, SubscriptionTrial, SubscriptionType } from "../../../pubsub/subscriptions.ts";
 import { wholeBody } from "../../whole-body.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
@@ -18,6 +19,24 @@ export interface EventMaker {
    * @throws {OutriggerError} as publishing does: no such component, the scopes forbid the topic, metadata or event are malformed.
    */
   envelopeFor(target: PublishTarget, event: PublishedEvent): CloudEvent;
+}
+
+/** As it is answered. `event` is the envelope. */
+export interface DryRunJson {
+  readonly event: Readonly<Record<string, unknown>>;
+  readonly subscriptions: readonly TrialJson[];
+}
+
+export interface TrialJson {
+  readonly pubsubname: string;
+  readonly topic: string;
+  readonly type: SubscriptionType;
+  readonly description: string;
+  /** The path that gets the event; absent where none does: then `why` says why. */
+  readonly path?: string | undefined;
+  readonly why?: string | undefined;
+  readonly deadLetterTopic?: string | undefined;
+  readonly rules: readonly RuleTrial[];
 }
 
 export interface DryRunRoute {
@@ -42,7 +61,7 @@ export async function dryRun(route: DryRunRoute, request: ApiRequest, pubsub: st
   answer(exchange, 200, { type: "application/json", text }, traceHeaders);
 }
 
-function trialJson({ type, subscription, description, rules, path, why }: SubscriptionTrial): Record<string, unknown> {
+function trialJson({ type, subscription, description, rules, path, why }: SubscriptionTrial): TrialJson {
   const { pubsub, topic, deadLetterTopic } = subscription;
   return { pubsubname: pubsub, topic, type, description, path, why, deadLetterTopic, rules };
 }

@@ -1,9 +1,36 @@
 import { goJson } from "../../../core/go-json.ts";
 import type { EventRules } from "../../../pubsub/ports.ts";
-import type { ActiveSubscription, Subscriptions } from "../../../pubsub/subscriptions.ts";
+import type { ActiveSubscription, Subscriptions, SubscriptionType } from "../../../pubsub/subscriptions.ts";
 import type { RouteRule, TopicSubscription } from "../../../resources/subscription-spec.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
+
+/** As it is answered. */
+export interface PubSubJson {
+  readonly components: readonly PubSubComponentJson[];
+  readonly subscriptions: readonly SubscriptionJson[];
+}
+
+export interface PubSubComponentJson {
+  readonly name: string;
+  readonly type: string;
+  readonly consumerID: string;
+  readonly capabilities: readonly string[];
+  /** Whether its dead letters can be looked at. */
+  readonly showsEvents: boolean;
+}
+
+/** Under the names that `/v1.0/metadata` has for the same (A9). */
+export interface SubscriptionJson {
+  readonly pubsubname: string;
+  readonly topic: string;
+  readonly type: SubscriptionType;
+  readonly description: string;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The default is the one without a condition, and the last. */
+  readonly rules: readonly RouteRule[];
+  readonly deadLetterTopic?: string | undefined;
+}
 
 interface PubSubSource {
   readonly rules: Pick<EventRules, "pubsubs">;
@@ -19,12 +46,12 @@ export function getPubSub({ rules, subscriptions }: PubSubSource, request: ApiRe
     capabilities: [...broker.features],
     showsEvents: broker.browser !== undefined,
   }));
-  const text = goJson({ components, subscriptions: subscriptions.active.map(subscriptionJson) });
+  const overview: PubSubJson = { components, subscriptions: subscriptions.active.map(subscriptionJson) };
+  const text = goJson(overview);
   answer(request.exchange, 200, { type: "application/json", text }, request.traceHeaders);
 }
 
-/** Under the names that `/v1.0/metadata` has for the same (A9). */
-export function subscriptionJson({ type, subscription, description }: ActiveSubscription): Record<string, unknown> {
+function subscriptionJson({ type, subscription, description }: ActiveSubscription): SubscriptionJson {
   const { pubsub, topic, metadata, deadLetterTopic } = subscription;
   return {
     pubsubname: pubsub,
@@ -37,7 +64,6 @@ export function subscriptionJson({ type, subscription, description }: ActiveSubs
   };
 }
 
-/** The default is the rule without a condition, and the last. */
 function rulesOf({ rules, defaultPath }: TopicSubscription): readonly RouteRule[] {
   return defaultPath === undefined ? rules : [...rules, { match: "", path: defaultPath }];
 }
