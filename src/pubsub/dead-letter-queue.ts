@@ -234,5 +234,8 @@ async function browse<Found>(pubsub: string, topic: string, look: () => Promise<
 
 function notFound(pubsub: string, topic: string, id: string): OutriggerError {
   const what = `topic ${topic} of pubsub ${pubsub} has no event ${id}`;
-  return new OutriggerError("storedEventNotFound", `${what}; it may have been replayed, removed, or kept long enough`);
+  return new OutriggerError(
+    "storedEventNotFound",
+    `${what}; it may have been replayed or removed, or its time there is over`,
+  );
 }

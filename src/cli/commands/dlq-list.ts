@@ -95,11 +95,18 @@ interface Column {
   readonly isNeeded?: (event: DeadLetterJson) => boolean;
 }
 
+// Of every event whose publisher says no other.
+const USUAL_TYPE = "com.dapr.event.sent";
+
 const COLUMNS: readonly Column[] = [
   { heading: "ID", cell: ({ id }) => visible(id) },
   { heading: "AGE", cell: ({ time }, nowMs) => ageSince(time, nowMs) },
   { heading: "SIZE", cell: ({ size }) => sizeText(size) },
-  { heading: "TYPE", cell: ({ event }) => shown(event?.type) },
+  {
+    heading: "TYPE",
+    cell: ({ event }) => shown(event?.type),
+    isNeeded: ({ event }) => event?.type !== undefined && event.type !== USUAL_TYPE,
+  },
   { heading: "SOURCE", cell: ({ event }) => shown(event?.source) },
   { heading: "FROM", cell: ({ originalTopic }) => shown(originalTopic) },
   {

@@ -180,8 +180,11 @@ describe("outrigger publish", () => {
       await refusal(publishing(context, { publishAppId: "shpo" })),
       /did you mean "shop"\? running are: shop$/,
     );
-    const { publishAppId: _, ...unnamed } = PUBLISH;
-    assert.match(await refusal(publish(unnamed, context)), /with --publish-app-id; running are: shop$/);
+    const { pubsub, topic, dryRun, json } = PUBLISH;
+    assert.match(
+      await refusal(publish({ pubsub, topic, dryRun, json }, context)),
+      /with --publish-app-id; running are: shop$/,
+    );
     assert.match(await refusal(publishing(context, { appId: "other" })), /two names of one flag/);
   });
 
