@@ -9,6 +9,7 @@ import type { InvokeOptions } from "./commands/invoke.ts";
 import type { ListOptions } from "./commands/list.ts";
 import type { StopOptions } from "./commands/stop.ts";
 import type { CommandContext } from "./prepare-app.ts";
+import { addPubSubCommands } from "./pubsub-commands.ts";
 import { stackInSources } from "./stack-in-sources.ts";
 import { Terminal } from "./terminal.ts";
 
@@ -95,7 +96,10 @@ function program(): Command {
       const { invoke } = await import("./commands/invoke.ts");
       exitCode = await invoke(options, context);
     });
-  for (const command of [outrigger, ...outrigger.commands]) {
+  addPubSubCommands(outrigger, context, (code) => {
+    exitCode = code;
+  });
+  for (const command of allCommands(outrigger)) {
     command.exitOverride();
     // commander's suggestion comes on a line of its own; errors here are one line.
     command.configureOutput({
@@ -105,6 +109,10 @@ function program(): Command {
     });
   }
   return outrigger;
+}
+
+function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap(allCommands)];
 }
 
 function collect(value: string, before: readonly string[] = []): string[] {

@@ -120,6 +120,38 @@ export const ERRORS = {
     meaning:
       "the broker did not take the event, or its body could not be read to the end; it may have been published all the same",
   },
+  brokerNotBrowsable: {
+    errorCode: "ERR_PUBSUB_NOT_BROWSABLE",
+    httpStatus: 501,
+    grpcCode: "UNIMPLEMENTED",
+    meaning:
+      "dead letters are looked for in a broker that does not show what it holds, as `pubsub.in-memory`; not one of Dapr's codes",
+  },
+  browsingFailed: {
+    errorCode: "ERR_PUBSUB_BROWSE",
+    httpStatus: 500,
+    grpcCode: "INTERNAL",
+    meaning: "the broker failed while its dead letters were looked at or removed; not one of Dapr's codes",
+  },
+  storedEventNotFound: {
+    errorCode: "ERR_PUBSUB_EVENT_NOT_FOUND",
+    httpStatus: 404,
+    grpcCode: "NOT_FOUND",
+    meaning: "the topic has no event with this id (any more); not one of Dapr's codes",
+  },
+  notDeadLetters: {
+    errorCode: "ERR_PUBSUB_FORBIDDEN",
+    httpStatus: 403,
+    grpcCode: "PERMISSION_DENIED",
+    meaning: "a topic is looked into that gets no dead letters of this app, and that it may not subscribe to",
+  },
+  deadLetterRefused: {
+    errorCode: "ERR_PUBSUB_DEAD_LETTER",
+    httpStatus: 409,
+    grpcCode: "FAILED_PRECONDITION",
+    meaning:
+      "an event cannot be replayed, because its topic is not known or is the one it is in, or is to be removed and is no dead letter; not one of Dapr's codes",
+  },
   stateNotConfigured: {
     errorCode: "ERR_STATE_STORE_NOT_CONFIGURED",
     httpStatus: 500,

@@ -1,7 +1,7 @@
 import { relative } from "node:path";
 import type { RegistryEntry } from "../../runtime/registry/registry-store.ts";
 import { CliError } from "../cli-error.ts";
-import { localTimeParts } from "../local-time.ts";
+import { localTime } from "../local-time.ts";
 import type { CommandContext } from "../prepare-app.ts";
 import { runningApps } from "../running-apps.ts";
 import { type Terminal, table } from "../terminal.ts";
@@ -91,12 +91,6 @@ export function ageOf(startedAtMs: number, nowMs: number): string {
   const seconds = Math.max(0, Math.floor((nowMs - startedAtMs) / 1000));
   const [name, length] = UNITS.find(([, unit]) => seconds >= unit) ?? ["s", 1];
   return `${Math.floor(seconds / length)}${name}`;
-}
-
-/** `2026-11-21 13:45:01`, where this machine is. */
-function localTime(ms: number): string {
-  const [year, month, day, ...time] = localTimeParts(ms);
-  return `${[year, month, day].join("-")} ${time.join(":")}`;
 }
 
 /** As it would be typed here, where it lies below. */

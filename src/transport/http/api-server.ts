@@ -19,6 +19,7 @@ import { type PublishPath, publishPathOf } from "./publish-path.ts";
 import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
 import { getMetadata, type MetadataSource, putMetadata } from "./routes/metadata.ts";
+import type { OutriggerApi } from "./routes/outrigger-api.ts";
 import { type Shutdown, shutdown } from "./routes/shutdown.ts";
 import { speakHttp2 } from "./speak-http2.ts";
 import { beginApiSpan, TracedExchange } from "./traced-exchange.ts";
@@ -26,12 +27,14 @@ import { beginApiSpan, TracedExchange } from "./traced-exchange.ts";
 export interface ApiServerParts {
   readonly invocation: InvokeRoute;
   /** Undefined: whatever is published to is not there. */
-  readonly publisher?: Publisher | undefined;
+  readonly publisher: Publisher;
   /** May say another pipeline from one request to the next. */
   readonly rules: { readonly httpPipeline: Pipeline | undefined };
   readonly health: HealthSource;
   readonly metadata: MetadataSource;
   readonly shutdown: Shutdown;
+  /** What is answered under `/outrigger/v1/`. Absent where nothing is. */
+  readonly outriggerApi?: OutriggerApi | undefined;
   /** `DAPR_API_TOKEN` and its predecessor. */
   readonly tokens: ApiTokens;
   /** Opens `POST /v1.0/shutdown` to the owner of the home directory, who reads it in the registry. */
@@ -54,6 +57,7 @@ type Route = (request: ApiRequest) => void | Promise<void>;
 
 export const CONTROL_TOKEN_HEADER = "outrigger-control-token";
 const METADATA_PREFIX = "/v1.0/metadata/";
+const OUTRIGGER_PREFIX = "/outrigger/v1/";
 
 /** The HTTP API that the app calls: trace context, token, middleware, then a route. Invocation is the route of everything else (A1). */
 export class ApiServer {
@@ -190,6 +194,7 @@ export class ApiServer {
     }
     const route = this.#routes.get(key);
     if (route !== undefined) return route;
+    if (key.startsWith(OUTRIGGER_PREFIX, key.indexOf("/"))) return (request) => this.#outriggerApi(request);
     const space = key.indexOf(" ");
     const publish = publishPathOf(key.slice(0, space), key.slice(space + 1));
     if (publish !== undefined) return (request) => this.#publish(publish, request);
@@ -201,6 +206,17 @@ export class ApiServer {
     const { publish } = await import("./routes/publish.ts");
     const { publisher, observer, invocation } = this.#parts;
     await publish({ publisher, observer, maxBodyBytes: invocation.maxBodyBytes }, path, request);
+  }
+
+  /** What it has no route for is an invocation, as everywhere. */
+  async #outriggerApi(request: ApiRequest): Promise<void> {
+    const { outriggerApi: api, invocation } = this.#parts;
+    if (api !== undefined) {
+      // People ask it, and tools; no app does for each of its calls.
+      const { answeredByOutriggerApi } = await import("./routes/outrigger-api.ts");
+      if (await answeredByOutriggerApi(api, request)) return;
+    }
+    await invoke(invocation, request);
   }
 }
 
