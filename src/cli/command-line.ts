@@ -11,6 +11,8 @@ export function addFlags(command: Command, name: CommandName): Command {
     const short = flag.short === undefined ? "" : `-${flag.short}, `;
     const value = flag.kind === "switch" ? "[true|false]" : `<${flag.kind === "list" ? "path" : flag.kind}>`;
     const option = new Option(`${short}--${flag.name} ${value}`, describe(flag));
+    // A name that begins with "no-" is a name like any: to commander it would be the other side of an option.
+    option.negate = false;
     option.helpGroup(`${flag.group}:`);
     option.argParser((typed: string, before: string[] | undefined) => [...(before ?? []), typed]);
     if (flag.state === "ignored" || flag.state === "refused") option.hideHelp();

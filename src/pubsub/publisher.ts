@@ -5,8 +5,9 @@ import { messageOf } from "../core/errors.ts";
 import type { TraceContext } from "../core/trace-context.ts";
 import { runWithPolicy } from "../resiliency/policy-runner.ts";
 import { bulkEntriesIn } from "./bulk-request.ts";
+import { CloudEvent } from "./cloud-event.ts";
 import { CLOUD_EVENT_TYPE } from "./content-kind.ts";
-import { envelopeOf, traceOf } from "./envelope.ts";
+import { envelopeOf, rawPayloadEvent, traceOf } from "./envelope.ts";
 import type { EventRules, PubSubComponent, PubSubObserver } from "./ports.ts";
 import {
   bulkEntryIdsMalformed,
@@ -80,11 +81,37 @@ export class Publisher {
    */
   async publish(target: PublishTarget, event: PublishedEvent): Promise<void> {
     const { component, isRaw } = this.#destination(target);
-    const outgoing = this.#outgoing(target, event, target.metadata, component, isRaw);
+    await this.#publishOne(target, component, this.#outgoing(target, event, target.metadata, component, isRaw));
+  }
+
+  /**
+   * Publishes bytes that are an event already, with this metadata and no other beside them.
+   *
+   * @throws {OutriggerError} pubsubNotFound, topicForbidden, publishFailed.
+   */
+  async publishAsIs(target: PublishTarget, event: PublishedEvent): Promise<void> {
+    const { component } = this.#destination(target);
+    await this.#publishOne(target, component, { topic: target.topic, ...event, metadata: target.metadata });
+  }
+
+  /**
+   * What publishing would publish: for an event that is wrapped its envelope, for a raw payload what a subscription to raw
+   * payloads makes of it. Nothing is published.
+   *
+   * @throws {OutriggerError} as publishing does.
+   */
+  envelopeFor(target: PublishTarget, event: PublishedEvent): CloudEvent {
+    const { component, isRaw } = this.#destination(target);
+    this.#refuseForbidden(target, component);
+    if (isRaw) return rawPayloadEvent(event.data, target.topic, target.pubsub);
+    return CloudEvent.parse(this.#outgoing(target, event, target.metadata, component, isRaw).data);
+  }
+
+  async #publishOne(target: PublishTarget, component: PubSubComponent, event: OutgoingEvent): Promise<void> {
     await this.#observed("published", target, async () => {
       this.#refuseForbidden(target, component);
       try {
-        await this.#underPolicy(target, () => component.broker.publish(outgoing), noFailure);
+        await this.#underPolicy(target, () => component.broker.publish(event), noFailure);
       } catch (cause) {
         throw publishFailed(target, cause);
       }

@@ -32,7 +32,7 @@ import type { ComponentDescription } from "../transport/http/routes/metadata.ts"
 import type { Shutdown } from "../transport/http/routes/shutdown.ts";
 import { PeerServer } from "../transport/peer/peer-server.ts";
 import { apiHost } from "./api-place.ts";
-import { appChannel, appProbe, type ClosableChannel } from "./app-channel.ts";
+import { appChannel, appProbe, type ClosableChannel, eventApp } from "./app-channel.ts";
 import { AppHealthWatch } from "./app-health-watch.ts";
 import { bindPorts, type SidecarPorts } from "./bind-ports.ts";
 import { Readiness } from "./readiness.ts";
@@ -153,7 +153,9 @@ export class Sidecar {
     const { clock } = surroundings;
     const events = { appId: settings.app.id, rules: this.resources, observer: metrics?.pubsub, clock };
     this.#publisher = new Publisher(events);
-    const [app, { tracer }, { log }] = [eventApp(settings, this.#receiver), this, surroundings];
+    const { log } = surroundings;
+    const app = eventApp(settings, this.#receiver, log);
+    const { tracer } = this;
     this.#subscriptions = new Subscriptions({ ...events, app, tracer, random: Math.random, log });
     this.resources.onChange(() => this.#subscriptions.follow());
     this.#api = this.#buildApi();
@@ -330,6 +332,14 @@ export class Sidecar {
       observer,
       clock,
       invocation: { invoker: this.#invoker, maxBodyBytes: settings.maxBodyBytes },
+      publisher: this.#publisher,
+      outriggerApi: {
+        rules: this.resources,
+        subscriptions: this.#subscriptions,
+        publisher: this.#publisher,
+        clock,
+        maxBodyBytes: settings.maxBodyBytes,
+      },
       rules: this.resources,
       health: this.#readiness,
       metadata: this.#metadata,
@@ -351,6 +361,8 @@ export class Sidecar {
     return new GrpcServer({
       observer,
       invoker: this.#invoker,
+      publisher: this.#publisher,
+      subscriptions: this.#subscriptions,
       health: this.#readiness,
       metadata: this.#metadata,
       shutdown: onShutdown,

@@ -31,7 +31,7 @@ async function local(): Promise<Broker> {
 }
 
 async function redis(t: TestScope): Promise<Broker> {
-  const server = await startRedis(t, { appendOnly: "always" });
+  const server = await startRedis(t, { args: ["--appendonly", "yes", "--appendfsync", "always"] });
   const resource = `apiVersion: dapr.io/v1alpha1
 kind: Component
 metadata:
@@ -47,7 +47,11 @@ spec:
     value: 500ms
 `;
   const flags = ["--resources-path", folderWith(t, { "events.yaml": resource })];
-  return { pubsub: "events", flags, die: () => server.killAndRestart() };
+  const die = async (): Promise<void> => {
+    await server.kill();
+    await server.restart();
+  };
+  return { pubsub: "events", flags, die };
 }
 
 for (const [name, start] of [

@@ -30,6 +30,7 @@ import {
 import { ServerReflection } from "../../gen/grpc/reflection/v1/reflection_pb.ts";
 import { ServerReflection as ServerReflectionAlpha } from "../../gen/grpc/reflection/v1alpha/reflection_pb.ts";
 import type { Invocation } from "../../invocation/invoker.ts";
+import { Publisher } from "../../pubsub/publisher.ts";
 import { Readiness } from "../../runtime/readiness.ts";
 import { systemClock } from "../../runtime/system-clock.ts";
 import { ApiTokens } from "../../security/api-token.ts";
@@ -65,6 +66,7 @@ async function served(t: TestContext, options: ServeOptions = {}): Promise<Serve
   const invoked: Invocation[] = [];
   const stopped: string[] = [];
   const readiness = new Readiness("front", true);
+  const rules = { pubsubs: new Map<string, never>(), policies: undefined };
   const server = new GrpcServer({
     invoker: {
       invoke: async (invocation) => {
@@ -72,6 +74,7 @@ async function served(t: TestContext, options: ServeOptions = {}): Promise<Serve
         return answer(invocation);
       },
     },
+    publisher: new Publisher({ appId: "front", rules, observer: undefined, clock: systemClock }),
     subscriptions: { stream: () => assert.fail("nobody subscribes") },
     health: readiness,
     metadata: { describe, setExtended: ignore },

@@ -10,6 +10,7 @@ import { CallAbort } from "../../../core/call-signal.ts";
 import { OutriggerError } from "../../../core/errors.ts";
 import { Dapr } from "../../../gen/dapr/proto/runtime/v1/dapr_pb.ts";
 import type { EventReceiver, Reception } from "../../../pubsub/ports.ts";
+import { Publisher } from "../../../pubsub/publisher.ts";
 import type { StreamingSubscription } from "../../../pubsub/subscriptions.ts";
 import type { TopicSubscription } from "../../../resources/subscription-spec.ts";
 import { Readiness } from "../../../runtime/readiness.ts";
@@ -60,6 +61,12 @@ async function served(t: TestContext, { onStream, whenClosed = () => Promise.res
   const readiness = new Readiness("front", false);
   const server = new GrpcServer({
     invoker: { invoke: () => assert.fail("nobody is called") },
+    publisher: new Publisher({
+      appId: "front",
+      rules: { pubsubs: new Map(), policies: undefined },
+      observer: undefined,
+      clock: systemClock,
+    }),
     subscriptions: {
       stream: async (wanted, receiver) => {
         if (wanted.pubsub === "ghost") throw new OutriggerError("pubsubNotFound", "pubsub ghost is not found");

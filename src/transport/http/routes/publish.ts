@@ -2,7 +2,7 @@ import type { ApiObserver } from "../../../core/api-observer.ts";
 import { ERRORS } from "../../../core/errors.ts";
 import { goJson } from "../../../core/go-json.ts";
 import { headerValue } from "../../../core/raw-headers.ts";
-import { publishFailed, pubsubNotFound } from "../../../pubsub/publish-errors.ts";
+import { publishFailed } from "../../../pubsub/publish-errors.ts";
 import { bulkFailure, type FailedEntry, type Publisher, type PublishTarget } from "../../../pubsub/publisher.ts";
 import { wholeBody } from "../../whole-body.ts";
 import { answer } from "../answer.ts";
@@ -13,8 +13,7 @@ import { requestBodyOf } from "../request-body.ts";
 /** Publishing (seed 002, A7). */
 
 export interface PublishRoute {
-  /** Undefined: there is no pub/sub component. */
-  readonly publisher: Publisher | undefined;
+  readonly publisher: Publisher;
   /** `--max-body-size`. */
   readonly maxBodyBytes: number;
   readonly observer: ApiObserver | undefined;
@@ -26,7 +25,6 @@ export async function publish(route: PublishRoute, path: PublishPath, request: A
   const { exchange, headers, query, trace, traceHeaders } = request;
   const { pubsub, topic, isBulk } = path;
   const target: PublishTarget = { pubsub, topic, metadata: metadataIn(query), trace, signal: exchange.signal };
-  if (publisher === undefined) throw pubsubNotFound(pubsub, target.metadata);
   const data = await bodyOf(request, target, route.maxBodyBytes);
   if (!isBulk) {
     await publisher.publish(target, { data, contentType: headerValue(headers, "content-type") });
