@@ -90,7 +90,10 @@ for (const { id, app = [] } of handedOut) {
     const calls = app.filter((each) => "rpc" in each);
     for (const { rpc, metadata, request = {} } of calls) {
       const said = headerValues(metadata);
-      const place = { topic: String(request["topic"]), path: String(request["path"] ?? "") };
+      const place = {
+        topic: String(request["topic"]),
+        path: typeof request["path"] === "string" ? request["path"] : "",
+      };
       if (rpc === "AppCallback/OnTopicEvent") {
         const event = eventIn(request);
         await handed.deliver(deliveryOf({ ...place, ...traceIn(said), metadata: metadataIn(said), event }), patient);

@@ -72,7 +72,7 @@ function underTest<App>(
   return { app, log: lines, whenIdle: () => receiver.whenIdle() };
 }
 
-export function receiverOf(channel: AppChannel | undefined): Receiver {
+function receiverOf(channel: AppChannel): Receiver {
   const gate = new StartGate(systemClock, 1000);
   gate.open();
   return new Receiver({

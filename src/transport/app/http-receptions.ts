@@ -11,14 +11,14 @@ export interface EventAnswer {
   readonly body: Uint8Array | undefined;
 }
 
-export const SUCCESS: Reception = { kind: "success" };
+const SUCCESS: Reception = { kind: "success" };
 
 export function again(why: string): Reception {
   return { kind: "retry", why, code: undefined };
 }
 
 /** The app's will. */
-export function dropped(why: string): Reception {
+function dropped(why: string): Reception {
   return { kind: "drop", why, isDeadLetter: true, level: "warn", code: undefined };
 }
 
