@@ -2,8 +2,8 @@ import type { ComponentMetadata } from "../components/contract/component-metadat
 
 /** Which topics of a component an app may publish and subscribe to (A8): fields of the component's metadata. */
 export interface TopicScopes {
-  mayPublish(topic: string): boolean;
-  maySubscribe(topic: string): boolean;
+  readonly mayPublish: (topic: string) => boolean;
+  readonly maySubscribe: (topic: string) => boolean;
 }
 
 /** The fields of a component's metadata that are about scopes, and not for the broker. */
