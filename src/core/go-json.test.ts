@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import fc from "fast-check";
 import { goJson, goQuote, visible } from "./go-json.ts";
 
 test("what HTML and JavaScript could trip over is escaped inside strings, as Go does", () => {
@@ -44,3 +45,21 @@ for (const [text, shown] of [
     assert.equal(visible(text), shown);
   });
 }
+
+test("a string is what JSON.stringify writes, with Go's escapes in it", () => {
+  fc.assert(
+    fc.property(
+      fc.string({
+        unit: fc.oneof(
+          fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
+          fc.constantFrom(..."<>&\"'\\\u2028\u007f\u0000"),
+        ),
+      }),
+      (text) => {
+        const json = goJson(text);
+        assert.equal(JSON.parse(json), text);
+        assert.doesNotMatch(json, /[<>&\u2028\u2029]/);
+      },
+    ),
+  );
+});

@@ -3,10 +3,15 @@
  * line separators are escaped inside strings (A1).
  */
 export function goJson(value: unknown): string {
+  // Most strings are names: this is a tenth of the work.
+  if (typeof value === "string" && PLAIN.test(value)) return `"${value}"`;
   return JSON.stringify(value).replace(/[<>&\u2028\u2029]/g, (char) => {
     return `\\u${char.charCodeAt(0).toString(16).padStart(4, "0")}`;
   });
 }
+
+// ASCII without control characters, quotes, backslashes, and what is escaped below.
+const PLAIN = /^[ !#-%'-;=?-[\]-~]*$/;
 
 /** A string as Go's `%q` prints it: daprd quotes rejected method names this way. */
 export function goQuote(text: string): string {
