@@ -10,7 +10,7 @@ interface Bench {
   /** Texts with their attempts, in the order in which they were handed out. */
   readonly seen: string[];
   readonly done: string[];
-  offer(...texts: readonly string[]): void;
+  readonly offer: (...texts: readonly string[]) => void;
 }
 
 function bench(answer: (text: string, attempt: number) => Verdict, rules: Partial<HandOutRules> = {}): Bench {

@@ -193,7 +193,7 @@ test("what a consumer that died has left behind is claimed, with its count; a tr
     events.map(({ attempt }) => attempt),
     [2, 2],
   );
-  await waitFor("nothing to be pending", async () => ((await plain.xpending("orders", "shop")) as unknown[])[0] === 0);
+  await waitFor("nothing to be pending", async () => (await plain.xpending("orders", "shop"))[0] === 0);
 });
 
 test("a handler that works for longer than processingTimeout keeps its event", async (t) => {
@@ -236,7 +236,7 @@ test("a Redis that was emptied gets its groups again", async (t) => {
 });
 
 test("a Redis that goes away: publishers get an error in time, subscribers go on when it is back, the log says it once", async (t) => {
-  const server = await startRedis(t, { args: ["--appendonly", "yes", "--appendfsync", "always"] });
+  const server = await startRedis(t, { appendOnly: "always" });
   const { broker, log } = await brokerWith(t, { redisHost: server.host, poolTimeout: "300ms", ...SOON });
   const { texts } = await consume(broker, "orders");
   const other = await consume(broker, "others");
@@ -299,7 +299,7 @@ test("an error of Redis for some of many is theirs alone", async (t) => {
   const { broker } = await brokerWith(t, { redisHost: server.host, ...SOON });
   const failures = await broker.publishBulk("text", [anEvent("text", "1"), anEvent("text", "2")]);
   assert.deepEqual(
-    failures.map(({ index, error }) => [index, /WRONGTYPE/.test(error)]),
+    failures.map(({ index, error }) => [index, error.includes("WRONGTYPE")]),
     [
       [0, true],
       [1, true],
@@ -314,17 +314,14 @@ test("ackOnError: what fails is not handed out again", async (t) => {
   const { texts } = await consume(broker, "orders", { answer: () => "again" });
   await broker.publish(anEvent("orders", "x"));
   const plain = server.client();
-  await waitFor(
-    "the answer",
-    async () => texts().length === 1 && ((await plain.xpending("orders", "shop")) as unknown[])[0] === 0,
-  );
+  await waitFor("the answer", async () => texts().length === 1 && (await plain.xpending("orders", "shop"))[0] === 0);
 });
 
 test("a cluster serves", async (t) => {
   const server = await startRedis(t, { args: ["--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1"] });
   const plain = server.client();
   await plain.cluster("ADDSLOTSRANGE", 0, 16_383);
-  await waitFor("the cluster", async () => /cluster_state:ok/.test(String(await plain.cluster("INFO"))));
+  await waitFor("the cluster", async () => (await plain.cluster("INFO")).includes("cluster_state:ok"));
   const { broker } = await brokerWith(t, { redisHost: server.host, redisType: "cluster", ...SOON });
   for (const topic of ["orders", "payments"]) {
     const { texts } = await consume(broker, topic);
@@ -351,7 +348,7 @@ const EVENTS = LONG ? 20_000 : 3000;
 test(`no event that was taken is lost while Redis is killed again and again: ${EVENTS} events`, {
   timeout: 300_000,
 }, async (t) => {
-  const server = await startRedis(t, { args: ["--appendonly", "yes", "--appendfsync", "always"] });
+  const server = await startRedis(t, { appendOnly: "always" });
   const fields = { redisHost: server.host, poolTimeout: "2s", ...SOON };
   const [one, two] = [(await brokerWith(t, fields)).broker, (await brokerWith(t, fields)).broker];
   const seen = new Map<string, number>();
@@ -379,8 +376,7 @@ test(`no event that was taken is lost while Redis is killed again and again: ${E
   const publishers = Array.from({ length: 16 }, (_, at) => publisher(at % 2 === 0 ? one : two));
   for (const part of [0.25, 0.5, 0.75]) {
     await waitFor("some events", () => next >= EVENTS * part);
-    await server.kill();
-    await server.restart();
+    await server.killAndRestart();
   }
   await Promise.all(publishers);
   await waitFor("every event that was taken", () => taken.every((text) => seen.has(text)));

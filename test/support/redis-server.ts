@@ -23,10 +23,13 @@ export interface RedisServer {
   freeze(isFrozen: boolean): void;
   /** On its old port, with what it has on disk. */
   restart(): Promise<void>;
+  killAndRestart(): Promise<void>;
 }
 
 export interface RedisServerOptions {
-  /** Beside port and folder: `--appendonly yes`. */
+  /** It keeps what it has in a file, written at each command or each second; without, in memory alone. */
+  readonly appendOnly?: "always" | "everysec";
+  /** Beside port and folder. */
   readonly args?: readonly string[];
   /** Of a connection that can ask it whether it is ready. */
   readonly client?: ClientOptions;
@@ -48,7 +51,7 @@ export async function startRedis(t: TestScope, options: RedisServerOptions = {})
   const end = async (): Promise<void> => {
     const ending = child;
     child = undefined;
-    if (ending === undefined || ending.exitCode !== null || ending.signalCode !== null) return;
+    if (ending?.exitCode !== null || ending.signalCode !== null) return;
     const exited = once(ending, "exit");
     ending.kill("SIGKILL");
     await exited;
@@ -69,8 +72,10 @@ export async function startRedis(t: TestScope, options: RedisServerOptions = {})
   const start = async (): Promise<void> => {
     const ports = options.isTls === true ? ["--port", "0", "--tls-port", String(port)] : ["--port", String(port)];
     const plain = ["--bind", "127.0.0.1", "--dir", folder, "--save", "", "--daemonize", "no"];
+    const { appendOnly } = options;
+    const kept = appendOnly === undefined ? [] : ["--appendonly", "yes", "--appendfsync", appendOnly];
     const own = options.sentinelOf === undefined ? plain : sentinelConfig(options.sentinelOf);
-    const started = spawn(program("redis-server"), [...own, ...ports, ...(options.args ?? [])]);
+    const started = spawn(program("redis-server"), [...own, ...ports, ...kept, ...(options.args ?? [])]);
     child = started;
     let said = "";
     started.stdout.on("data", (bytes: Buffer) => {
@@ -89,6 +94,10 @@ export async function startRedis(t: TestScope, options: RedisServerOptions = {})
     kill: end,
     freeze: (isFrozen) => child?.kill(isFrozen ? "SIGSTOP" : "SIGCONT"),
     restart: start,
+    killAndRestart: async () => {
+      await end();
+      await start();
+    },
   };
 }
 

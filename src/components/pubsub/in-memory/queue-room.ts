@@ -12,6 +12,7 @@ interface Waiting {
   readonly bytes: number;
   readonly events: number;
   readonly wake: () => void;
+  isIn: boolean;
 }
 
 /** How much a broker may hold in memory. Publishers wait for room in their order. */
@@ -68,12 +69,12 @@ export class QueueRoom {
 
   async #wait(events: number, bytes: number): Promise<void> {
     const ended = new CallAbort();
-    let isIn = false;
     const waiting: Waiting = {
       events,
       bytes,
+      isIn: false,
       wake: () => {
-        isIn = true;
+        waiting.isIn = true;
         ended.abort(new Error("there is room"));
       },
     };
@@ -86,7 +87,7 @@ export class QueueRoom {
     this.#closed.addEventListener("abort", leave);
     await this.#clock.sleep(this.#limits.patienceMs, ended).catch(() => undefined);
     this.#closed.removeEventListener("abort", leave);
-    if (isIn) return;
+    if (waiting.isIn) return;
     this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
     // Who waited behind it may fit.
     this.giveBack(0, 0);

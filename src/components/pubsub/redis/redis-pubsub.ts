@@ -127,7 +127,7 @@ function whyNotConnected(settings: RedisSettings, error: unknown): string {
 
 function adviceFor(said: string): string {
   if (/WRONGPASS|invalid.*password|NOAUTH|no password|AUTH/i.test(said)) return "see redisUsername and redisPassword";
-  if (/NOPERM/.test(said)) return "give the user of redisUsername what docs/pubsub-redis.md lists";
+  if (said.includes("NOPERM")) return "give the user of redisUsername what docs/pubsub-redis.md lists";
   if (/certificate|self.signed|SSL|TLS|wrong version/i.test(said))
     return "see enableTLS, caCert, clientCert and clientKey";
   if (/ENOTFOUND|EAI_AGAIN/.test(said)) return "see redisHost: nobody knows that name";

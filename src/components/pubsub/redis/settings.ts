@@ -121,17 +121,21 @@ export function readRedisSettings(metadata: ComponentMetadata): RedisSettings {
     maxRetries: Math.max(0, maxRetries),
     minRetryMs: fields.time("redisMinRetryInterval", 8) ?? 0,
     maxRetryMs: fields.time("redisMaxRetryInterval", 512) ?? 0,
-    dialTimeoutMs: fields.time("dialTimeout", 5000) || 5000,
+    dialTimeoutMs: notZero(fields.time("dialTimeout", 5000)) ?? 5000,
     readTimeoutMs: answerMs === 0 ? 3000 : answerMs,
     waitForConnectionMs: fields.time("poolTimeout", (answerMs ?? 3000) + 1000) ?? 4000,
-    maxLenApprox: fields.count("maxLenApprox", 0) || undefined,
-    streamTtlMs: fields.time("streamTTL", 0) || undefined,
+    maxLenApprox: notZero(fields.count("maxLenApprox", 0)),
+    streamTtlMs: notZero(fields.time("streamTTL", 0)),
     processingTimeoutMs: fields.time("processingTimeout", 15_000) ?? 0,
     redeliverIntervalMs: fields.time("redeliverInterval", 60_000) ?? 0,
     queueDepth: Math.max(1, fields.count("queueDepth", 100)),
     concurrency: Math.max(1, fields.count("concurrency", 10)),
     ackOnError: fields.flag("ackOnError"),
   };
+}
+
+function notZero(number: number | undefined): number | undefined {
+  return number === 0 ? undefined : number;
 }
 
 function kindOf(fields: Fields): RedisSettings["kind"] {

@@ -24,7 +24,7 @@ export function readEntries(reply: unknown): StreamEntry[] {
   if (!Array.isArray(reply)) return [];
   return reply.flatMap((entry: unknown) => {
     if (!Array.isArray(entry)) return [];
-    const [id, fields]: unknown[] = entry;
+    const [id, fields] = entry as readonly unknown[];
     return Array.isArray(fields) ? [readEntry(textOf(id), fields)] : [];
   });
 }
@@ -46,7 +46,7 @@ export function readPending(reply: unknown): PendingEntry[] {
   if (!Array.isArray(reply)) return [];
   return reply.flatMap((entry: unknown) => {
     if (!Array.isArray(entry)) return [];
-    const [id, , idleMs, deliveries]: unknown[] = entry;
+    const [id, , idleMs, deliveries] = entry as readonly unknown[];
     return [{ id: textOf(id), idleMs: Number(idleMs), deliveries: Number(deliveries) }];
   });
 }

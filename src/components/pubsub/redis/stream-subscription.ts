@@ -100,7 +100,7 @@ export class StreamSubscription implements BrokerSubscription {
     return processingTimeoutMs > 0 && redeliverIntervalMs > 0;
   }
 
-  get #isClosing(): boolean {
+  #mustEnd(): boolean {
     return this.#closing.aborted;
   }
 
@@ -127,7 +127,7 @@ export class StreamSubscription implements BrokerSubscription {
       const room = await this.#room();
       await this.#learnReaderId();
       // Nobody would end its waiting any more.
-      if (this.#isClosing) return;
+      if (this.#mustEnd()) return;
       const from = ["GROUP", this.#group, this.#group, "COUNT", room, "BLOCK", blockMs, "STREAMS", this.#topic, ">"];
       const entries = readStream(await reader.send("xreadgroup", from, blockMs));
       for (const entry of entries) this.#offer(entry, 1);
@@ -154,9 +154,9 @@ export class StreamSubscription implements BrokerSubscription {
     const { connection, settings } = this.#parts;
     const idleMs = settings.processingTimeoutMs;
     let from = "-";
-    while (!this.#isClosing) {
+    while (!this.#mustEnd()) {
       const room = await this.#room();
-      if (this.#isClosing) return;
+      if (this.#mustEnd()) return;
       const page = ["IDLE", idleMs, from, "+", PENDING_A_PAGE];
       const pending = readPending(await connection.send("xpending", [this.#topic, this.#group, ...page]));
       const held = this.#heldIds();
@@ -217,7 +217,7 @@ export class StreamSubscription implements BrokerSubscription {
     for (;;) {
       const { size, behind } = this.#handOut;
       const room = Math.min(this.#capacity + behind, MOST_HELD_TIMES * this.#capacity) - size;
-      if (room > 0 || this.#isClosing) return room;
+      if (room > 0 || this.#mustEnd()) return room;
       await new Promise<void>((resolve) => {
         this.#roomWaiters.push(resolve);
       });
@@ -251,7 +251,7 @@ export class StreamSubscription implements BrokerSubscription {
       } catch (error) {
         if (!says(error, "NOGROUP")) {
           await this.#parts.clock.sleep(FIRST_PAUSE_MS, this.#closing).catch(() => undefined);
-          if (this.#isClosing) return;
+          if (this.#mustEnd()) return;
           continue;
         }
       }
@@ -263,13 +263,13 @@ export class StreamSubscription implements BrokerSubscription {
   async #again(work: () => Promise<void>, everyMs: number): Promise<void> {
     const { clock } = this.#parts;
     let failures = 0;
-    while (!this.#isClosing) {
+    while (!this.#mustEnd()) {
       let pauseMs = everyMs;
       try {
         await work();
         failures = 0;
       } catch (error) {
-        if (this.#isClosing) return;
+        if (this.#mustEnd()) return;
         failures += 1;
         pauseMs = Math.min(100 * 2 ** failures, LONGEST_BLOCK_MS);
         await this.#recover(error, failures);
@@ -309,7 +309,7 @@ export class StreamSubscription implements BrokerSubscription {
       await this.#acknowledging;
       this.#acknowledge();
       await this.#acknowledging;
-      if (connection.isReady) await this.#letGo(this.#handOut.takeUndone());
+      await this.#letGo(this.#handOut.takeUndone());
     } catch (error) {
       this.#parts.log.debug(`what was not done with could not be let go in Redis: ${String(error)}`);
     }
