@@ -37,7 +37,7 @@ function checkOrder(lines: readonly string[]): void {
   let answers = 0;
   // Opened so that a write returns once it is on disk.
   const syncedDescriptors = new Set(
-    lines.flatMap((line) => (/log\/data\.mdb", [^)]*O_D?SYNC[^)]*\) = (\d+)</.exec(line)?.[1] ?? [])),
+    lines.flatMap((line) => /log\/data\.mdb", [^)]*O_D?SYNC[^)]*\) = (\d+)</.exec(line)?.[1] ?? []),
   );
   assert.ok(syncedDescriptors.size > 0, "LMDB writes its heads through a descriptor with O_DSYNC");
   for (const line of lines) {
@@ -53,7 +53,10 @@ function checkOrder(lines: readonly string[]): void {
       if (syncedDescriptors.has(descriptor)) isHeadWritten = isSynced;
       else [isWritten, isSynced, isHeadWritten] = [true, false, false];
     } else if (/write\(1<.*"took /.test(line)) {
-      assert.deepEqual({ isWritten, isSynced, isHeadWritten }, { isWritten: true, isSynced: true, isHeadWritten: true });
+      assert.deepEqual(
+        { isWritten, isSynced, isHeadWritten },
+        { isWritten: true, isSynced: true, isHeadWritten: true },
+      );
       [isWritten, isSynced, isHeadWritten] = [false, false, false];
       answers += 1;
     }

@@ -89,6 +89,7 @@ export class LocalStore {
     this.#parts = parts;
     this.#leaseMs = leaseMs;
     this.#events = new EventLog(folder.log, mapBytes);
+    folder.sync();
     this.#groups = new GroupState(folder.groups, mapBytes);
     this.#name = folder.register();
     const wakeFile = join(folder.processFiles, this.#name);
@@ -463,7 +464,9 @@ export class LocalStore {
 
   #expireLater(): void {
     if (this.#retention === undefined) return;
-    const pause = Math.max(1000, Math.min(LONGEST_BETWEEN_EXPIRIES_MS, this.#retention.ms / 10));
+    const { ms, bytes } = this.#retention;
+    const longest = bytes === undefined ? LONGEST_BETWEEN_EXPIRIES_MS : SLOW_LOOK_MS;
+    const pause = Math.max(SLOW_LOOK_MS, Math.min(longest, ms / 10));
     this.#expiryTimer = setTimeout(() => {
       this.#expire()
         .catch((error: unknown) => {

@@ -92,7 +92,8 @@ class Walk {
     for (const { value } of this.#rowsOf(free)) unused.push(...pagesOf(value, this.#lastPage));
     for (const { key, value, isTree } of this.#rowsOf(main)) {
       if (!isTree) continue;
-      const table = key.toString();
+      // LMDB's names end as C's do.
+      const table = key.toString().replace(/\0$/, "");
       for (const row of this.#rowsOf(treeAt(value, 0, table))) yield { table, key: row.key, value: row.value };
     }
     for (const page of unused) {

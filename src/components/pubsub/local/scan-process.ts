@@ -16,11 +16,13 @@ export type ScanLine =
 // Named one by one; the rest are counted.
 const MOST_NAMED = 20;
 
-/** Looks through a store that nobody has open, and says on standard output what is wrong with it. */
+/** Says on standard output what {@link scan} finds. */
 export function runScan([log = "", groups = ""]: readonly string[]): void {
-  const say = (line: ScanLine): void => {
-    writeSync(1, `${JSON.stringify(line)}\n`);
-  };
+  for (const line of scan(log, groups)) writeSync(1, `${JSON.stringify(line)}\n`);
+}
+
+/** Looks through a store that nobody has open. */
+export function* scan(log: string, groups: string): Generator<ScanLine> {
   const topics = new Map<number, string>();
   const damaged: { topicId: number; position: number }[] = [];
   let events = 0;
@@ -38,13 +40,13 @@ export function runScan([log = "", groups = ""]: readonly string[]): void {
     damagedEvents += 1;
     if (damaged.length < MOST_NAMED) damaged.push({ topicId: topicIdIn(key), position: positionIn(key) });
   });
-  if (damage !== undefined) say({ kind: "damaged store", damage });
+  if (damage !== undefined) yield { kind: "damaged store", damage };
   for (const { topicId, position } of damaged) {
-    say({ kind: "damaged event", topic: topics.get(topicId) ?? `number ${topicId}`, position });
+    yield { kind: "damaged event", topic: topics.get(topicId) ?? `number ${topicId}`, position };
   }
   const damageOfGroups = damageOf(groups, () => undefined);
-  if (damageOfGroups !== undefined) say({ kind: "damaged groups", damage: damageOfGroups });
-  say({ kind: "over", events, damagedEvents });
+  if (damageOfGroups !== undefined) yield { kind: "damaged groups", damage: damageOfGroups };
+  yield { kind: "over", events, damagedEvents };
 }
 
 function damageOf(

@@ -1,6 +1,18 @@
 import { randomUUID } from "node:crypto";
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, unlinkSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { dirname, join } from "node:path";
 import type { Clock } from "../../../core/clock.ts";
 import type { Processes, ProcessIdentity } from "../../contract/processes.ts";
 
@@ -53,6 +65,18 @@ export class StoreFolder {
 
   create(): void {
     mkdirSync(this.processFiles, { recursive: true, mode: 0o700 });
+  }
+
+  /** What was made in it is there after a power cut, too. */
+  sync(): void {
+    for (const path of [this.log, this.path, dirname(this.path), dirname(dirname(this.path))]) {
+      const folder = openSync(path, "r");
+      try {
+        fsyncSync(folder);
+      } finally {
+        closeSync(folder);
+      }
+    }
   }
 
   /** Nobody else opens the store meanwhile. */
