@@ -117,6 +117,13 @@ describe("the dead letter queue", () => {
     assert.equal(Buffer.from(published.events[0]?.event.data ?? []).toString(), text);
   });
 
+  test("a raw payload has its why in the metadata, where it is taken out again", async () => {
+    const { topics, published, queue } = set();
+    topics.add("dead", "1", "raw", { metadata: new Map(Object.entries({ key: "v", deadlettertopic: "bills" })) });
+    assert.equal(await queue.replay({ ...dead("1"), ...CALL, to: undefined }), "bills");
+    assert.deepEqual(published.events[0]?.target.metadata, new Map([["key", "v"]]));
+  });
+
   test("an expiration that has passed is left out, one that has not stays", async () => {
     const { topics, published, clock, queue } = set();
     const at = (ms: number): string => new Date(clock.now() + ms).toISOString();

@@ -137,7 +137,8 @@ export class DeadLetterQueue {
       const what = `event ${id} would be published to ${topic}, where it is already`;
       throw new OutriggerError("deadLetterRefused", `${what}; name another topic with ?to=`);
     }
-    const { contentType, metadata } = event.stored;
+    const { contentType } = event.stored;
+    const metadata = event.originalMetadata;
     const data = event.original(this.#parts.clock.now());
     await this.#parts.publisher.publishAsIs({ pubsub, topic: to, metadata, trace, signal }, { data, contentType });
     await this.#removeReplayed(request, to);

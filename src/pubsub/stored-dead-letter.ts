@@ -25,17 +25,23 @@ export class StoredDeadLetter {
 
   /** The topic that it failed in: of the extension, else of the envelope. Undefined where it does not say. */
   get originalTopic(): string | undefined {
-    return nonEmpty(this.envelope?.text("deadlettertopic")) ?? nonEmpty(this.envelope?.text("topic"));
+    return nonEmpty(this.why.get("deadlettertopic")) ?? nonEmpty(this.envelope?.text("topic"));
   }
 
-  /** Strings, and numbers as they were written; without those that are not there. */
+  /** Strings, and numbers as they were written; without those that are not there. A raw payload has them in its metadata. */
   get why(): ReadonlyMap<DeadLetterExtension, string> {
     const said = new Map<DeadLetterExtension, string>();
     for (const name of DEAD_LETTER_EXTENSIONS) {
-      const value = this.envelope?.text(name) ?? this.envelope?.raw(name);
+      const value = this.envelope?.text(name) ?? this.envelope?.raw(name) ?? this.stored.metadata.get(name);
       if (value !== undefined) said.set(name, value);
     }
     return said;
+  }
+
+  /** What to publish again beside the event. */
+  get originalMetadata(): ReadonlyMap<string, string> {
+    const extensions: ReadonlySet<string> = new Set(DEAD_LETTER_EXTENSIONS);
+    return new Map([...this.stored.metadata].filter(([name]) => !extensions.has(name)));
   }
 
   /**
