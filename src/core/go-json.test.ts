@@ -52,7 +52,7 @@ test("a string is what JSON.stringify writes, with Go's escapes in it", () => {
       fc.string({
         unit: fc.oneof(
           fc.string({ unit: "binary", minLength: 1, maxLength: 1 }),
-          fc.constantFrom(..."<>&\"'\\\u2028\u007f\u0000"),
+          fc.constantFrom("<", ">", "&", '"', "'", "\\", "\u2028", "\u007f", "\u0000"),
         ),
       }),
       (text) => {

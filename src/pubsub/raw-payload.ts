@@ -1,5 +1,5 @@
 /** Whether what is published, or subscribed to, is bytes that are no CloudEvent (A7, A8). */
-export const RAW_PAYLOAD = "rawPayload";
+const RAW_PAYLOAD = "rawPayload";
 
 /** @throws {Error} in daprd's words, for what Go's `strconv.ParseBool` does not read. */
 export function isRawPayload(metadata: ReadonlyMap<string, string>): boolean {

@@ -55,13 +55,9 @@ const lines: readonly RecordedLine[] = readFileSync(recording, "utf8")
 export const recordedIds: readonly string[] = lines.map(idOf);
 
 /** The cases that are run, in the order of the recording: "metadata after" follows "set metadata". */
-export const cases: readonly RecordedCase[] = casesIn(GROUPS);
-
-export function casesIn(groups: readonly string[]): readonly RecordedCase[] {
-  return lines
-    .filter(({ group }) => groups.includes(group))
-    .map((line) => ({ ...(line as unknown as RecordedCase), id: idOf(line) }));
-}
+export const cases: readonly RecordedCase[] = lines
+  .filter(({ group }) => GROUPS.includes(group))
+  .map((line) => ({ ...(line as unknown as RecordedCase), id: idOf(line) }));
 
 function idOf({ group, name }: RecordedLine): string {
   return `${group}: ${name}`;
