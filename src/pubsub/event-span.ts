@@ -3,11 +3,11 @@ import type { Span, SpanOutcome, Tracer } from "../core/tracer.ts";
 import type { CloudEvent } from "./cloud-event.ts";
 import type { Reception } from "./ports.ts";
 
-/** Of the event itself: what it was published with, well-formed or not, or all zeros. */
+/** Of the event itself: what it was published with, well-formed or not, all zeros for none; empty where it has no place for one. */
 export function traceparentOf(event: CloudEvent): string {
   // `traceid` is what daprds have written that knew no `traceparent`.
-  const name = event.raw("traceparent") === undefined ? "traceid" : "traceparent";
-  return textIn(event, name) ?? NO_TRACE;
+  const name = ["traceparent", "traceid"].find((member) => event.raw(member) !== undefined);
+  return name === undefined ? "" : (textIn(event, name) ?? NO_TRACE);
 }
 
 /** Undefined where it has none, or an empty one. */
@@ -42,10 +42,9 @@ export function spanOutcomeOf(reception: Reception): SpanOutcome {
 
 function parentOf(event: CloudEvent | undefined): TraceContext {
   if (event === undefined) return traceContextOf([]);
-  const tracestate = tracestateOf(event);
+  const [traceparent, tracestate] = [traceparentOf(event), tracestateOf(event)];
   return traceContextOf([
-    "traceparent",
-    traceparentOf(event),
+    ...(traceparent === "" ? [] : ["traceparent", traceparent]),
     ...(tracestate === undefined ? [] : ["tracestate", tracestate]),
   ]);
 }

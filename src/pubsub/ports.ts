@@ -55,7 +55,7 @@ export interface Delivery {
   readonly event: CloudEvent;
   /** What the broker said beside the event, `pubsubName` included: headers, or metadata of gRPC. */
   readonly metadata: ReadonlyMap<string, string>;
-  /** Of the span of this delivery, or of the event. */
+  /** Of the span of this delivery, or of the event; empty where that has no place for one. */
   readonly traceparent: string;
   readonly tracestate: string | undefined;
 }

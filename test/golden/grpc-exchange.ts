@@ -44,7 +44,9 @@ export function grpcRecordedExchange({ app = [], response }: GrpcRecordedCase): 
   const { status, body = "" } = response;
   return {
     app: inOrder(app).map((request) =>
-      "rpc" in request ? callOf(request) : { ...request, httpVersion: "1.1", headers: headerValues(request.headers) },
+      "rpc" in request
+        ? callOf(request, traceInWords)
+        : { ...request, httpVersion: "1.1", headers: headerValues(request.headers) },
     ),
     http: status === undefined ? undefined : { status, body },
     headers: headers === undefined ? undefined : headerValues(headers),
@@ -141,6 +143,10 @@ function exchangeSeen(
     // Of a subscription's end, code and message alone are recorded.
     trailers: isSubscription ? {} : values(trailers ?? err?.trailers ?? []),
   };
+}
+
+function traceInWords(pair: HeaderPair): HeaderPair {
+  return pair[0] === "traceparent" ? inWords(pair, { appPort: 0 }) : pair;
 }
 
 function callOf(call: RecordedCall, inWords = (pair: HeaderPair): HeaderPair => pair): AppCall {

@@ -143,6 +143,19 @@ export const GRPC_WANTED_DIFFERENCES: readonly GrpcWantedDifference[] = [
     },
   },
   {
+    what: "an event of the publisher's own that does not say its content type keeps its data",
+    why: "CloudEvents JSON format 1.0, 3.1: without datacontenttype, data is JSON; daprd hands gRPC apps nothing",
+    cases: ["PublishEvent: own cloudevent"],
+    rewrite: (exchange) => ({
+      ...exchange,
+      app: exchange.app.map((call) => {
+        if (!("rpc" in call)) return call;
+        const request = { ...call.request, data: { $bytes: '{"k":1}' }, data_content_type: "application/json" };
+        return { ...call, request };
+      }),
+    }),
+  },
+  {
     what: "metadata tells of none of daprd's feature gates",
     why: "HotReload and WorkflowsRemoteActivityReminder are daprd's; a gate that does nothing would be a false promise",
     rewrite: (exchange) => inMetadata(exchange, (metadata) => leaveOut(metadata, "enabled_features")),

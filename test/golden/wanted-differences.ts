@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { goJson } from "../../src/core/go-json.ts";
+import { inExactForm } from "./exact-json.ts";
 import { type Answer, type AppRequest, type Exchange, type HeaderValues, recordedExchange } from "./exchange.ts";
 import { cases, type RecordedCase } from "./recorded-cases.ts";
 
@@ -113,6 +115,18 @@ export const WANTED_DIFFERENCES: readonly WantedDifference[] = [
     rewrite: (exchange) => fromSidecar(exchange, (headers) => ({ ...headers, "content-length": ["11"] })),
   },
   {
+    what: "an event's tracestate reaches the app beside its traceparent",
+    why: "W3C Trace Context 3.3: who passes on traceparent passes on tracestate; daprd has it in the event alone",
+    cases: ["publish: traceparent"],
+    rewrite: (exchange) => toApp(exchange, (headers) => ({ ...headers, tracestate: ["a=b"] })),
+  },
+  {
+    what: "events that come together are handed over together",
+    why: "wire-contract A8, bulk subscribe: up to maxMessagesCount in one call; pubsub.in-memory gives daprd one at a time",
+    cases: ["publish: many to a bulk subscriber"],
+    rewrite: (exchange) => ({ ...exchange, app: [inOneBatch(exchange.app)] }),
+  },
+  {
     what: "metadata tells of none of daprd's feature gates",
     why: "HotReload and WorkflowsRemoteActivityReminder are daprd's; a gate that does nothing would be a false promise",
     rewrite: (exchange) => inMetadata(exchange, (metadata) => leaveOut(metadata, "enabledFeatures")),
@@ -207,7 +221,21 @@ function inMetadata(exchange: Exchange, rewrite: (metadata: Metadata) => Metadat
   const { answer } = exchange;
   if (!answer.body.includes('"runtimeVersion":')) return exchange;
   const metadata = rewrite(JSON.parse(answer.body) as Metadata);
-  return { ...exchange, answer: { ...answer, body: `${JSON.stringify(metadata)}\n` } };
+  return { ...exchange, answer: { ...answer, body: `${goJson(metadata)}\n` } };
+}
+
+interface Batch {
+  readonly entries: readonly { readonly event: { readonly data: unknown } }[];
+}
+
+/** In the order in which they were published: the object first. */
+function inOneBatch(requests: readonly AppRequest[]): AppRequest {
+  const batches = requests.map(({ body }) => JSON.parse(body) as Batch);
+  const entries = batches.flatMap((batch) => batch.entries).map((entry) => ({ ...entry, metadata: {} }));
+  entries.sort((a, b) => (typeof a.event.data < typeof b.event.data ? -1 : 1));
+  const [first] = requests;
+  if (first === undefined) throw new Error("the recorded daprd handed over two batches");
+  return { ...first, body: inExactForm(JSON.stringify({ ...batches[0], entries })) };
 }
 
 function leaveOut(metadata: Metadata, ...keys: readonly string[]): Metadata {

@@ -37,7 +37,7 @@ export async function startRecordingApp(t: TestScope, subscriptions?: readonly u
         return;
       }
       requests.push({ method, path, httpVersion, headers: pairsOf(request.rawHeaders), body });
-      answer(path, response);
+      answer(path, body, response);
     });
   });
   server.listen(0, "127.0.0.1");
@@ -61,7 +61,7 @@ export async function startRecordingApp(t: TestScope, subscriptions?: readonly u
 
 const NO_BODY = new Set([204, 304]);
 
-function answer(path: string, response: http.ServerResponse): void {
+function answer(path: string, body: string, response: http.ServerResponse): void {
   const asked = /^\/status\/(\d+)(?:\?|$)/.exec(path)?.[1];
   if (asked !== undefined) {
     const status = Number(asked);
@@ -70,6 +70,10 @@ function answer(path: string, response: http.ServerResponse): void {
   } else if (path.startsWith("/answer/")) {
     const text = JSON.stringify({ status: path.slice("/answer/".length) });
     end(response, 200, ["Content-Type", "application/json"], text);
+  } else if (path === "/bulk") {
+    const { entries } = JSON.parse(body) as { readonly entries: readonly { readonly entryId: string }[] };
+    const statuses = entries.map(({ entryId }) => ({ entryId, status: "SUCCESS" }));
+    end(response, 200, ["Content-Type", "application/json"], JSON.stringify({ statuses }));
   } else if (path === "/multi") {
     const repeats = ["X-Multi", "a", "X-Multi", "b", "Set-Cookie", "c=1", "Set-Cookie", "d=2", "X-Empty", ""];
     end(response, 200, ["Content-Type", "text/plain", ...repeats], "m");
