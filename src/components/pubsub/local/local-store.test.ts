@@ -112,7 +112,9 @@ test("an event whose damage is seen only when it is read does not hold up the re
   const events = openTable(environment, "events");
   const log = new EventLog(folder.log);
   const key = eventKey(log.topic("orders")?.id ?? 0, 2);
-  environment.transactionSync(() => events.putSync(key, Buffer.from("nonsense that is long enough")));
+  environment.transactionSync(() => {
+    events.putSync(key, Buffer.from("nonsense that is long enough"));
+  });
   const seen = await subscribed(broker, { topic: "orders" });
   await published(broker, "orders", ["four"]);
   await seen.texts("the others", ["one", "three", "four"]);
@@ -214,7 +216,7 @@ test("at concurrency 1 the group takes one event after the other, in both of its
     ),
   );
   const texts = Array.from({ length: 30 }, (_, at) => `${at}`);
-  await published(members[0]?.broker as PubSub, "orders", texts);
+  await published(members[0]?.broker!, "orders", texts);
   await seen[0]?.until("all", () => order.length === texts.length);
   assert.deepEqual(order, texts);
 });
