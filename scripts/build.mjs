@@ -11,7 +11,11 @@ const { dependencies } = JSON.parse(readFileSync(join(root, "package.json"), "ut
 rmSync(dist, { recursive: true, force: true });
 const { metafile } = await build({
   absWorkingDir: root,
-  entryPoints: { "cli/main": "src/cli/main.ts" },
+  entryPoints: {
+    "cli/main": "src/cli/main.ts",
+    // Run by a thread or a child process of its own (components/pubsub/local/entry.ts).
+    "pubsub-local/worker-main": "src/components/pubsub/local/worker-main.ts",
+  },
   outdir: "dist",
   // As deep as cli/ and as the folders of src/: a path to package.json is right from all of them.
   chunkNames: "chunks/[name]-[hash]",

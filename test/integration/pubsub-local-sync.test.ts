@@ -49,7 +49,7 @@ function checkOrder(lines: readonly string[]): void {
       else syncing.add(thread);
     } else if (line.includes("<... fdatasync resumed>") && syncing.delete(thread)) {
       isSynced = isWritten;
-    } else if (call !== undefined && /write/.test(call)) {
+    } else if (call?.includes("write") === true) {
       if (syncedDescriptors.has(descriptor)) isHeadWritten = isSynced;
       else [isWritten, isSynced, isHeadWritten] = [true, false, false];
     } else if (/write\(1<.*"took /.test(line)) {

@@ -112,7 +112,9 @@ test("an event whose damage is seen only when it is read does not hold up the re
   const events = openTable(environment, "events");
   const log = new EventLog(folder.log);
   const key = eventKey(log.topic("orders")?.id ?? 0, 2);
-  environment.transactionSync(() => events.putSync(key, Buffer.from("nonsense that is long enough")));
+  environment.transactionSync(() => {
+    events.putSync(key, Buffer.from("nonsense that is long enough"));
+  });
   const seen = await subscribed(broker, { topic: "orders" });
   await published(broker, "orders", ["four"]);
   await seen.texts("the others", ["one", "three", "four"]);
@@ -193,7 +195,8 @@ test("of more than retentionBytes the oldest events are removed", async (t) => {
 test("at concurrency 1 the group takes one event after the other, in both of its members, and one that fails holds up the rest", async (t) => {
   const home = freshHome(t);
   const fields = { concurrency: "1" };
-  const members = [await opened(t, home, { fields }), await opened(t, home, { fields })];
+  const first = await opened(t, home, { fields });
+  const members = [first, await opened(t, home, { fields })];
   let atWork = 0;
   let failures = 0;
   const order: string[] = [];
@@ -214,7 +217,7 @@ test("at concurrency 1 the group takes one event after the other, in both of its
     ),
   );
   const texts = Array.from({ length: 30 }, (_, at) => `${at}`);
-  await published(members[0]?.broker as PubSub, "orders", texts);
+  await published(first.broker, "orders", texts);
   await seen[0]?.until("all", () => order.length === texts.length);
   assert.deepEqual(order, texts);
 });

@@ -263,6 +263,7 @@ export class LocalStore {
 
   /** Once a second: takes from the dead, keeps the own lease, and finds what no wake has told. Nothing is written where nothing has changed. */
   #look(): void {
+    const session = this.#session;
     try {
       this.#groups.refresh();
       const now = this.#parts.clock.now();
@@ -280,6 +281,8 @@ export class LocalStore {
       const isHolding = [...this.#consumers].some(({ held }) => held > 0);
       if (isHolding && this.#leaseIsShort(now)) this.#groups.transact(() => this.#ensureSession(now));
     } catch (error) {
+      // What was not written must not be believed: others take from sessions that they can see.
+      this.#session = session;
       this.#failed(error);
     }
     this.#turn();
@@ -290,6 +293,7 @@ export class LocalStore {
     this.#isTurnDue = false;
     const settlements = this.#settlements;
     this.#settlements = [];
+    const session = this.#session;
     try {
       const now = this.#parts.clock.now();
       this.#events.refresh();
@@ -297,16 +301,17 @@ export class LocalStore {
       const claiming = this.#whoCanClaim(now, settlements);
       if (settlements.length === 0 && claiming.length === 0) return;
       const claims = this.#groups.transact(() => {
-        const session = this.#ensureSession(now);
+        const id = this.#ensureSession(now);
         for (const { consumer, handed, outcome } of settlements) {
           this.#groups.settle(consumer.group, handed.session, handed.claim, outcome, now);
         }
-        return claiming.map((consumer) => ({ consumer, session, claimed: this.#claim(consumer, session, now) }));
+        return claiming.map((consumer) => ({ consumer, id, claimed: this.#claim(consumer, id, now) }));
       });
       this.#isFailing = false;
       this.#afterSettling(settlements);
-      for (const { consumer, session, claimed } of claims) this.#handOut(consumer, session, claimed);
+      for (const { consumer, id, claimed } of claims) this.#handOut(consumer, id, claimed);
     } catch (error) {
+      this.#session = session;
       this.#settlements = [...settlements, ...this.#settlements];
       this.#failed(error);
     }
@@ -468,6 +473,8 @@ export class LocalStore {
     const longest = bytes === undefined ? LONGEST_BETWEEN_EXPIRIES_MS : SLOW_LOOK_MS;
     const pause = Math.max(SLOW_LOOK_MS, Math.min(longest, ms / 10));
     this.#expiryTimer = setTimeout(() => {
+      // Also the sign of life for processes that cannot see this one.
+      this.#wakeOthers();
       this.#expire()
         .catch((error: unknown) => {
           this.#failed(error);

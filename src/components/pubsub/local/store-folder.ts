@@ -129,19 +129,24 @@ export class StoreFolder {
 
   #mayBeOpenBy(file: string): boolean {
     try {
-      const process = processIn(readFileSync(file));
-      if (process.pidNamespace === this.#processes.own.pidNamespace) return this.#processes.mayBeAlive(process);
-      return statSync(file).mtimeMs > Date.now() - UNSEEN_IS_DEAD_MS;
+      return this.#mayBeAlive(file);
     } catch {
       return false;
     }
+  }
+
+  /** @param file names a process. @throws where it is gone, or is not written yet. */
+  #mayBeAlive(file: string): boolean {
+    const process = processIn(readFileSync(file));
+    if (process.pidNamespace === this.#processes.own.pidNamespace) return this.#processes.mayBeAlive(process);
+    return statSync(file).mtimeMs > Date.now() - UNSEEN_IS_DEAD_MS;
   }
 
   /** Two may find the holder dead at once; the second must not take the lock from the first. */
   #stealFromDead(lock: string): void {
     const isDead = (): boolean => {
       try {
-        return !this.#processes.mayBeAlive(processIn(readFileSync(lock)));
+        return !this.#mayBeAlive(lock);
       } catch {
         // Given back just now, or being written.
         return (statSync(lock, { throwIfNoEntry: false })?.mtimeMs ?? Infinity) < Date.now() - STEAL_IS_STALE_MS;

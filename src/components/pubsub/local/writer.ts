@@ -29,7 +29,7 @@ export class Writer {
   #thread: Worker | undefined;
   #lastId = 0;
   #queue: WaitingEvent[] = [];
-  #isAppending = false;
+  #appending: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(setup: WriterSetup, onAppended: () => void) {
@@ -41,10 +41,7 @@ export class Writer {
   append(event: AppendedEvent): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ ...event, resolve, reject });
-      if (this.#isAppending) return;
-      this.#isAppending = true;
-      // Who publishes in the same turn is in the same transaction.
-      setImmediate(() => void this.#appendAll());
+      this.#appending ??= this.#appendAll();
     });
   }
 
@@ -68,7 +65,7 @@ export class Writer {
   /** What was asked for before is done first. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
-    while (this.#isAppending) await new Promise((resolve) => setImmediate(resolve));
+    await this.#appending;
     this.#isClosed = true;
     const thread = this.#thread;
     if (thread === undefined) return;
@@ -77,6 +74,8 @@ export class Writer {
   }
 
   async #appendAll(): Promise<void> {
+    // Who publishes in the same turn is in the same transaction.
+    await new Promise((resolve) => setImmediate(resolve));
     while (this.#queue.length > 0) {
       const events = this.#nextBatch();
       try {
@@ -88,7 +87,7 @@ export class Writer {
         for (const event of events) event.reject(error as Error);
       }
     }
-    this.#isAppending = false;
+    this.#appending = undefined;
   }
 
   #nextBatch(): WaitingEvent[] {
