@@ -73,7 +73,7 @@ const FIRST_PAUSE_MS = 1000;
 const LONGEST_PAUSE_MS = 30_000;
 
 /** How long after its n-th failure an event is handed out again. */
-export function pauseAfter(attempt: number): number {
+function pauseAfter(attempt: number): number {
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** Math.min(attempt - 1, 10));
 }
 
