@@ -17,7 +17,7 @@ interface Subscriber {
   readonly appId: string;
   /** What it goes by. */
   readonly protocol: "http" | "grpc";
-  command(): Promise<Command>;
+  readonly command: () => Promise<Command>;
 }
 
 const SUBSCRIBERS: readonly Subscriber[] = [
@@ -97,7 +97,7 @@ suite("Dapr's SDKs publish and subscribe", () => {
       const outrigger = apps.get(appId);
       assert.ok(outrigger);
       const wanted = PUBLISHERS.flatMap(({ name }) => [
-        name === "python" ? { from: name } : { from: name, big: Number.MAX_SAFE_INTEGER },
+        name === "python" ? { from: name } : { from: name, large: Number.MAX_SAFE_INTEGER },
         `grüße from ${name}`,
         { own: name },
       ]).map((data) => JSON.stringify(data));
@@ -134,7 +134,7 @@ suite("Dapr's SDKs publish and subscribe", () => {
     // What was published before its group was there is kept for it.
     const { stdout } = await promisify(execFile)(path, args, { env, timeout: 60_000 });
     const wanted = PUBLISHERS.flatMap(({ name }) => [
-      name === "python" ? { from: name } : { from: name, big: Number.MAX_SAFE_INTEGER },
+      name === "python" ? { from: name } : { from: name, large: Number.MAX_SAFE_INTEGER },
       `grüße from ${name}`,
       { own: name },
     ]).map((data) => JSON.stringify(data));
