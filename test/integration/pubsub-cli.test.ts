@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import type { TestScope } from "../support/cleanup.ts";
+import { DEFAULT_PUBSUB } from "../support/outrigger.ts";
 import { folderWith, ownHome, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -65,7 +66,7 @@ async function scene(t: TestScope): Promise<Scene> {
   const home = ownHome(t);
   const shop = await startShop(t);
   const folder = folderWith(t, { "orders.yaml": SUBSCRIPTION });
-  const app = await startBeside(t, "shop", shop.port, { home, flags: ["--resources-path", folder] });
+  const app = await startBeside(t, "shop", shop.port, { home, flags: [DEFAULT_PUBSUB, "--resources-path", folder] });
   await waitFor("the subscription", async () => {
     const overview = (await (await fetch(`${app.api}/outrigger/v1/pubsub`)).json()) as { subscriptions: unknown[] };
     return overview.subscriptions.length === 1;
