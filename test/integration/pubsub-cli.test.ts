@@ -154,7 +154,8 @@ describe("events from the command line", { concurrency: 2, timeout: 240_000 }, (
 
   test("the routes want the API token, and a publish says how to give it", async (t) => {
     const home = ownHome(t);
-    const { api } = await startBeside(t, "guarded", undefined, { home, env: { DAPR_API_TOKEN: "secret" } });
+    const env = { DAPR_API_TOKEN: "secret" };
+    const { api } = await startBeside(t, "guarded", undefined, { home, env, flags: [DEFAULT_PUBSUB] });
     for (const path of ["pubsub", "dead-letters"]) {
       assert.equal((await fetch(`${api}/outrigger/v1/${path}`)).status, 401);
       const headers = { "dapr-api-token": "secret" };
@@ -163,10 +164,7 @@ describe("events from the command line", { concurrency: 2, timeout: 240_000 }, (
     const refused = await runToEnd(t, ["publish", "-i", "guarded", "-t", "orders"], { home });
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /wants its API token; set DAPR_API_TOKEN/);
-    const allowed = await runToEnd(t, ["publish", "-i", "guarded", "-t", "orders"], {
-      home,
-      env: { DAPR_API_TOKEN: "secret" },
-    });
+    const allowed = await runToEnd(t, ["publish", "-i", "guarded", "-t", "orders"], { home, env });
     assert.equal(allowed.code, 0, allowed.stderr);
   });
 
