@@ -10,6 +10,8 @@ export interface HttpApiCall {
   readonly method: string;
   /** Percent-encoded, as sent, without the query. */
   readonly path: string;
+  /** The path for what is counted: of a route of Outrigger's own its template, where events have their ids. */
+  readonly countedPath: string;
   /** As sent, in a flat list. */
   readonly rawHeaders: readonly string[];
   /** 500 where the caller left before there was an answer, as in daprd. */

@@ -24,6 +24,11 @@ export class RunningSubscription {
   readonly #keyOf: ReturnType<typeof orderingKeyOf>;
   readonly #closed = new CallAbort();
   #broker: Promise<BrokerSubscription | undefined> | undefined;
+  #giveUp: () => void = () => undefined;
+  /** Of whoever closes it with the least patience. */
+  readonly #givenUp = new Promise<void>((resolve) => {
+    this.#giveUp = resolve;
+  });
 
   /** @throws {RuleError} or {Error} for what the subscription says and cannot be. */
   constructor(parts: RunningSubscriptionParts) {
@@ -38,6 +43,11 @@ export class RunningSubscription {
     this.#keyOf = orderingKeyOf(subscription, tell, parts.expressions);
   }
 
+  /** Whether the broker was asked. */
+  get hasBegun(): boolean {
+    return this.#broker !== undefined;
+  }
+
   /** Asks the broker until it says yes. */
   begin(): void {
     this.#broker = this.#persist();
@@ -50,14 +60,15 @@ export class RunningSubscription {
     await begun;
   }
 
-  /** May be called twice. @param patienceMs for what the app is at work on. */
+  /** May be called again, with less patience. @param patienceMs for what the app is at work on. */
   async close(patienceMs: number): Promise<void> {
     this.#closed.abort(new Error("the subscription was closed"));
     const closed = this.#closeBroker(patienceMs);
     const timer = new CallAbort();
     // A broker that is away may never say whether it has begun; it is closed as soon as it does.
     const late = this.#parts.clock.sleep(patienceMs, timer).catch(() => undefined);
-    await Promise.race([closed, late]);
+    await Promise.race([closed, late, this.#givenUp]);
+    this.#giveUp();
     timer.abort(new Error("it is closed"));
   }
 

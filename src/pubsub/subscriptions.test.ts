@@ -2,15 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import { ManualClock } from "../../test/support/manual-clock.ts";
-import type { BrokerSubscription, PubSub, SubscribeOptions } from "../components/contract/pubsub.ts";
+import type { BrokerSubscription, PubSub, PubSubFeature, SubscribeOptions } from "../components/contract/pubsub.ts";
 import type { Logger } from "../core/logger.ts";
 import type { SubscriptionSpec, TopicSubscription } from "../resources/subscription-spec.ts";
+import { CloudEvent } from "./cloud-event.ts";
 import type { EventApp, EventReceiver, PubSubComponent } from "./ports.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** A broker that says who is subscribed, and never hands out anything. */
 class QuietBroker implements PubSub {
-  readonly features = new Set<never>();
+  readonly features = new Set<PubSubFeature>();
+  /** Its subscriptions do not end by themselves: how long each close of one would wait, in milliseconds. */
+  readonly patience: number[] = [];
+  isStuck = false;
   readonly subscribed: SubscribeOptions[] = [];
   /** Thrown by the next calls of subscribe, one each. */
   readonly refusals: Error[] = [];
@@ -26,7 +30,9 @@ class QuietBroker implements PubSub {
     const refusal = this.refusals.shift();
     if (refusal !== undefined) return Promise.reject(refusal);
     this.subscribed.push(options);
-    const close = (): Promise<void> => {
+    const close = (patienceMs: number): Promise<void> => {
+      this.patience.push(patienceMs);
+      if (this.isStuck) return new Promise(() => undefined);
       const place = this.subscribed.indexOf(options);
       if (place !== -1) this.subscribed.splice(place, 1);
       return Promise.resolve();
@@ -66,6 +72,7 @@ function start(
   components: readonly PubSubComponent[],
   says: readonly TopicSubscription[] = [],
   failures: readonly Error[] = [],
+  answer: Promise<unknown> = Promise.resolve(),
 ): {
   readonly subscriptions: Subscriptions;
   readonly rules: { pubsubs: Map<string, PubSubComponent>; subscriptions: SubscriptionSpec[]; policies: undefined };
@@ -89,10 +96,12 @@ function start(
   let asked = 0;
   const app: EventApp = {
     ...receiver,
-    subscriptions: () => {
+    subscriptions: async () => {
       asked++;
       const failure = left.shift();
-      return failure === undefined ? Promise.resolve(says) : Promise.reject(failure);
+      if (failure !== undefined) throw failure;
+      await answer;
+      return says;
     },
   };
   const common = { appId: "app", observer: undefined, tracer: undefined, random: () => 0.5 };
@@ -277,4 +286,136 @@ test("two streams of one topic are two subscriptions, and each ends by itself", 
   await one.close();
   await one.close();
   assert.equal(broker.subscribed.length, 1);
+});
+
+test("what an app is subscribed to is known before it takes events, and while it takes none", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions, rules } = start([component("mem", broker)], [subscription("orders", "/orders")]);
+  rules.subscriptions = [declared("a", subscription("a", "/a")), declared("b", subscription("b", "/b", "ghost"))];
+  const topics = (): string[] => subscriptions.active.map((active) => active.subscription.topic).sort();
+  await subscriptions.follow();
+  assert.deepEqual([topics(), broker.topics], [["a"], []]);
+  subscriptions.open();
+  await settled();
+  assert.deepEqual([topics(), broker.topics], [
+    ["a", "orders"],
+    ["a", "orders"],
+  ]);
+  subscriptions.pause();
+  await settled();
+  assert.deepEqual([topics(), broker.topics], [["a", "orders"], []]);
+  rules.subscriptions = [];
+  await subscriptions.follow();
+  assert.deepEqual([topics(), broker.topics], [["orders"], []]);
+});
+
+test("a pause and an opening in one breath leave each topic with one subscription", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions } = start([component("mem", broker)], [subscription("orders", "/orders")]);
+  subscriptions.open();
+  await settled();
+  subscriptions.pause();
+  subscriptions.open();
+  await settled();
+  assert.deepEqual(broker.topics, ["orders"]);
+});
+
+test("a resource waits for the app's first word, so that no event of its topic goes to the wrong route", async () => {
+  const broker = new QuietBroker();
+  let say = (): void => undefined;
+  const answer = new Promise<void>((resolve) => {
+    say = resolve;
+  });
+  const { subscriptions, rules } = start([component("mem", broker)], [subscription("orders", "/app")], [], answer);
+  rules.subscriptions = [declared("a", subscription("orders", "/resource"))];
+  subscriptions.open();
+  await settled();
+  assert.equal(broker.calls, 0);
+  say();
+  await settled();
+  assert.deepEqual([broker.calls, subscriptions.active[0]?.subscription.defaultPath], [1, "/app"]);
+});
+
+test("an app that never says its word holds up the resources for two seconds", async () => {
+  const broker = new QuietBroker();
+  const never = new Promise(() => undefined);
+  const { subscriptions, rules, clock } = start([component("mem", broker)], [], [], never);
+  rules.subscriptions = [declared("a", subscription("orders", "/resource"))];
+  subscriptions.open();
+  await settled();
+  clock.advance(1999);
+  await settled();
+  assert.equal(broker.calls, 0);
+  clock.advance(1);
+  await settled();
+  assert.deepEqual(broker.topics, ["orders"]);
+});
+
+test("the end leaves the app all the time that it is given, and less when it is told again", async () => {
+  const broker = new QuietBroker();
+  broker.isStuck = true;
+  const { subscriptions, clock } = start([component("mem", broker)], [subscription("orders", "/orders")]);
+  subscriptions.open();
+  await settled();
+  const ended = subscriptions.end(60_000);
+  await settled();
+  assert.deepEqual(broker.patience, [60_000]);
+  const cut = subscriptions.end(0);
+  await settled();
+  assert.deepEqual(broker.patience, [60_000, 0]);
+  clock.advance(0);
+  await Promise.all([ended, cut]);
+  assert.equal(clock.sleeping, 0);
+});
+
+test("an end does not wait for a change that waits for the app", async () => {
+  const broker = new QuietBroker();
+  broker.isStuck = true;
+  const { subscriptions, rules, clock } = start([component("mem", broker)]);
+  rules.subscriptions = [declared("a", subscription("a", "/a"))];
+  subscriptions.open();
+  await settled();
+  rules.subscriptions = [];
+  const changed = subscriptions.follow();
+  await settled();
+  const cut = subscriptions.end(0);
+  clock.advance(0);
+  await Promise.all([changed, cut]);
+});
+
+test("a stream that is begun while its component is replaced goes on at the new one", async () => {
+  const [before, after] = [new QuietBroker(), new QuietBroker()];
+  const { subscriptions, rules } = start([component("mem", before)]);
+  const begun = subscriptions.stream(subscription("live", "/"), receiver);
+  rules.pubsubs.set("mem", component("mem", after));
+  await subscriptions.follow();
+  await begun;
+  assert.deepEqual([before.topics, after.topics], [[], ["live"]]);
+});
+
+test("a stream that is begun as all ends is refused, and nothing is left of it", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions } = start([component("mem", broker)]);
+  const begun = subscriptions.stream(subscription("live", "/"), receiver);
+  const ended = subscriptions.end(1000);
+  await assert.rejects(begun, /the sidecar ends/);
+  await ended;
+  assert.deepEqual([broker.topics, subscriptions.active], [[], []]);
+});
+
+test("a pattern is one where the component knows them; elsewhere it is a topic's name, which is told", async () => {
+  const [plain, wild] = [new QuietBroker(), new QuietBroker()];
+  wild.features.add("SUBSCRIBE_WILDCARDS");
+  const { subscriptions, rules, told } = start([component("plain", plain), component("wild", wild)]);
+  rules.subscriptions = [
+    declared("a", subscription("orders*", "/a", "plain")),
+    declared("b", subscription("orders*", "/b", "wild")),
+  ];
+  await subscriptions.follow();
+  const event = CloudEvent.parse(Buffer.from('{"specversion":"1.0"}'));
+  const tried = (pubsub: string, topic: string) => subscriptions.try(pubsub, topic, event).map(({ path }) => path);
+  assert.deepEqual([tried("plain", "orders/new"), tried("plain", "orders*")], [[], ["/a"]]);
+  assert.deepEqual([tried("wild", "orders/new"), tried("wild", "bills")], [["/b"], []]);
+  assert.equal(told.length, 1);
+  assert.match(told[0] ?? "", /\(declarative, a\): pubsub\.quiet knows no wildcards/);
 });

@@ -27,7 +27,7 @@ export interface SubscriptionsParts {
 /** Where a subscription comes from, by daprd's names (A9). */
 export type SubscriptionType = "DECLARATIVE" | "PROGRAMMATIC" | "STREAMING";
 
-/** A subscription that is in force. */
+/** A subscription that is in force, or is as soon as the app takes events. */
 export interface ActiveSubscription {
   readonly type: SubscriptionType;
   readonly subscription: TopicSubscription;
@@ -66,6 +66,8 @@ const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
 // What a subscription that changes leaves to the app for the events that it has.
 const CHANGE_PATIENCE_MS = 10_000;
+// How long subscriptions of resources wait for the app's own word, which goes before theirs.
+const FIRST_WORD_PATIENCE_MS = 2000;
 
 /**
  * All that one app is subscribed to, and what keeps it so: what its resources and the app itself say, and streams. Each
@@ -79,9 +81,13 @@ export class Subscriptions {
   /** What the app has said; undefined until it was asked. */
   #asked: readonly TopicSubscription[] | undefined;
   #isAsking = false;
+  /** Resolves once the app has answered for the first time, or could not; undefined until it is asked. */
+  #firstWord: Promise<void> | undefined;
+  #hasHeard = false;
   /** Whether the app takes events now. */
   #isAppOpen = false;
   #patienceMs = CHANGE_PATIENCE_MS;
+  readonly #closing = new Set<RunningSubscription>();
   #following: Promise<void> = Promise.resolve();
   /** What has been said about subscriptions that cannot be, so that it is not said at every change. */
   readonly #told = new Set<string>();
@@ -92,7 +98,7 @@ export class Subscriptions {
     this.#parts = parts;
   }
 
-  /** Of all types, by pubsub and topic. */
+  /** Of all types. Those of an app that takes no events now are among them, for they hold again once it does. */
   get active(): readonly ActiveSubscription[] {
     const streams = [...this.#streams].map(({ active }) => active);
     return [...[...this.#running.values()].map(({ subscription }) => subscription.active), ...streams];
@@ -112,24 +118,29 @@ export class Subscriptions {
 
   /** Resolves once what should run does so, or is being begun, and what should not has ended. */
   follow(): Promise<void> {
-    this.#following = this.#following.then(() => this.#followOnce());
+    this.#following = this.#following.then(() => this.#followOnce()).catch((error: unknown) => {
+      this.#parts.log.error(`subscriptions could not follow a change: ${messageOf(error)}`);
+    });
     return this.#following;
   }
 
-  /** Ends all of it for good. @param patienceMs for the events that the app has. */
+  /** Ends all of it for good. May be called again, with less patience. @param patienceMs for the events that the app has. */
   async end(patienceMs: number): Promise<void> {
     this.#isAppOpen = false;
-    this.#patienceMs = Math.min(patienceMs, this.#patienceMs);
+    this.#patienceMs = this.#ended.aborted ? Math.min(patienceMs, this.#patienceMs) : patienceMs;
     this.#ended.abort(new Error("the sidecar ends"));
     const streams = [...this.#streams];
     this.#streams.clear();
-    await Promise.all([this.follow(), ...streams.map((stream) => this.#endStream(stream))]);
+    // What a change, or an end with more patience, is waiting for.
+    const closing = [...this.#closing].map((subscription) => subscription.close(patienceMs));
+    await Promise.all([this.follow(), ...closing, ...streams.map((stream) => this.#endStream(stream))]);
   }
 
   /** Which of them an event of this topic would match, and by which rule. Nothing is delivered. */
   try(pubsub: string, topic: string, event: CloudEvent): readonly SubscriptionTrial[] {
+    const component = this.#parts.rules.pubsubs.get(pubsub);
     const isMeant = ({ subscription }: ActiveSubscription): boolean =>
-      subscription.pubsub === pubsub && matchesTopic(subscription.topic, topic);
+      subscription.pubsub === pubsub && matchesTopic(subscription.topic, topic, component);
     return this.active.filter(isMeant).map((active) => trialOf(active, event, this.#expressions));
   }
 
@@ -140,7 +151,8 @@ export class Subscriptions {
    */
   async stream(subscription: TopicSubscription, receiver: EventReceiver): Promise<StreamingSubscription> {
     const { pubsub, topic } = subscription;
-    const component = this.#parts.rules.pubsubs.get(pubsub);
+    const { rules } = this.#parts;
+    const component = rules.pubsubs.get(pubsub);
     // daprd names no resource here (observed/, "SubscribeTopicEventsAlpha1: unknown pubsub").
     if (component === undefined) throw new OutriggerError("pubsubNotFound", `pubsub ${pubsub} is not found`);
     if (this.#ended.aborted) throw new Error("the sidecar ends");
@@ -151,38 +163,50 @@ export class Subscriptions {
     const stream: Stream = { active, receiver, running: this.#make(active, component, receiver) };
     await stream.running?.subscription.beginOnce();
     this.#streams.add(stream);
+    // Meanwhile all may have changed, and nobody knew of this stream.
+    if (this.#ended.aborted) {
+      await this.#endStream(stream);
+      throw new Error("the sidecar ends");
+    }
+    if (rules.pubsubs.get(pubsub) !== component) await this.follow();
     return { close: () => this.#endStream(stream) };
   }
 
   async #followOnce(): Promise<void> {
-    const { rules } = this.#parts;
-    this.#askWhereNeeded();
-    const wanted = this.#isAppOpen
-      ? wantedSubscriptions(rules.subscriptions, this.#asked ?? [])
-      : new Map<string, ActiveSubscription>();
-    this.#expressions ??= await eventExpressionsFor([...wanted.values()].map(({ subscription }) => subscription));
-    const keys = new Set([...this.#running.keys(), ...wanted.keys()]);
-    await Promise.all([...keys].map((key) => this.#followKey(key, wanted.get(key))));
-    await Promise.all([...this.#streams].map((stream) => this.#followStream(stream)));
+    await Promise.all([this.#followApp(), ...[...this.#streams].map((stream) => this.#followStream(stream))]);
   }
 
-  async #followKey(key: string, active: ActiveSubscription | undefined): Promise<void> {
-    const running = this.#running.get(key);
+  async #followApp(): Promise<void> {
+    const { app, rules } = this.#parts;
+    if (app === undefined) return;
+    this.#askWhereNeeded(app);
+    await this.#hearFirstWord();
+    const wanted = this.#ended.aborted
+      ? new Map<string, ActiveSubscription>()
+      : wantedSubscriptions(rules.subscriptions, this.#asked ?? []);
+    this.#expressions ??= await eventExpressionsFor([...wanted.values()].map(({ subscription }) => subscription));
+    const keys = new Set([...this.#running.keys(), ...wanted.keys()]);
+    await Promise.all([...keys].map((key) => this.#followKey(key, wanted.get(key), app)));
+  }
+
+  async #followKey(key: string, active: ActiveSubscription | undefined, app: EventApp): Promise<void> {
+    const before = this.#running.get(key);
     const component = active === undefined ? undefined : this.#componentFor(active);
-    if (running !== undefined) {
-      const { subscription } = running;
-      const stays = active !== undefined && component === running.component && isSame(active, subscription.active);
-      if (stays) return;
-      this.#running.delete(key);
-      await subscription.close(this.#patienceMs);
-    }
-    const { app } = this.#parts;
-    if (active === undefined || component === undefined || app === undefined || this.#ended.aborted) return;
-    const begun = this.#make(active, component, app);
-    if (begun === undefined) return;
-    this.#running.set(key, begun);
-    begun.subscription.begin();
-    this.#parts.log.info(`subscribed: ${active.description}`);
+    const isSameAsBefore =
+      active !== undefined &&
+      before !== undefined &&
+      component === before.component &&
+      isSame(active, before.subscription.active);
+    if (isSameAsBefore && before.subscription.hasBegun === this.#isAppOpen) return;
+    const next =
+      active === undefined || component === undefined ? undefined : this.#make(active, component, app);
+    // Until the app takes events, it is known and no more.
+    if (next === undefined) this.#running.delete(key);
+    else this.#running.set(key, next);
+    if (before !== undefined) await this.#close(before);
+    if (next === undefined || !this.#isAppOpen) return;
+    next.subscription.begin();
+    this.#parts.log.info(`subscribed: ${next.subscription.active.description}`);
   }
 
   async #followStream(stream: Stream): Promise<void> {
@@ -190,7 +214,7 @@ export class Subscriptions {
     if (stream.running?.component === component) return;
     const before = stream.running;
     stream.running = undefined;
-    await before?.subscription.close(this.#patienceMs);
+    if (before !== undefined) await this.#close(before);
     if (component === undefined || !this.#streams.has(stream)) return;
     stream.running = this.#make(stream.active, component, stream.receiver);
     stream.running?.subscription.begin();
@@ -198,7 +222,13 @@ export class Subscriptions {
 
   async #endStream(stream: Stream): Promise<void> {
     this.#streams.delete(stream);
-    await stream.running?.subscription.close(this.#patienceMs);
+    if (stream.running !== undefined) await this.#close(stream.running);
+  }
+
+  async #close({ subscription }: Running): Promise<void> {
+    this.#closing.add(subscription);
+    await subscription.close(this.#patienceMs);
+    this.#closing.delete(subscription);
   }
 
   /** Undefined where it cannot be, which is told. */
@@ -218,14 +248,21 @@ export class Subscriptions {
     const { pubsub, topic } = subscription;
     const component = this.#parts.rules.pubsubs.get(pubsub);
     if (component === undefined) {
-      const known = [...this.#parts.rules.pubsubs.keys()].join(", ");
-      this.#tell(`subscription ${description}: there is no pub/sub component ${pubsub}; there are: ${known}`);
+      const known = [...this.#parts.rules.pubsubs.keys()];
+      const there = known.length === 0 ? "there is none at all" : `there are: ${known.join(", ")}`;
+      this.#tell(`subscription ${description}: there is no pub/sub component ${pubsub}; ${there}`);
       return undefined;
     }
     const why = this.#whyForbidden(component, topic);
-    if (why === undefined) return component;
-    this.#tell(`subscription ${description}: ${why}`);
-    return undefined;
+    if (why !== undefined) {
+      this.#tell(`subscription ${description}: ${why}`);
+      return undefined;
+    }
+    if (topic.endsWith("*") && !hasWildcards(component)) {
+      const what = `${component.type} knows no wildcards: it gets what is published to "${topic}" and to no other topic`;
+      this.#tell(`subscription ${description}: ${what}`);
+    }
+    return component;
   }
 
   #whyForbidden({ name, scopes }: PubSubComponent, topic: string): string | undefined {
@@ -240,28 +277,41 @@ export class Subscriptions {
   }
 
   /** The app is asked once, and only where there is a component that it could name (A8). */
-  #askWhereNeeded(): void {
-    const { app, rules } = this.#parts;
-    const isNeeded = this.#isAppOpen && this.#asked === undefined && rules.pubsubs.size > 0;
-    if (app === undefined || !isNeeded || this.#isAsking) return;
+  #askWhereNeeded(app: EventApp): void {
+    const isNeeded = this.#isAppOpen && this.#asked === undefined && this.#parts.rules.pubsubs.size > 0;
+    if (!isNeeded || this.#isAsking) return;
     this.#isAsking = true;
-    void this.#ask(app);
+    const isFirst = this.#firstWord === undefined;
+    const word = new Promise<void>((heard) => void this.#ask(app, heard));
+    if (isFirst) this.#firstWord = word;
   }
 
-  async #ask(app: EventApp): Promise<void> {
+  async #ask(app: EventApp, heard: () => void): Promise<void> {
     const { clock, log } = this.#parts;
     for (let pauseMs = FIRST_PAUSE_MS; this.#isAppOpen; pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)) {
       try {
         this.#asked = await app.subscriptions(this.#ended);
         break;
       } catch (error) {
+        heard();
         if (this.#ended.aborted) break;
         log.warn(`the app could not be asked for its subscriptions: ${messageOf(error)}; it is asked again`);
         await clock.sleep(pauseMs, this.#ended).catch(() => undefined);
       }
     }
+    heard();
     this.#isAsking = false;
-    if (this.#asked !== undefined) void this.follow();
+    void this.follow();
+  }
+
+  /** Else a resource would have events that the app has another route for. One that does not answer holds up nobody for long. */
+  async #hearFirstWord(): Promise<void> {
+    if (this.#firstWord === undefined || this.#hasHeard) return;
+    this.#hasHeard = true;
+    const timer = new CallAbort();
+    const late = this.#parts.clock.sleep(FIRST_WORD_PATIENCE_MS, timer).catch(() => undefined);
+    await Promise.race([this.#firstWord, late]);
+    timer.abort(new Error("the app has said its word"));
   }
 }
 
@@ -279,6 +329,11 @@ function trialOf(
 }
 
 /** Brokers with wildcards know more patterns than this; the one that all have is a `*` at the end. */
-function matchesTopic(subscribed: string, topic: string): boolean {
-  return subscribed.endsWith("*") ? topic.startsWith(subscribed.slice(0, -1)) : subscribed === topic;
+function matchesTopic(subscribed: string, topic: string, component: PubSubComponent | undefined): boolean {
+  const isPattern = subscribed.endsWith("*") && component !== undefined && hasWildcards(component);
+  return isPattern ? topic.startsWith(subscribed.slice(0, -1)) : subscribed === topic;
+}
+
+function hasWildcards({ broker }: PubSubComponent): boolean {
+  return broker.features.has("SUBSCRIBE_WILDCARDS");
 }

@@ -181,6 +181,8 @@ export class Sidecar {
     const doors = { api, grpc: this.#grpc.listener, peer, public: open, metrics: this.#metrics?.listener };
     this.#ports = await bindPorts(this.settings, doors, this.#surroundings.appPorts);
     await this.#announce(this.#ports);
+    // Those of resources are known before the app takes events.
+    void this.#subscriptions.follow();
     this.#readiness.markListening();
   }
 

@@ -54,8 +54,8 @@ export class HttpMetrics {
     this.#receivedBytes = bytes("http_client_received_bytes", "Bytes of the bodies of the answers to calls over HTTP.");
   }
 
-  served({ method, path, status, requestBytes, responseBytes, durationMs }: HttpApiCall): void {
-    const { requests, responses, latency } = this.#server.of(method, path, status);
+  served({ method, countedPath, status, requestBytes, responseBytes, durationMs }: HttpApiCall): void {
+    const { requests, responses, latency } = this.#server.of(method, countedPath, status);
     requests.add();
     responses.add();
     latency.record(durationMs);

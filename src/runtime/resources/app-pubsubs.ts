@@ -18,6 +18,7 @@ import type { SecretValues } from "./secret-values.ts";
 export interface AppPubSubsParts extends Pick<PubSubContext, "app" | "home" | "processes" | "shared" | "clock"> {
   readonly entries: readonly PubSubEntry[];
   readonly values: SecretValues;
+  readonly env: NodeJS.ProcessEnv;
   readonly starts?: ComponentStarts | undefined;
   readonly log: Logger;
 }
@@ -59,9 +60,9 @@ export async function pubsubsFrom(
   }
 }
 
-/** What is being published to them is published first. */
+/** What is being published to them is published first. Never rejects, and never takes long. */
 export async function closeAll(pubsubs: readonly RunningPubSub[]): Promise<void> {
-  await Promise.allSettled(pubsubs.map(({ broker }) => broker.closeWhenIdle()));
+  await Promise.all(pubsubs.map(({ broker }) => broker.closeWhenIdle()));
 }
 
 async function unlessIgnored<T>(
@@ -100,11 +101,12 @@ async function start(
   madeOf: string,
   parts: AppPubSubsParts,
 ): Promise<RunningPubSub> {
-  const { app, home, processes, shared, clock, log } = parts;
+  const { app, env, home, processes, shared, clock, log } = parts;
   const { name, type, version } = spec;
   const entry = parts.entries.find((candidate) => candidate.type === type);
   if (entry === undefined) throw new Error(whyUnknown(type, parts.entries));
-  const broker = new ReplaceableBroker((await entry.load()).create({ app, name, home, processes, shared, clock, log }));
+  const created = (await entry.load()).create({ app, name, home, processes, shared, clock, log });
+  const broker = new ReplaceableBroker({ broker: created, description: described(spec), clock, log });
   try {
     await initComponent(broker, withoutOwn(metadata), spec, clock);
   } catch (error) {
@@ -112,17 +114,21 @@ async function start(
     throw error;
   }
   parts.starts?.started(type);
-  const group = groupOf(metadata.get("consumerID"), app);
+  const group = groupOf(metadata.get("consumerID"), app, env);
   return { name, type, version, broker, group, scopes: topicScopes(metadata, app.id), madeOf };
 }
 
 /** With the words that daprd puts others in the place of. */
-function groupOf(consumerId: string | undefined, { id, namespace }: AppIdentity): string {
+function groupOf(
+  consumerId: string | undefined,
+  { id, namespace }: AppIdentity,
+  { POD_NAME }: NodeJS.ProcessEnv,
+): string {
   if (consumerId === undefined || consumerId === "") return id;
   return consumerId
     .replaceAll("{appID}", id)
     .replaceAll("{namespace}", namespace)
-    .replaceAll("{podName}", process.env["POD_NAME"] ?? hostname())
+    .replaceAll("{podName}", POD_NAME ?? hostname())
     .replaceAll("{uuid}", randomUUID());
 }
 

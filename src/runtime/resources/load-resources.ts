@@ -79,7 +79,7 @@ export async function loadResources(
     const httpPipeline = await middleware.pipeline(pipelines.http, resources);
     const appPipeline = await middleware.pipeline(pipelines.app, resources);
     await refuseBrokenRules(resources.subscriptions);
-    const own = { app, home, processes, shared, clock, log, starts, values: stores.values, entries: standardPubSubs };
+    const own = { app, env, home, processes, shared, clock, log, starts, values: stores.values, entries: standardPubSubs };
     const specs = defaultPubSub && resources.pubsubs.length === 0 ? [DEFAULT_PUBSUB] : resources.pubsubs;
     pubsubs = await pubsubsFrom(specs, before.pubsubs, own);
     return {
@@ -106,18 +106,22 @@ export async function loadResources(
   }
 }
 
-/** @throws {SetupError} naming file and line of a rule that is no CEL expression. */
+/** @throws {SetupError} naming file and line of a rule that is no CEL expression, and of an ordering key that is none. */
 async function refuseBrokenRules(subscriptions: readonly SubscriptionSpec[]): Promise<void> {
-  if (subscriptions.every(({ rules }) => rules.length === 0)) return;
-  const { RuleError, Routes } = await import("../../pubsub/routing.ts");
   const { eventExpressionsFor } = await import("../../pubsub/event-expressions.ts");
   const expressions = await eventExpressionsFor(subscriptions);
+  if (expressions === undefined) return;
+  const { RuleError, Routes } = await import("../../pubsub/routing.ts");
+  const { orderingKeyOf } = await import("../../pubsub/ordering-key.ts");
   for (const subscription of subscriptions) {
     try {
       new Routes(subscription, expressions);
+      orderingKeyOf(subscription, () => undefined, expressions);
     } catch (cause) {
-      if (!(cause instanceof RuleError)) throw cause;
-      throw new SetupError(`${subscription.placeOfRule(cause.index)}: ${messageOf(cause)}`, { cause });
+      const { name, file } = subscription;
+      const place =
+        cause instanceof RuleError ? subscription.placeOfRule(cause.index) : `Subscription ${name} in ${file}`;
+      throw new SetupError(`${place}: ${messageOf(cause)}`, { cause });
     }
   }
 }

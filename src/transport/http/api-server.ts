@@ -15,6 +15,7 @@ import { answerError, answerPlainError } from "./error-answer.ts";
 import type { HttpExchange } from "./http-exchange.ts";
 import { type HttpCodec, HttpListener } from "./http-listener.ts";
 import { ObservedExchange } from "./observed-exchange.ts";
+import { OUTRIGGER_PREFIX } from "./outrigger-path.ts";
 import { type PublishPath, publishPathOf } from "./publish-path.ts";
 import { answeredAsHealth, type HealthSource } from "./routes/health.ts";
 import { type InvokeRoute, invoke } from "./routes/invoke.ts";
@@ -57,7 +58,6 @@ type Route = (request: ApiRequest) => void | Promise<void>;
 
 export const CONTROL_TOKEN_HEADER = "outrigger-control-token";
 const METADATA_PREFIX = "/v1.0/metadata/";
-const OUTRIGGER_PREFIX = "/outrigger/v1/";
 
 /** The HTTP API that the app calls: trace context, token, middleware, then a route. Invocation is the route of everything else (A1). */
 export class ApiServer {

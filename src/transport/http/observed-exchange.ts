@@ -1,9 +1,10 @@
 import { Readable } from "node:stream";
 import type { ApiObserver, HttpApiCall } from "../../core/api-observer.ts";
 import type { Clock } from "../../core/clock.ts";
-import { splitRequestTarget } from "./api-request.ts";
+import { routingPath, splitRequestTarget } from "./api-request.ts";
 import { type HttpAnswer, type HttpExchange, hasNoBody } from "./http-exchange.ts";
 import { isHealthCheck, operationOf } from "./operation.ts";
+import { OUTRIGGER_PREFIX, outriggerPathOf } from "./outrigger-path.ts";
 import { WrappedExchange } from "./wrapped-exchange.ts";
 
 const NOT_ANSWERED = 500;
@@ -53,6 +54,12 @@ export class ObservedExchange extends WrappedExchange implements HttpApiCall {
   get path(): string {
     this.#path ??= splitRequestTarget(this.target)?.path ?? "/";
     return this.#path;
+  }
+
+  get countedPath(): string {
+    const { path } = this;
+    if (!path.includes(OUTRIGGER_PREFIX)) return path;
+    return outriggerPathOf(this.method, routingPath(path))?.template ?? path;
   }
 
   get requestBytes(): number {

@@ -1,8 +1,9 @@
 import { routingPath } from "./api-request.ts";
+import { outriggerPathOf } from "./outrigger-path.ts";
 import { publishPathOf } from "./publish-path.ts";
 import { invokedTarget } from "./routes/invoke.ts";
 
-/** What a request asks of the API, by the name that daprd has for it; of what is none, its verb. */
+/** What a request asks of the API, by the name that daprd has for it, or we for what is ours; of what is none, its verb. */
 export function operationOf(method: string, path: string, headers: readonly string[]): string {
   const route = routingPath(path);
   if (isHealthCheck(method, path)) return route.endsWith("/outbound") ? "HealthzOutbound" : "Healthz";
@@ -11,6 +12,8 @@ export function operationOf(method: string, path: string, headers: readonly stri
   if (method === "POST" && route === "/v1.0/shutdown") return "Shutdown";
   const publish = publishPathOf(method, route);
   if (publish !== undefined) return publish.isBulk ? "BulkPublishEvent" : "PublishEvent";
+  const own = outriggerPathOf(method, route);
+  if (own !== undefined) return own.operation;
   const target = invokedTarget(path, headers);
   return target === undefined ? method : `InvokeService/${target}`;
 }

@@ -4,14 +4,12 @@ import { DeadLetterQueue, type Republisher } from "../../../pubsub/dead-letter-q
 import type { EventRules } from "../../../pubsub/ports.ts";
 import type { Subscriptions } from "../../../pubsub/subscriptions.ts";
 import { type ApiRequest, routingPath } from "../api-request.ts";
+import { type OutriggerOperation, outriggerPathOf } from "../outrigger-path.ts";
 import { getDeadLetterTopics, getEvent, listEvents, removeEvent, replayEvent } from "./dead-letters.ts";
 import { dryRun, type EventMaker } from "./dry-run.ts";
 import { getPubSub } from "./pubsub-overview.ts";
 
 /** What Outrigger answers beside Dapr's API, under a prefix of its own (docs/extensions.md). */
-
-/** What api-server.ts looks for, too. */
-const PREFIX = "/outrigger/v1/";
 
 export interface OutriggerApi {
   readonly rules: Pick<EventRules, "pubsubs">;
@@ -24,14 +22,10 @@ export interface OutriggerApi {
 
 /** @returns false where there is no such route. @throws {OutriggerError} what the routes throw. */
 export async function answeredByOutriggerApi(api: OutriggerApi, request: ApiRequest): Promise<boolean> {
-  const path = routingPath(request.path).slice(PREFIX.length);
-  for (const { method, pattern, handle } of ROUTES) {
-    const groups = method === request.method ? pattern.exec(path)?.groups : undefined;
-    if (groups === undefined) continue;
-    await handle(api, request, { pubsub: "", topic: "", id: "", ...decoded(groups) });
-    return true;
-  }
-  return false;
+  const path = outriggerPathOf(request.method, routingPath(request.path));
+  if (path === undefined) return false;
+  await HANDLERS[path.operation](api, request, { pubsub: "", topic: "", id: "", ...decoded(path.params) });
+  return true;
 }
 
 interface RouteParams {
@@ -40,46 +34,17 @@ interface RouteParams {
   readonly id: string;
 }
 
-interface OutriggerRoute {
-  readonly method: string;
-  readonly pattern: RegExp;
-  readonly handle: (api: OutriggerApi, request: ApiRequest, params: RouteParams) => void | Promise<void>;
-}
+type Handler = (api: OutriggerApi, request: ApiRequest, params: RouteParams) => void | Promise<void>;
 
-// As in Dapr's publish, a topic may have slashes in it; an id is one segment.
-const ROUTES: readonly OutriggerRoute[] = [
-  { method: "GET", pattern: /^(?<pubsub>)pubsub$/, handle: getPubSub },
-  {
-    method: "GET",
-    pattern: /^(?<pubsub>)dead-letters$/,
-    handle: (api, request) => getDeadLetterTopics(queueOf(api), request),
-  },
-  {
-    method: "POST",
-    pattern: /^pubsub\/(?<pubsub>[^/]+)\/(?<topic>.+)\/dry-run$/,
-    handle: (api, request, { pubsub, topic }) => dryRun({ ...api, maker: api.publisher }, request, pubsub, topic),
-  },
-  {
-    method: "GET",
-    pattern: /^pubsub\/(?<pubsub>[^/]+)\/(?<topic>.+)\/events$/,
-    handle: (api, request, place) => listEvents(queueOf(api), request, place),
-  },
-  {
-    method: "GET",
-    pattern: /^pubsub\/(?<pubsub>[^/]+)\/(?<topic>.+)\/events\/(?<id>[^/]+)$/,
-    handle: (api, request, place) => getEvent(queueOf(api), request, place),
-  },
-  {
-    method: "DELETE",
-    pattern: /^pubsub\/(?<pubsub>[^/]+)\/(?<topic>.+)\/events\/(?<id>[^/]+)$/,
-    handle: (api, request, place) => removeEvent(queueOf(api), request, place),
-  },
-  {
-    method: "POST",
-    pattern: /^pubsub\/(?<pubsub>[^/]+)\/(?<topic>.+)\/events\/(?<id>[^/]+)\/replay$/,
-    handle: (api, request, place) => replayEvent(queueOf(api), request, place),
-  },
-];
+const HANDLERS: Readonly<Record<OutriggerOperation, Handler>> = {
+  GetPubSub: getPubSub,
+  ListDeadLetterTopics: (api, request) => getDeadLetterTopics(queueOf(api), request),
+  DryRunEvent: (api, request, { pubsub, topic }) => dryRun({ ...api, maker: api.publisher }, request, pubsub, topic),
+  ListEvents: (api, request, place) => listEvents(queueOf(api), request, place),
+  GetEvent: (api, request, place) => getEvent(queueOf(api), request, place),
+  RemoveEvent: (api, request, place) => removeEvent(queueOf(api), request, place),
+  ReplayEvent: (api, request, place) => replayEvent(queueOf(api), request, place),
+};
 
 function queueOf({ rules, subscriptions, publisher, clock }: OutriggerApi): DeadLetterQueue {
   return new DeadLetterQueue({ rules, subscriptions, publisher, clock });
