@@ -43,9 +43,9 @@ export class RunningSubscription {
     this.#keyOf = orderingKeyOf(subscription, tell, parts.expressions);
   }
 
-  /** Whether the broker was asked. */
-  get hasBegun(): boolean {
-    return this.#broker !== undefined;
+  /** Whether the broker was asked, and not told that it is over. */
+  get isOpen(): boolean {
+    return this.#broker !== undefined && !this.#closed.aborted;
   }
 
   /** Asks the broker until it says yes. */

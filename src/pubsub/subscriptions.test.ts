@@ -320,6 +320,25 @@ test("a pause and an opening in one breath leave each topic with one subscriptio
   assert.deepEqual(broker.topics, ["orders"]);
 });
 
+test("a pause does not wait for a change that waits for the app", async () => {
+  const broker = new QuietBroker();
+  const { subscriptions, rules, clock } = start([component("mem", broker)]);
+  rules.subscriptions = [declared("a", subscription("a", "/a")), declared("b", subscription("b", "/b"))];
+  subscriptions.open();
+  await settled();
+  broker.isStuck = true;
+  rules.subscriptions = rules.subscriptions.slice(1);
+  const changed = subscriptions.follow();
+  await settled();
+  assert.equal(broker.patience.length, 1);
+  broker.isStuck = false;
+  subscriptions.pause();
+  await settled();
+  assert.deepEqual(broker.topics, ["a"]);
+  clock.advance(10_000);
+  await changed;
+});
+
 test("a resource waits for the app's first word, so that no event of its topic goes to the wrong route", async () => {
   const broker = new QuietBroker();
   let say = (): void => undefined;

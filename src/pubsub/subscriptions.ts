@@ -87,7 +87,7 @@ export class Subscriptions {
   /** Whether the app takes events now. */
   #isAppOpen = false;
   #patienceMs = CHANGE_PATIENCE_MS;
-  readonly #closing = new Set<RunningSubscription>();
+  readonly #closing = new Map<RunningSubscription, Promise<void>>();
   #following: Promise<void> = Promise.resolve();
   /** What has been said about subscriptions that cannot be, so that it is not said at every change. */
   readonly #told = new Set<string>();
@@ -110,9 +110,10 @@ export class Subscriptions {
     void this.follow();
   }
 
-  /** It takes none until it is opened again. */
+  /** It takes none until it is opened again. What would be handed to it from here on would only fail. */
   pause(): void {
     this.#isAppOpen = false;
+    for (const running of this.#running.values()) void this.#close(running);
     void this.follow();
   }
 
@@ -132,7 +133,7 @@ export class Subscriptions {
     const streams = [...this.#streams];
     this.#streams.clear();
     // What a change, or an end with more patience, is waiting for.
-    const closing = [...this.#closing].map((subscription) => subscription.close(patienceMs));
+    const closing = [...this.#closing.keys()].map((subscription) => subscription.close(patienceMs));
     await Promise.all([this.follow(), ...closing, ...streams.map((stream) => this.#endStream(stream))]);
   }
 
@@ -174,6 +175,7 @@ export class Subscriptions {
 
   async #followOnce(): Promise<void> {
     await Promise.all([this.#followApp(), ...[...this.#streams].map((stream) => this.#followStream(stream))]);
+    await Promise.all(this.#closing.values());
   }
 
   async #followApp(): Promise<void> {
@@ -197,7 +199,7 @@ export class Subscriptions {
       before !== undefined &&
       component === before.component &&
       isSame(active, before.subscription.active);
-    if (isSameAsBefore && before.subscription.hasBegun === this.#isAppOpen) return;
+    if (isSameAsBefore && before.subscription.isOpen === this.#isAppOpen) return;
     const next =
       active === undefined || component === undefined ? undefined : this.#make(active, component, app);
     // Until the app takes events, it is known and no more.
@@ -225,10 +227,12 @@ export class Subscriptions {
     if (stream.running !== undefined) await this.#close(stream.running);
   }
 
-  async #close({ subscription }: Running): Promise<void> {
-    this.#closing.add(subscription);
-    await subscription.close(this.#patienceMs);
-    this.#closing.delete(subscription);
+  #close({ subscription }: Running): Promise<void> {
+    const closing = this.#closing.get(subscription);
+    if (closing !== undefined) return closing;
+    const closed = subscription.close(this.#patienceMs).finally(() => this.#closing.delete(subscription));
+    this.#closing.set(subscription, closed);
+    return closed;
   }
 
   /** Undefined where it cannot be, which is told. */

@@ -99,7 +99,9 @@ test("a dry run takes what publishing takes, and answers the envelope as it is, 
 
 test("a dry run refuses what publishing refuses, and bodies over the limit", async (t) => {
   const { url } = await serve(t);
-  const notFound = { errorCode: "ERR_PUBSUB_NOT_FOUND", message: "pubsub pubsub is not found" };
+  const reason = { domain: "dapr.io", metadata: {}, reason: "DAPR_PUBSUB_NOT_FOUND" };
+  const details = [{ "@type": "type.googleapis.com/google.rpc.ErrorInfo", ...reason }];
+  const notFound = { errorCode: "ERR_PUBSUB_NOT_FOUND", message: "pubsub pubsub is not found", details };
   assert.deepEqual(await ask(`${url}/pubsub/pubsub/closed/dry-run`, { method: "POST" }), [404, notFound]);
   const body = "x".repeat(MAX_BODY_BYTES + 1);
   assert.equal((await ask(`${url}/pubsub/pubsub/orders/dry-run`, { method: "POST", body }))[0], 413);
