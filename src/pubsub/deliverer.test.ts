@@ -282,6 +282,13 @@ test("an app that cannot be reached has its event come again", async () => {
   assert.match(logged[0]?.message ?? "", /comes again: nobody listens/);
 });
 
+test("an event that was kept from the app comes again, and is no dead letter for it", async () => {
+  const kept = { kind: "retry", why: "the app is unwell", code: undefined, isPostponed: true } as const;
+  const { handle, published } = await start([kept], { subscription: { deadLetterTopic: "dead" } });
+  assert.deepEqual(await handle(incoming()), ["again"]);
+  assert.deepEqual(published, []);
+});
+
 test("what expired goes to no app, and is a dead letter where there is a topic for them", async () => {
   const clock = new ManualClock();
   const expired = incoming({ ...EVENT, expiration: new Date(clock.now() - 1).toISOString() });

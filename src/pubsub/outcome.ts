@@ -41,7 +41,8 @@ export function outcomeOf(
     const { level, isDeadLetter } = reception;
     return { why, level, otherwise: "done", isDeadLetter, status, tries, isUnpolicedFailure: false };
   }
-  return { why, level: "warn", otherwise: "again", isDeadLetter: true, status, tries, isUnpolicedFailure: !isPoliced };
+  const isDeadLetter = reception.isPostponed !== true;
+  return { why, level: "warn", otherwise: "again", isDeadLetter, status, tries, isUnpolicedFailure: !isPoliced };
 }
 
 export function statusOf(reception: Reception): string {

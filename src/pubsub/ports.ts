@@ -83,7 +83,13 @@ export interface BulkEntry {
 export type Reception =
   | { readonly kind: "success" }
   /** To be tried again. */
-  | { readonly kind: "retry"; readonly why: string; readonly code: FailureCode | undefined }
+  | {
+      readonly kind: "retry";
+      readonly why: string;
+      readonly code: FailureCode | undefined;
+      /** The app has not been asked, for it takes nothing now: that makes no event a dead letter. */
+      readonly isPostponed?: boolean | undefined;
+    }
   /** Not to be tried again. */
   | {
       readonly kind: "drop";

@@ -7,7 +7,7 @@ import { describe, test } from "node:test";
 import type grpc from "@grpc/grpc-js";
 import { daprClient } from "../golden/grpc-client.ts";
 import type { TestScope } from "../support/cleanup.ts";
-import { type Outrigger, startOutrigger } from "../support/outrigger.ts";
+import { type Outrigger, ROOT, startOutrigger } from "../support/outrigger.ts";
 import { ownPort } from "../support/own-port.ts";
 import { ended, folderWith, ownHome, type RunningApp, runToEnd, startBeside, whenReady } from "../support/processes.ts";
 import { startRedis } from "../support/redis-server.ts";
@@ -254,6 +254,25 @@ scopes: [shop, till]
     assert.equal(shop.asked, 1);
   });
 
+  test("what waits for its turn as an app falls ill is no dead letter, but comes once it is well", async (t) => {
+    const flags = ["--enable-app-health-check", "--app-health-check-path", "/healthz", "--app-max-concurrency", "1"];
+    const often = ["--app-health-probe-interval", "1", "--app-health-threshold", "1"];
+    const files = { "s.yaml": subscriptionTo("orders", "/orders", "deadLetterTopic: dead") };
+    const { api, shop, outrigger } = await start(t, files, { flags: [...flags, ...often] });
+    await subscribed(outrigger, "orders");
+    const open: http.ServerResponse[] = [];
+    shop.answer = (_, response) => open.push(response);
+    for (const n of [1, 2, 3]) await accepted(api, "orders", n);
+    await shop.data(1);
+    shop.health = 503;
+    await outrigger.waitForOutput(/an event comes again: .*app is not in a healthy state/);
+    shop.answer = (_, response) => response.writeHead(200).end();
+    open[0]?.writeHead(200).end();
+    shop.health = 200;
+    await waitFor("all three", () => new Set(shop.handed.map(({ event }) => event.data)).size === 3);
+    assert.doesNotMatch(outrigger.output, /dead letter/);
+  });
+
   test("an app that starts late gets what was published before", async (t) => {
     const port = await ownPort();
     const folder = folderWith(t, { "s.yaml": subscriptionTo("orders", "/orders") });
@@ -470,6 +489,29 @@ spec:
     });
     stream.cancel();
     await waitFor("the end of it", async () => (await topicsOf(api)).length === 0);
+  });
+
+  test("the example works as the README says: an order, a refund that is refused, and that once more", async (t) => {
+    const home = ownHome(t);
+    const folder = join(ROOT, "examples/pubsub");
+    const port = String(await ownPort());
+    const flags = ["--app-id", "shop", "--app-port", port, "--resources-path", "resources"];
+    const outrigger = startOutrigger(t, ["run", ...flags, "--", process.execPath, "shop.mjs"], { home, cwd: folder });
+    const { api } = await whenReady(outrigger, "shop");
+    await accepted(api, "orders", { orderId: 7 });
+    await outrigger.waitForOutput(/\/orders took \{"orderId":7\}/);
+    const publishArgs = ["publish", "--publish-app-id", "shop", "--topic", "refunds"];
+    assert.equal((await runToEnd(t, [...publishArgs, "--data", '{"amount": -5}'], { home })).code, 0);
+    await outrigger.waitForOutput(/\/refunds refused \{"amount":-5\}/);
+    const list = await waitFor("the dead letter", async () => {
+      const { stdout } = await runToEnd(t, ["dlq", "list", "--topic", "refunds-failed"], { home });
+      return /500/.test(stdout) && stdout;
+    });
+    assert.match(list, /refunds/);
+    const replayed = await runToEnd(t, ["dlq", "replay", "--topic", "refunds-failed", "--all"], { home });
+    assert.deepEqual([replayed.code, replayed.stdout], [0, "1 replayed, 0 failed\n"], replayed.stderr);
+    const tried = await runToEnd(t, [...publishArgs, "--data", '{"amount": 5}', "--dry-run"], { home });
+    assert.match(tried.stdout, /● .*refunds-subscription.* → \/refunds$/m);
   });
 
   test("the end of a sidecar with streams and subscriptions is quick where nothing is under way", async (t) => {

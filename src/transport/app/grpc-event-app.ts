@@ -24,6 +24,7 @@ import { UpstreamError } from "../upstream/upstream.ts";
 import { ChannelUpstream } from "./channel-upstream.ts";
 import { eventMetadata } from "./event-metadata.ts";
 import { subscriptionsSaidOverGrpc } from "./grpc-subscriptions.ts";
+import { ifTurnedAway } from "./turned-away.ts";
 
 export interface GrpcEventAppParts {
   /** To the app, under the rules of calls: its health, its slots. */
@@ -159,7 +160,7 @@ function failureOf(error: unknown, method: string): Reception {
   // What gRPC's own libraries call a lost connection. What kept the event from being sent has no code.
   const code =
     error instanceof UpstreamError ? ({ protocol: "grpc", code: GRPC_CODE.UNAVAILABLE } as const) : undefined;
-  return { kind: "retry", why, code };
+  return { kind: "retry", why, code, ...ifTurnedAway(error) };
 }
 
 function isUnimplemented(error: unknown): boolean {

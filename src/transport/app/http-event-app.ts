@@ -10,8 +10,9 @@ import type { BulkDelivery, BulkEntry, Delivery, EventApp, Reception } from "../
 import type { TopicSubscription } from "../../resources/subscription-spec.ts";
 import { wholeBody } from "../whole-body.ts";
 import { eventHeaders } from "./event-headers.ts";
-import { again, bulkReceptionsOf, type EventAnswer, receptionOf } from "./http-receptions.ts";
+import { bulkReceptionsOf, type EventAnswer, receptionOf } from "./http-receptions.ts";
 import { subscriptionsSaidOverHttp } from "./http-subscriptions.ts";
+import { ifTurnedAway } from "./turned-away.ts";
 
 export interface HttpEventAppParts {
   /** To the app, under the rules of calls: its health, its slots, its pipeline. */
@@ -43,7 +44,7 @@ export class HttpEventApp implements EventApp {
     const { path, event, metadata } = delivery;
     const headers = eventHeaders("application/cloudevents+json", metadata, delivery);
     const answer = await this.#answerOrFailure(postOf(path, headers, event.toJson(), signal));
-    if (typeof answer === "string") return again(answer);
+    if (answer instanceof Error) return unanswered(answer);
     if (answer.body === undefined && answer.status < 300) this.#logUnread(delivery, event.text("id"));
     return receptionOf(answer);
   }
@@ -52,8 +53,8 @@ export class HttpEventApp implements EventApp {
     const { path, entries, metadata, pubsub, topic } = delivery;
     const headers = eventHeaders("application/json", metadata, NO_TRACE);
     const answer = await this.#answerOrFailure(postOf(path, headers, bulkJson(delivery), signal));
-    if (typeof answer === "string") {
-      const failed = again(answer);
+    if (answer instanceof Error) {
+      const failed = unanswered(answer);
       return entries.map(() => failed);
     }
     return bulkReceptionsOf(answer, entries, (entryId) => {
@@ -62,13 +63,13 @@ export class HttpEventApp implements EventApp {
     });
   }
 
-  /** @returns why there is no answer, in words. @throws the signal's reason alone. */
-  async #answerOrFailure(request: RequestMessage): Promise<EventAnswer | string> {
+  /** @returns why there is no answer. @throws the signal's reason alone. */
+  async #answerOrFailure(request: RequestMessage): Promise<EventAnswer | Error> {
     try {
       return await this.#answerTo(request);
     } catch (error) {
       if (request.signal.aborted) throw abortReason(request.signal);
-      return messageOf(error);
+      return error instanceof Error ? error : new Error(messageOf(error));
     }
   }
 
@@ -98,6 +99,10 @@ export class HttpEventApp implements EventApp {
     const what = "the app's answer to an event is larger than --max-body-size and was not read; it counts as success";
     this.#parts.log.warn(what, { component: pubsub, topic, path, event: id, bytes });
   }
+}
+
+function unanswered(error: Error): Reception {
+  return { kind: "retry", why: messageOf(error), code: undefined, ...ifTurnedAway(error) };
 }
 
 const MAX_LOGGED_ID = 100;

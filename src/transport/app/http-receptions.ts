@@ -13,7 +13,7 @@ export interface EventAnswer {
 
 const SUCCESS: Reception = { kind: "success" };
 
-export function again(why: string): Reception {
+function again(why: string): Reception {
   return { kind: "retry", why, code: undefined };
 }
 
