@@ -7,8 +7,8 @@ import type { TopicSubscription } from "../resources/subscription-spec.ts";
 import type { CloudEvent } from "./cloud-event.ts";
 import { type EventExpressions, eventExpressionsFor } from "./event-expressions.ts";
 import type { EventApp, EventReceiver, EventRules, PubSubComponent, PubSubObserver } from "./ports.ts";
-import { Routes, type RuleTrial } from "./routing.ts";
-import { RunningSubscription } from "./running-subscription.ts";
+import type { RuleTrial } from "./routing.ts";
+import type { RunningSubscription } from "./running-subscription.ts";
 import { isSame, wantedSubscriptions } from "./wanted-subscriptions.ts";
 
 export interface SubscriptionsParts {
@@ -138,7 +138,8 @@ export class Subscriptions {
   }
 
   /** Which of them an event of this topic would match, and by which rule. Nothing is delivered. */
-  try(pubsub: string, topic: string, event: CloudEvent): readonly SubscriptionTrial[] {
+  async try(pubsub: string, topic: string, event: CloudEvent): Promise<readonly SubscriptionTrial[]> {
+    const { trialOf } = await import("./subscription-trial.ts");
     const component = this.#parts.rules.pubsubs.get(pubsub);
     const isMeant = ({ subscription }: ActiveSubscription): boolean =>
       subscription.pubsub === pubsub && matchesTopic(subscription.topic, topic, component);
@@ -161,7 +162,7 @@ export class Subscriptions {
     if (why !== undefined) throw new Error(why);
     this.#expressions ??= await eventExpressionsFor([subscription]);
     const active = { type: "STREAMING", subscription, description: `${topic} of ${pubsub} (streaming)` } as const;
-    const stream: Stream = { active, receiver, running: this.#make(active, component, receiver) };
+    const stream: Stream = { active, receiver, running: await this.#make(active, component, receiver) };
     await stream.running?.subscription.beginOnce();
     this.#streams.add(stream);
     // Meanwhile all may have changed, and nobody knew of this stream.
@@ -201,7 +202,7 @@ export class Subscriptions {
       isSame(active, before.subscription.active);
     if (isSameAsBefore && before.subscription.isOpen === this.#isAppOpen) return;
     const next =
-      active === undefined || component === undefined ? undefined : this.#make(active, component, app);
+      active === undefined || component === undefined ? undefined : await this.#make(active, component, app);
     // Until the app takes events, it is known and no more.
     if (next === undefined) this.#running.delete(key);
     else this.#running.set(key, next);
@@ -218,8 +219,10 @@ export class Subscriptions {
     stream.running = undefined;
     if (before !== undefined) await this.#close(before);
     if (component === undefined || !this.#streams.has(stream)) return;
-    stream.running = this.#make(stream.active, component, stream.receiver);
-    stream.running?.subscription.begin();
+    const running = await this.#make(stream.active, component, stream.receiver);
+    if (!this.#streams.has(stream)) return;
+    stream.running = running;
+    running?.subscription.begin();
   }
 
   async #endStream(stream: Stream): Promise<void> {
@@ -236,7 +239,13 @@ export class Subscriptions {
   }
 
   /** Undefined where it cannot be, which is told. */
-  #make(active: ActiveSubscription, component: PubSubComponent, receiver: EventReceiver): Running | undefined {
+  async #make(
+    active: ActiveSubscription,
+    component: PubSubComponent,
+    receiver: EventReceiver,
+  ): Promise<Running | undefined> {
+    // Many an app subscribes to nothing.
+    const { RunningSubscription } = await import("./running-subscription.ts");
     const { appId, rules, observer, tracer, clock, random, log } = this.#parts;
     const of = { appId, rules, expressions: this.#expressions, observer, tracer, clock, random, log };
     try {
@@ -317,19 +326,6 @@ export class Subscriptions {
     await Promise.race([this.#firstWord, late]);
     timer.abort(new Error("the app has said its word"));
   }
-}
-
-function trialOf(
-  active: ActiveSubscription,
-  event: CloudEvent,
-  expressions: EventExpressions | undefined,
-): SubscriptionTrial {
-  const routes = new Routes(active.subscription, expressions);
-  const rules = routes.tryAll(event);
-  const route = routes.routeOf(event);
-  if (route.kind === "path") return { ...active, rules, path: route.path, why: undefined };
-  const why = route.kind === "none" ? "no rule matches, and there is no default route" : route.why;
-  return { ...active, rules, path: undefined, why };
 }
 
 /** Brokers with wildcards know more patterns than this; the one that all have is a `*` at the end. */

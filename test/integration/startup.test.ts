@@ -20,25 +20,33 @@ async function sidecarArgs(...more: string[]): Promise<string[]> {
   return ["sidecar", "--app-id", "a", "--dapr-http-port", `${ports[0]}`, "--dapr-grpc-port", `${ports[1]}`, ...more];
 }
 
-/** The packages and folders of src/ of which the process, which has ended, had loaded anything, by Node's own account. */
-function loadedParts(coverage: string): Set<string> {
+/** The files that the process, which has ended, had loaded, by Node's own account. */
+function loadedFiles(coverage: string): string[] {
   const files = readdirSync(coverage).map((name) => readFileSync(join(coverage, name), "utf8"));
   const scripts = files.flatMap((text) => (JSON.parse(text) as { result: { url: string }[] }).result);
   const bundled = scripts.flatMap(({ url }) => {
     const map = url.startsWith("file:") ? `${fileURLToPath(url)}.map` : "";
     return existsSync(map) ? (JSON.parse(readFileSync(map, "utf8")) as { sources: string[] }).sources : [];
   });
-  const paths = [...scripts.map(({ url }) => url), ...bundled];
+  return [...scripts.map(({ url }) => url), ...bundled];
+}
+
+/** The packages and folders of src/ that they are of. */
+function partsOf(paths: readonly string[]): Set<string> {
   const part = /(?:.*node_modules\/((?:@[^/]+\/)?[^/]+)|(?:^|\/)src\/([^/]+))\//;
   return new Set(paths.flatMap((path) => part.exec(path)?.slice(1).filter(Boolean) ?? []));
 }
 
 async function partsLoadedBy(t: TestScope, args: readonly string[]): Promise<Set<string>> {
+  return partsOf(await filesLoadedBy(t, args));
+}
+
+async function filesLoadedBy(t: TestScope, args: readonly string[]): Promise<string[]> {
   const coverage = folderWith(t, {});
   const sidecar = startOutrigger(t, args, { home: ownHome(t), env: { NODE_V8_COVERAGE: coverage } });
   await sidecar.waitForOutput(/is listening|Ctrl-C ends everything/);
   assert.equal(await sidecar.stop(), 0);
-  return loadedParts(coverage);
+  return loadedFiles(coverage);
 }
 
 /** What the tarball of this package holds, unpacked as npm would; `node_modules` has what its manifest asks for and no more. */
@@ -68,7 +76,23 @@ describe("starting", { concurrency: 2, timeout: 240_000 }, () => {
     const parts = await partsLoadedBy(t, await sidecarArgs());
     for (const used of ["runtime", "transport", "lmdb"])
       assert.ok(parts.has(used), `${used} is among ${[...parts].join(", ")}`);
-    for (const unused of ["yaml", "zod"]) assert.ok(!parts.has(unused), `${unused} was loaded`);
+    for (const unused of ["yaml", "zod", "@bufbuild/cel"]) assert.ok(!parts.has(unused), `${unused} was loaded`);
+  });
+
+  test("a sidecar without pub/sub loads no broker, and nothing that hands out events", async (t) => {
+    const files = await filesLoadedBy(t, await sidecarArgs("--no-default-pubsub"));
+    const loaded = (file: string): boolean => files.some((path) => path.endsWith(`src/${file}`));
+    assert.ok(loaded("pubsub/subscriptions.ts"));
+    for (const unused of [
+      "pubsub/deliverer.ts",
+      "pubsub/routing.ts",
+      "components/pubsub/local/local-broker.ts",
+      "runtime/resources/load-resources.ts",
+      "transport/app/http-event-app.ts",
+      "transport/grpc/event-stream.ts",
+    ]) {
+      assert.ok(!loaded(unused), `${unused} was loaded`);
+    }
   });
 
   test("whoever has a Configuration or a run file loads both", async (t) => {

@@ -14,7 +14,6 @@ import type { SubscriptionSpec } from "../../resources/subscription-spec.ts";
 import { endpointsFrom } from "./app-endpoints.ts";
 import { AppMiddleware } from "./app-middleware.ts";
 import { closeAll, pubsubsFrom, type RunningPubSub } from "./app-pubsubs.ts";
-import { loadPolicies } from "./load-policies.ts";
 import { SecretStores } from "./secret-stores.ts";
 
 /** What the resources of one app have come to, ready to be used. */
@@ -88,10 +87,7 @@ export async function loadResources(
       subscriptions: resources.subscriptions,
       httpPipeline,
       appPipeline,
-      policies:
-        resources.resiliency.length === 0
-          ? undefined
-          : loadPolicies(resources.resiliency, surroundings, before.policies),
+      policies: await policiesFrom(resources.resiliency, surroundings, before.policies),
       whenIdle: async () => {
         await Promise.all([httpPipeline?.whenIdle(), appPipeline?.whenIdle()]);
       },
@@ -104,6 +100,17 @@ export async function loadResources(
   } finally {
     await stores.close();
   }
+}
+
+/** Trip expressions are CEL, which is much to load: most apps have none, and all have a broker. */
+async function policiesFrom(
+  specs: AppResources["resiliency"],
+  surroundings: ResourceSurroundings,
+  before: LoadedResources["policies"],
+): Promise<LoadedResources["policies"]> {
+  if (specs.length === 0) return undefined;
+  const { loadPolicies } = await import("./load-policies.ts");
+  return loadPolicies(specs, surroundings, before);
 }
 
 /** @throws {SetupError} naming file and line of a rule that is no CEL expression, and of an ordering key that is none. */

@@ -55,7 +55,7 @@ export async function dryRun(route: DryRunRoute, request: ApiRequest, pubsub: st
   const contentType = headerValue(headers, "content-type");
   const metadata = publishMetadataOf(query);
   const event = route.maker.envelopeFor({ pubsub, topic, metadata, trace, signal }, { data, contentType });
-  const trials = route.subscriptions.try(pubsub, topic, event).map(trialJson);
+  const trials = (await route.subscriptions.try(pubsub, topic, event)).map(trialJson);
   // The envelope goes out as the text that it is: its numbers stay as exact as they came.
   const text = `{"event":${event.toJson()},"subscriptions":${goJson(trials)}}`;
   answer(exchange, 200, { type: "application/json", text }, traceHeaders);

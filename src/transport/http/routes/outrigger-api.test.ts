@@ -32,7 +32,7 @@ async function serve(t: TestContext): Promise<Served> {
   const [topics, maker, trials]: [BrowsedTopics, Maker, SubscriptionTrial[]] = [new BrowsedTopics(), new Maker(), []];
   const api = {
     rules: { pubsubs: new Map([["pubsub", componentWith("pubsub", topics)]]) },
-    subscriptions: { active: [subscriptionTo("orders", "dead/letters")], try: () => trials },
+    subscriptions: { active: [subscriptionTo("orders", "dead/letters")], try: () => Promise.resolve(trials) },
     publisher: maker,
     clock: new ManualClock(),
     maxBodyBytes: MAX_BODY_BYTES,
