@@ -300,10 +300,13 @@ test("what an app is subscribed to is known before it takes events, and while it
   assert.deepEqual([topics(), broker.topics], [["a"], []]);
   subscriptions.open();
   await settled();
-  assert.deepEqual([topics(), broker.topics], [
-    ["a", "orders"],
-    ["a", "orders"],
-  ]);
+  assert.deepEqual(
+    [topics(), broker.topics],
+    [
+      ["a", "orders"],
+      ["a", "orders"],
+    ],
+  );
   subscriptions.pause();
   await settled();
   assert.deepEqual([topics(), broker.topics], [["a", "orders"], []]);

@@ -119,9 +119,11 @@ export class Subscriptions {
 
   /** Resolves once what should run does so, or is being begun, and what should not has ended. */
   follow(): Promise<void> {
-    this.#following = this.#following.then(() => this.#followOnce()).catch((error: unknown) => {
-      this.#parts.log.error(`subscriptions could not follow a change: ${messageOf(error)}`);
-    });
+    this.#following = this.#following
+      .then(() => this.#followOnce())
+      .catch((error: unknown) => {
+        this.#parts.log.error(`subscriptions could not follow a change: ${messageOf(error)}`);
+      });
     return this.#following;
   }
 
@@ -201,8 +203,7 @@ export class Subscriptions {
       component === before.component &&
       isSame(active, before.subscription.active);
     if (isSameAsBefore && before.subscription.isOpen === this.#isAppOpen) return;
-    const next =
-      active === undefined || component === undefined ? undefined : await this.#make(active, component, app);
+    const next = active === undefined || component === undefined ? undefined : await this.#make(active, component, app);
     // Until the app takes events, it is known and no more.
     if (next === undefined) this.#running.delete(key);
     else this.#running.set(key, next);

@@ -1,18 +1,18 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import type http from "node:http";
 import { rmSync, writeFileSync } from "node:fs";
+import type http from "node:http";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type grpc from "@grpc/grpc-js";
 import { daprClient } from "../golden/grpc-client.ts";
 import type { TestScope } from "../support/cleanup.ts";
-import { type Outrigger, ROOT, startOutrigger } from "../support/outrigger.ts";
+import { DEFAULT_PUBSUB, type Outrigger, ROOT, startOutrigger } from "../support/outrigger.ts";
 import { ownPort } from "../support/own-port.ts";
 import { ended, folderWith, ownHome, type RunningApp, runToEnd, startBeside, whenReady } from "../support/processes.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { scrape } from "../support/scrape.ts";
-import { publish, pubsubComponent, startSubscriber, type Subscriber, subscriptionTo } from "../support/subscriber.ts";
+import { publish, pubsubComponent, type Subscriber, startSubscriber, subscriptionTo } from "../support/subscriber.ts";
 import { waitFor } from "../support/wait.ts";
 
 /** Pub/sub as a user has it: the whole program, an app, files in a folder. */
@@ -55,7 +55,7 @@ async function start(
   const shop = options.subscriber ?? (await startSubscriber(t));
   const folder = folderWith(t, { "empty.yaml": "", ...files });
   const home = options.home ?? ownHome(t);
-  const flags = ["--resources-path", folder, ...(options.flags ?? [])];
+  const flags = ["--resources-path", folder, ...(options.flags ?? [DEFAULT_PUBSUB])];
   const running = await startBeside(t, "shop", shop.port, { home, flags, ...(options.env && { env: options.env }) });
   return { ...running, shop, folder, home };
 }
@@ -70,10 +70,12 @@ const reload = (outrigger: Outrigger, what: string): Promise<unknown> =>
 describe("pub/sub of a running sidecar", { concurrency: 2, timeout: 240_000 }, () => {
   test("works without any resource: what was published before anybody subscribed comes to who does", async (t) => {
     const home = ownHome(t);
-    const publisher = await startBeside(t, "till", undefined, { home });
+    const publisher = await startBeside(t, "till", undefined, { home, flags: [DEFAULT_PUBSUB] });
     for (const n of [1, 2, 3]) await accepted(publisher.api, "orders", { n });
     const { components } = await metadataOf(publisher.api);
-    assert.deepEqual(components, [{ name: "pubsub", type: "pubsub.local", version: "v1", capabilities: ["BULK_PUBLISH"] }]);
+    assert.deepEqual(components, [
+      { name: "pubsub", type: "pubsub.local", version: "v1", capabilities: ["BULK_PUBLISH"] },
+    ]);
     const shop = await startSubscriber(t, [{ pubsubname: "pubsub", topic: "orders", route: "/orders" }]);
     const { api } = await start(t, {}, { subscriber: shop, home });
     const data = await shop.data(3);
@@ -89,7 +91,10 @@ describe("pub/sub of a running sidecar", { concurrency: 2, timeout: 240_000 }, (
   test("--no-default-pubsub leaves it out: nothing can be published, and the app is not asked", async (t) => {
     const { api, shop } = await start(t, {}, { flags: ["--no-default-pubsub"] });
     const answer = await publish(api, "orders", 1);
-    assert.deepEqual([answer.status, ((await answer.json()) as { errorCode: string }).errorCode], [404, "ERR_PUBSUB_NOT_FOUND"]);
+    assert.deepEqual(
+      [answer.status, ((await answer.json()) as { errorCode: string }).errorCode],
+      [404, "ERR_PUBSUB_NOT_FOUND"],
+    );
     assert.deepEqual((await metadataOf(api)).components ?? [], []);
     assert.equal(shop.asked, 0);
   });
@@ -101,14 +106,20 @@ describe("pub/sub of a running sidecar", { concurrency: 2, timeout: 240_000 }, (
     await shop.data(1);
     writeFileSync(join(folder, "mem.yaml"), pubsubComponent("pubsub", "pubsub.in-memory"));
     await reload(outrigger, "Component pubsub added");
-    assert.deepEqual((await metadataOf(api)).components?.map(({ type }) => type), ["pubsub.in-memory"]);
+    assert.deepEqual(
+      (await metadataOf(api)).components?.map(({ type }) => type),
+      ["pubsub.in-memory"],
+    );
     await waitFor("the new one's subscription", async () => {
       await accepted(api, "orders", "memory");
       return shop.handed.some(({ event }) => event.data === "memory");
     });
     rmSync(join(folder, "mem.yaml"));
     await reload(outrigger, "Component pubsub removed");
-    assert.deepEqual((await metadataOf(api)).components?.map(({ type }) => type), ["pubsub.local"]);
+    assert.deepEqual(
+      (await metadataOf(api)).components?.map(({ type }) => type),
+      ["pubsub.local"],
+    );
     await accepted(api, "orders", "default again");
     await waitFor("the default's", () => shop.handed.some(({ event }) => event.data === "default again"));
   });
@@ -142,13 +153,17 @@ describe("pub/sub of a running sidecar", { concurrency: 2, timeout: 240_000 }, (
     await subscribed(outrigger, "orders");
     const rules = "{rules: [{match: 'event.data.n >', path: /big}], default: /two}";
     writeFileSync(join(folder, "s.yaml"), subscriptionTo("orders", "/orders").replace("{default: /orders}", rules));
-    await outrigger.waitForOutput(/those before stay in use: .*s\.yaml:7: spec\.routes\.rules\.0\.match: .*event\.data\.n >/);
+    await outrigger.waitForOutput(
+      /those before stay in use: .*s\.yaml:7: spec\.routes\.rules\.0\.match: .*event\.data\.n >/,
+    );
     await accepted(api, "orders", 1);
     await shop.data(1);
     assert.equal(shop.handed[0]?.path, "/orders");
     const key = "metadata: {orderingKey: 'event.data.'}\n";
     writeFileSync(join(folder, "s.yaml"), subscriptionTo("orders", "/two", key));
-    await outrigger.waitForOutput(/those before stay in use: Subscription orders-subscription in .*s\.yaml: orderingKey: /);
+    await outrigger.waitForOutput(
+      /those before stay in use: Subscription orders-subscription in .*s\.yaml: orderingKey: /,
+    );
     assert.deepEqual(await topicsOf(api), ["orders"]);
   });
 
@@ -230,14 +245,17 @@ scopes: [shop, till]
     for (let n = 0; n < 20; n++) await accepted(other.api, "orders", n);
     await waitFor("each event once", () => one.shop.handed.length + till.handed.length >= 20);
     const all = [...one.shop.handed, ...till.handed].map(({ event }) => Number(event.data));
-    assert.deepEqual(all.sort((a, b) => a - b), Array.from({ length: 20 }, (_, n) => n));
+    assert.deepEqual(
+      all.sort((a, b) => a - b),
+      Array.from({ length: 20 }, (_, n) => n),
+    );
   });
 
   test("an app that is unwell gets no events, loses none, and its dead letters can be looked at", async (t) => {
     const flags = ["--enable-app-health-check", "--app-health-check-path", "/healthz"];
     const often = ["--app-health-probe-interval", "1", "--app-health-threshold", "1"];
     const files = { "s.yaml": subscriptionTo("orders", "/orders", "deadLetterTopic: dead") };
-    const { api, shop, outrigger } = await start(t, files, { flags: [...flags, ...often] });
+    const { api, shop, outrigger } = await start(t, files, { flags: [DEFAULT_PUBSUB, ...flags, ...often] });
     await subscribed(outrigger, "orders");
     await accepted(api, "orders", 1);
     await shop.data(1);
@@ -245,7 +263,9 @@ scopes: [shop, till]
     await outrigger.waitForOutput(/the app is not healthy/);
     for (const n of [2, 3, 4]) await accepted(api, "orders", n);
     assert.deepEqual(await topicsOf(api), ["orders"]);
-    const letters = (await (await fetch(`${api}/outrigger/v1/pubsub/pubsub/dead/events`)).json()) as { events: unknown[] };
+    const letters = (await (await fetch(`${api}/outrigger/v1/pubsub/pubsub/dead/events`)).json()) as {
+      events: unknown[];
+    };
     assert.deepEqual(letters.events, []);
     assert.equal(shop.handed.length, 1);
     shop.health = 200;
@@ -258,7 +278,7 @@ scopes: [shop, till]
     const flags = ["--enable-app-health-check", "--app-health-check-path", "/healthz", "--app-max-concurrency", "1"];
     const often = ["--app-health-probe-interval", "1", "--app-health-threshold", "1"];
     const files = { "s.yaml": subscriptionTo("orders", "/orders", "deadLetterTopic: dead") };
-    const { api, shop, outrigger } = await start(t, files, { flags: [...flags, ...often] });
+    const { api, shop, outrigger } = await start(t, files, { flags: [DEFAULT_PUBSUB, ...flags, ...often] });
     await subscribed(outrigger, "orders");
     const open: http.ServerResponse[] = [];
     shop.answer = (_, response) => open.push(response);
@@ -277,7 +297,7 @@ scopes: [shop, till]
     const port = await ownPort();
     const folder = folderWith(t, { "s.yaml": subscriptionTo("orders", "/orders") });
     const home = ownHome(t);
-    const args = ["run", "--app-id", "shop", "--app-port", String(port), "--resources-path", folder];
+    const args = ["run", "--app-id", "shop", "--app-port", String(port), DEFAULT_PUBSUB, "--resources-path", folder];
     const outrigger = startOutrigger(t, args, { home });
     const api = await outrigger.api("shop");
     await accepted(api, "orders", "early");
@@ -288,7 +308,7 @@ scopes: [shop, till]
 
   test("--app-max-concurrency holds for events too, and none is given up for it", async (t) => {
     const files = { "s.yaml": subscriptionTo("orders", "/orders", "deadLetterTopic: dead") };
-    const { api, shop, outrigger } = await start(t, files, { flags: ["--app-max-concurrency", "1"] });
+    const { api, shop, outrigger } = await start(t, files, { flags: [DEFAULT_PUBSUB, "--app-max-concurrency", "1"] });
     await subscribed(outrigger, "orders");
     let [now, most] = [0, 0];
     shop.answer = (_, response) => {
@@ -307,7 +327,7 @@ scopes: [shop, till]
   test("at SIGTERM the events that the app has are finished, others are left for the next", async (t) => {
     const files = { "s.yaml": subscriptionTo("orders", "/orders") };
     const { api, shop, outrigger, home, folder } = await start(t, files, {
-      flags: ["--app-max-concurrency", "1", "--dapr-graceful-shutdown-seconds", "20"],
+      flags: [DEFAULT_PUBSUB, "--app-max-concurrency", "1", "--dapr-graceful-shutdown-seconds", "20"],
     });
     await subscribed(outrigger, "orders");
     const open: http.ServerResponse[] = [];
@@ -321,15 +341,14 @@ scopes: [shop, till]
     for (const response of open) response.writeHead(200).end();
     assert.equal(await outrigger.exited(), 0);
     const rest = [1, 2, 3].filter((n) => n !== first);
-    const flags = ["--resources-path", folder];
-    await startBeside(t, "shop", shop.port, { home, flags });
+    await startBeside(t, "shop", shop.port, { home, flags: [DEFAULT_PUBSUB, "--resources-path", folder] });
     await waitFor("the rest", () => rest.every((n) => shop.handed.some(({ event }) => event.data === n)));
     assert.equal(shop.handed.filter(({ event }) => event.data === first).length, 1);
   });
 
   test("an app that never answers holds up no end for longer than the grace, and keeps no event", async (t) => {
     const files = { "s.yaml": subscriptionTo("orders", "/orders") };
-    const flags = ["--dapr-graceful-shutdown-seconds", "1"];
+    const flags = [DEFAULT_PUBSUB, "--dapr-graceful-shutdown-seconds", "1"];
     const { api, shop, outrigger, home, folder } = await start(t, files, { flags });
     await subscribed(outrigger, "orders");
     shop.answer = () => undefined;
@@ -339,7 +358,7 @@ scopes: [shop, till]
     assert.equal(await outrigger.stop("SIGTERM"), 0);
     assert.ok(Date.now() - startedAt < 15_000);
     shop.answer = (_, response) => response.writeHead(200).end();
-    await startBeside(t, "shop", shop.port, { home, flags: ["--resources-path", folder] });
+    await startBeside(t, "shop", shop.port, { home, flags: [DEFAULT_PUBSUB, "--resources-path", folder] });
     assert.deepEqual(await shop.data(2), ["kept", "kept"]);
   });
 
@@ -456,7 +475,11 @@ spec:
     await whenReady(outrigger, "mail");
     for (let n = 0; n < 10; n++) await accepted(api, "orders", n);
     const both = await Promise.all([shop.data(10), mail.data(10)]);
-    for (const data of both) assert.deepEqual(data.map(Number).sort((a, b) => a - b), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    for (const data of both)
+      assert.deepEqual(
+        data.map(Number).sort((a, b) => a - b),
+        [0, 1, 2, 3, 4, 5, 6, 7, 8, 9],
+      );
     assert.equal((await runToEnd(t, ["stop", "shop"], { home })).code, 0);
     const { api: other } = await whenReady(outrigger, "mail");
     await accepted(other, "orders", 10);
@@ -478,7 +501,10 @@ spec:
     const begun = once(stream, "data");
     stream.write({ initial_request: { pubsub_name: "pubsub", topic: "live" } });
     await begun;
-    assert.deepEqual((await metadataOf(api)).subscriptions?.map(({ type }) => type), ["STREAMING"]);
+    assert.deepEqual(
+      (await metadataOf(api)).subscriptions?.map(({ type }) => type),
+      ["STREAMING"],
+    );
     await accepted(api, "live", "before");
     await waitFor("the first", () => data.includes('"before"'));
     writeFileSync(join(folder, "mem.yaml"), pubsubComponent("pubsub", "pubsub.in-memory"));
@@ -495,7 +521,7 @@ spec:
     const home = ownHome(t);
     const folder = join(ROOT, "examples/pubsub");
     const port = String(await ownPort());
-    const flags = ["--app-id", "shop", "--app-port", port, "--resources-path", "resources"];
+    const flags = ["--app-id", "shop", "--app-port", port, DEFAULT_PUBSUB, "--resources-path", "resources"];
     const outrigger = startOutrigger(t, ["run", ...flags, "--", process.execPath, "shop.mjs"], { home, cwd: folder });
     const { api } = await whenReady(outrigger, "shop");
     await accepted(api, "orders", { orderId: 7 });

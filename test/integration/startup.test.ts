@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import type { TestScope } from "../support/cleanup.ts";
 import { residentMiB } from "../support/memory.ts";
-import { ROOT, startOutrigger } from "../support/outrigger.ts";
+import { DEFAULT_PUBSUB, ROOT, startOutrigger } from "../support/outrigger.ts";
 import { ownPort } from "../support/own-port.ts";
 import { folderWith, ownHome, runToEnd } from "../support/processes.ts";
 
@@ -72,8 +72,8 @@ function installPacked(t: TestScope): string {
 }
 
 describe("starting", { concurrency: 2, timeout: 240_000 }, () => {
-  test("a sidecar without resources loads neither yaml nor zod", async (t) => {
-    const parts = await partsLoadedBy(t, await sidecarArgs());
+  test("a sidecar without resources loads neither yaml nor zod, and no CEL, though it has a broker", async (t) => {
+    const parts = await partsLoadedBy(t, await sidecarArgs(DEFAULT_PUBSUB));
     for (const used of ["runtime", "transport", "lmdb"])
       assert.ok(parts.has(used), `${used} is among ${[...parts].join(", ")}`);
     for (const unused of ["yaml", "zod", "@bufbuild/cel"]) assert.ok(!parts.has(unused), `${unused} was loaded`);

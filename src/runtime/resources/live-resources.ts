@@ -32,6 +32,8 @@ export class LiveResources implements CallRules, EventRules {
   #loaded = NOTHING;
   /** Replaced, and still used by calls that began before. */
   readonly #leaving = new Set<LoadedResources>();
+  /** Brokers that nobody publishes to any more, on their way to be closed. */
+  readonly #closing = new Set<Promise<void>>();
   /** What is wrong with what stands there and did not keep it from being loaded. */
   #told: ReadonlySet<string> = new Set();
   #closed = false;
@@ -83,7 +85,10 @@ export class LiveResources implements CallRules, EventRules {
     }
     this.#loaded = loaded;
     void this.#closeWhenIdle(before);
-    void this.#onChange().then(() => closeBut(loaded, before));
+    const closing = this.#onChange()
+      .then(() => closeBut(loaded, before))
+      .finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
   }
 
   /** @param listener told of each change; resolves once nobody subscribes any more at brokers that are gone. */
@@ -102,7 +107,7 @@ export class LiveResources implements CallRules, EventRules {
     this.#closed = true;
     this.#watch?.close();
     await Promise.all([this.#loaded, ...this.#leaving].map((loaded) => loaded.close()));
-    await closeBut(NOTHING, this.#loaded);
+    await Promise.all([closeBut(NOTHING, this.#loaded), ...this.#closing]);
   }
 
   async #closeWhenIdle(before: LoadedResources): Promise<void> {

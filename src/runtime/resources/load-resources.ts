@@ -78,7 +78,18 @@ export async function loadResources(
     const httpPipeline = await middleware.pipeline(pipelines.http, resources);
     const appPipeline = await middleware.pipeline(pipelines.app, resources);
     await refuseBrokenRules(resources.subscriptions);
-    const own = { app, env, home, processes, shared, clock, log, starts, values: stores.values, entries: standardPubSubs };
+    const own = {
+      app,
+      env,
+      home,
+      processes,
+      shared,
+      clock,
+      log,
+      starts,
+      values: stores.values,
+      entries: standardPubSubs,
+    };
     const specs = defaultPubSub && resources.pubsubs.length === 0 ? [DEFAULT_PUBSUB] : resources.pubsubs;
     pubsubs = await pubsubsFrom(specs, before.pubsubs, own);
     return {

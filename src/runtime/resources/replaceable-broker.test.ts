@@ -15,7 +15,12 @@ function replaceable(close: () => Promise<void>) {
   const silent = (): void => undefined;
   const log: Logger = { debug: silent, info: silent, warn: (line) => void told.push(line), error: silent };
   const clock = new ManualClock();
-  return { inner, told, clock, broker: new ReplaceableBroker({ broker: inner, description: "Component p", clock, log }) };
+  return {
+    inner,
+    told,
+    clock,
+    broker: new ReplaceableBroker({ broker: inner, description: "Component p", clock, log }),
+  };
 }
 
 test("it is closed once what is being published to it is published", async () => {

@@ -65,7 +65,8 @@ export class ReplaceableBroker implements PubSub {
     const { description, log } = this.#parts;
     try {
       const isClosed = await this.#inTime(this.#broker.close());
-      if (!isClosed) log.warn(`${description}: it has not closed in ${CLOSE_PATIENCE_MS / 1000} s, and is waited for no more`);
+      if (!isClosed)
+        log.warn(`${description}: it has not closed in ${CLOSE_PATIENCE_MS / 1000} s, and is waited for no more`);
     } catch (error) {
       log.warn(`${description}: it did not close in order: ${messageOf(error)}`);
     }

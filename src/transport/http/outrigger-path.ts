@@ -27,7 +27,10 @@ interface OutriggerRoute extends Omit<OutriggerPath, "params"> {
 
 /** @param template under the prefix. As in Dapr's publish, a topic may have slashes in it; all else is one segment. */
 function route(method: string, template: string, operation: OutriggerOperation): OutriggerRoute {
-  const parts = template.replaceAll(/\{(\w+)\}/g, (_, name: string) => `(?<${name}>${name === "topic" ? "." : "[^/]"}+)`);
+  const parts = template.replaceAll(
+    /\{(\w+)\}/g,
+    (_, name: string) => `(?<${name}>${name === "topic" ? "." : "[^/]"}+)`,
+  );
   return { method, template: OUTRIGGER_PREFIX + template, pattern: new RegExp(`^${parts}$`), operation };
 }
 
