@@ -159,7 +159,7 @@ export class Subscriptions {
     const component = rules.pubsubs.get(pubsub);
     // daprd names no resource here (observed/, "SubscribeTopicEventsAlpha1: unknown pubsub").
     if (component === undefined) throw new OutriggerError("pubsubNotFound", `pubsub ${pubsub} is not found`);
-    if (this.#ended.aborted) throw new Error("the sidecar ends");
+    if (this.#hasEnded()) throw new Error("the sidecar ends");
     const why = this.#whyForbidden(component, topic);
     if (why !== undefined) throw new Error(why);
     this.#expressions ??= await eventExpressionsFor([subscription]);
@@ -168,12 +168,16 @@ export class Subscriptions {
     await stream.running?.subscription.beginOnce();
     this.#streams.add(stream);
     // Meanwhile all may have changed, and nobody knew of this stream.
-    if (this.#ended.aborted) {
+    if (this.#hasEnded()) {
       await this.#endStream(stream);
       throw new Error("the sidecar ends");
     }
     if (rules.pubsubs.get(pubsub) !== component) await this.follow();
     return { close: () => this.#endStream(stream) };
+  }
+
+  #hasEnded(): boolean {
+    return this.#ended.aborted;
   }
 
   async #followOnce(): Promise<void> {
