@@ -102,7 +102,8 @@ export class LiveResources implements CallRules, EventRules {
     this.#closed = true;
     this.#watch?.close();
     await Promise.all([this.#loaded, ...this.#leaving].map((loaded) => loaded.close()));
-    await closeBut(NOTHING, this.#loaded);
+    // Whoever still publishes has had the time that there was for it.
+    await Promise.allSettled([...this.#loaded.pubsubs.values()].map(({ broker }) => broker.close()));
   }
 
   async #closeWhenIdle(before: LoadedResources): Promise<void> {
@@ -114,8 +115,7 @@ export class LiveResources implements CallRules, EventRules {
 
   async #ready(resources: AppResources): Promise<LoadedResources> {
     const { http, app } = this.#pipelines;
-    const lists: readonly (readonly unknown[])[] = [...Object.values<readonly unknown[]>({ ...resources }), http, app];
-    const hasNone = lists.every((list) => list.length === 0);
+    const hasNone = [...Object.values(resources), http, app].every((list) => list.length === 0);
     if (hasNone && !this.#surroundings.defaultPubSub) return NOTHING;
     // Apps without resources do not load what makes something of them.
     const { loadResources } = await import("./load-resources.ts");
