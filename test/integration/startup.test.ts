@@ -9,6 +9,7 @@ import { residentMiB } from "../support/memory.ts";
 import { ROOT, startOutrigger } from "../support/outrigger.ts";
 import { ownPort } from "../support/own-port.ts";
 import { folderWith, ownHome, runToEnd } from "../support/processes.ts";
+import { startRedis } from "../support/redis-server.ts";
 
 /** Memory is counted, not timed: a ceiling that is generous to other machines and versions of Node. */
 const ONE_APP_MIB = 90;
@@ -64,11 +65,26 @@ function installPacked(t: TestScope): string {
 }
 
 describe("starting", { concurrency: 2, timeout: 240_000 }, () => {
-  test("a sidecar without resources loads neither yaml nor zod", async (t) => {
+  test("a sidecar without resources loads neither yaml nor zod nor ioredis", async (t) => {
     const parts = await partsLoadedBy(t, await sidecarArgs());
     for (const used of ["runtime", "transport", "lmdb"])
       assert.ok(parts.has(used), `${used} is among ${[...parts].join(", ")}`);
-    for (const unused of ["yaml", "zod"]) assert.ok(!parts.has(unused), `${unused} was loaded`);
+    for (const unused of ["yaml", "zod", "ioredis"]) assert.ok(!parts.has(unused), `${unused} was loaded`);
+  });
+
+  test("ioredis is loaded by who has events in Redis, and nobody else", async (t) => {
+    const component = (type: string, metadata: string): string =>
+      `apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: events}\nspec: {type: ${type}, metadata: ${metadata}}\n`;
+    const redis = await startRedis(t);
+    for (const [type, metadata, isLoaded] of [
+      ["pubsub.in-memory", "[]", false],
+      ["pubsub.local", "[]", false],
+      ["pubsub.redis", `[{name: redisHost, value: "${redis.host}"}]`, true],
+    ] as const) {
+      const folder = folderWith(t, { "events.yaml": component(type, metadata) });
+      const parts = await partsLoadedBy(t, await sidecarArgs("--resources-path", folder));
+      assert.equal(parts.has("ioredis"), isLoaded, type);
+    }
   });
 
   test("whoever has a Configuration or a run file loads both", async (t) => {
