@@ -81,11 +81,6 @@ export class RunningSubscription {
     }
   }
 
-  /** Asked anew: it may have happened while something was waited for. */
-  #isClosed(): boolean {
-    return this.#closed.aborted;
-  }
-
   get #about(): Record<string, string> {
     const { component } = this.#parts;
     const { subscription, description } = this.active;
@@ -111,7 +106,7 @@ export class RunningSubscription {
       try {
         return await this.#subscribe();
       } catch (error) {
-        if (this.#isClosed()) break;
+        if (this.#closed.aborted) break;
         log.error(`cannot subscribe: ${messageOf(error)}; it is tried again in ${pauseMs} ms`, this.#about);
       }
       await clock.sleep(pauseMs, this.#closed).catch(() => undefined);

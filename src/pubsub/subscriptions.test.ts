@@ -45,11 +45,7 @@ class QuietBroker implements PubSub {
   }
 }
 
-function component(
-  name: string,
-  broker: PubSub,
-  maySubscribe: (topic: string) => boolean = () => true,
-): PubSubComponent {
+function component(name: string, broker: PubSub, maySubscribe = (_topic: string): boolean => true): PubSubComponent {
   return { name, type: "pubsub.quiet", broker, group: "app", scopes: { mayPublish: () => true, maySubscribe } };
 }
 
@@ -79,7 +75,7 @@ function start(
   readonly clock: ManualClock;
   readonly told: string[];
   /** How often the app was asked. */
-  readonly asked: () => number;
+  asked(): number;
 } {
   const rules = {
     pubsubs: new Map(components.map((one) => [one.name, one])),

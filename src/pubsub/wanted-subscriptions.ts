@@ -24,7 +24,7 @@ export function wantedSubscriptions(
 }
 
 /** Two texts that no two subscriptions share. */
-function keyOf({ pubsub, topic }: Pick<TopicSubscription, "pubsub" | "topic">): string {
+export function keyOf({ pubsub, topic }: Pick<TopicSubscription, "pubsub" | "topic">): string {
   return JSON.stringify([pubsub, topic]);
 }
 

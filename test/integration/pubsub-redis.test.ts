@@ -2,13 +2,19 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
 import { type TestContext, test } from "node:test";
-import type { IncomingEvent, PubSub, SubscribeOptions, Verdict } from "../../src/components/contract/pubsub.ts";
+import type {
+  BrokerSubscription,
+  IncomingEvent,
+  PubSub,
+  SubscribeOptions,
+  Verdict,
+} from "../../src/components/contract/pubsub.ts";
 import { redisManifest } from "../../src/components/pubsub/redis/manifest.ts";
 import { makeAuthority } from "../support/certificates.ts";
 import { metadataWith } from "../support/component-metadata.ts";
 import { LONG } from "../support/long.ts";
 import { pubSubContext, type RecordingLog } from "../support/pubsub-context.ts";
-import { anEvent, textOf } from "../support/pubsub-world.ts";
+import { anEvent, Gate, textOf } from "../support/pubsub-world.ts";
 import { startRedis } from "../support/redis-server.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -36,19 +42,22 @@ async function consume(
   { answer = () => "done", ...given }: Partial<SubscribeOptions> & { answer?: (event: IncomingEvent) => Verdict } = {},
 ): Promise<Consumer> {
   const events: IncomingEvent[] = [];
-  await broker.subscribe({
-    topic,
-    group: "shop",
-    metadata: new Map(),
-    batch: undefined,
-    keyOf: undefined,
-    handle: (batch) => {
-      events.push(...batch);
-      return Promise.resolve(batch.map(answer));
-    },
-    ...given,
-  });
+  const handle: SubscribeOptions["handle"] = (batch) => {
+    events.push(...batch);
+    return Promise.resolve(batch.map(answer));
+  };
+  await subscribeTo(broker, topic, { handle, ...given });
   return { events, texts: () => events.map(textOf) };
+}
+
+function subscribeTo(
+  broker: PubSub,
+  topic: string,
+  given: Partial<SubscribeOptions> = {},
+): Promise<BrokerSubscription> {
+  const handle: SubscribeOptions["handle"] = (events) => Promise.resolve(events.map(() => "done"));
+  const plain = { group: "shop", metadata: new Map(), batch: undefined, keyOf: undefined, handle };
+  return broker.subscribe({ topic, ...plain, ...given });
 }
 
 async function whyNot(t: TestContext, fields: Fields): Promise<string> {
@@ -259,6 +268,24 @@ test("a Redis that goes away: publishers get an error in time, subscribers go on
   assert.equal(log.texts("info").filter((text) => text.includes("again after")).length, 1);
 });
 
+test("what Redis has not answered when the connection is lost is an error that says so", async (t) => {
+  const server = await startRedis(t);
+  const { broker } = await brokerWith(t, { redisHost: server.host, ...SOON });
+  server.freeze(true);
+  const lost = /^the connection to Redis at 127\.0\.0\.1:\d+ was lost before it answered$/;
+  const published = assert.rejects(broker.publish(anEvent("orders", "x")), ({ message }: Error) => lost.test(message));
+  const bulk = broker.publishBulk("orders", [anEvent("orders", "1"), anEvent("orders", "2")]);
+  await server.kill();
+  await published;
+  assert.deepEqual(
+    (await bulk).map(({ index, error }) => [index, lost.test(error)]),
+    [
+      [0, true],
+      [1, true],
+    ],
+  );
+});
+
 test("a Redis that answers nothing: publishers get an error in time, and it is used again when it answers", async (t) => {
   const server = await startRedis(t);
   const fields = { redisHost: server.host, readTimeout: "300ms", poolTimeout: "300ms", dialTimeout: "300ms", ...SOON };
@@ -275,6 +302,84 @@ test("a Redis that answers nothing: publishers get an error in time, and it is u
     ),
   );
   await waitFor("the event", () => texts().includes("after"));
+});
+
+test("a Redis that answers nothing holds up neither the end of a subscription nor that of the broker", async (t) => {
+  const server = await startRedis(t);
+  // Without end is how long an answer would be waited for.
+  const { broker } = await brokerWith(t, { redisHost: server.host, readTimeout: "-1", ...SOON });
+  const begun = new Gate();
+  const handle: SubscribeOptions["handle"] = (events) => {
+    begun.open();
+    return Promise.resolve(events.map(() => "done"));
+  };
+  const [one] = [await subscribeTo(broker, "orders", { handle }), await subscribeTo(broker, "others")];
+  await broker.publish(anEvent("orders", "x"));
+  await begun.opened;
+  server.freeze(true);
+  const published = assert.rejects(broker.publish(anEvent("orders", "late")), /the connection to Redis is closed/);
+  await one.close(0);
+  await broker.close();
+  await published;
+  server.freeze(false);
+});
+
+test("a start that is given up leaves no connection behind", async (t) => {
+  const sockets = new Set<net.Socket>();
+  const mute = net.createServer((socket) => {
+    sockets.add(socket);
+    socket.resume().on("error", () => undefined);
+    socket.on("close", () => sockets.delete(socket));
+  });
+  mute.listen(0, "127.0.0.1");
+  await once(mute, "listening");
+  t.after(() => mute.close());
+  const { port } = mute.address() as net.AddressInfo;
+  const broker = redisManifest.create(pubSubContext(t));
+  const metadata = await metadataWith({ redisHost: `127.0.0.1:${port}`, dialTimeout: "10m" });
+  const started = assert.rejects(broker.init(metadata), /closed/);
+  await waitFor("the connection", () => sockets.size === 1);
+  await broker.close();
+  await started;
+  await waitFor("its end", () => sockets.size === 0);
+});
+
+test("what cannot be acknowledged is said once, and no more is taken than the queue has room for", async (t) => {
+  const rights = "+xadd +xgroup|create +xreadgroup +xclaim +xpending +xrange +info +client|id +client|unblock";
+  const args = ["--user", "shop", "on", `>${SECRET}`, "~orders", "-@all", ...rights.split(" ")];
+  const server = await startRedis(t, { args });
+  const login = { redisUsername: "shop", redisPassword: SECRET };
+  const { broker, log } = await brokerWith(t, { redisHost: server.host, queueDepth: "2", ...login });
+  const texts = Array.from({ length: 100 }, (_, at) => `${at}`);
+  await broker.publishBulk(
+    "orders",
+    texts.map((text) => anEvent("orders", text)),
+  );
+  const { events } = await consume(broker, "orders");
+  await waitFor("the log", () => log.texts("error").length > 0);
+  assert.match(log.texts("error").join(), /NOPERM.*"component":"events","topic":"orders","group":"shop"/);
+  await waitFor("what there is room for", () => events.length >= 40);
+  assert.equal(events.length, 40);
+  await server.client().call("ACL", "SETUSER", "shop", "+xack");
+  await waitFor("the rest", () => events.length === texts.length);
+  assert.equal(log.texts("error").length, 1);
+});
+
+test("a connection for events that cannot be made again is said", async (t) => {
+  const server = await startRedis(t);
+  const { broker, log } = await brokerWith(t, { redisHost: server.host, poolTimeout: "50ms", ...SOON });
+  const { texts } = await consume(broker, "orders");
+  const plain = server.client();
+  const idOfReader = async (): Promise<string | undefined> =>
+    /^id=(\d+) .* cmd=xreadgroup/m.exec((await plain.client("LIST")) as string)?.[1];
+  const id = await waitFor("the reader", idOfReader);
+  await plain.config("SET", "maxclients", "2");
+  await plain.client("KILL", "ID", Number(id));
+  await waitFor("the log", () => log.texts("error").length > 0);
+  assert.match(log.texts("error").join(), /events cannot be read from Redis: .*max number of clients/);
+  await plain.config("SET", "maxclients", "100");
+  await broker.publish(anEvent("orders", "x"));
+  await waitFor("the event", () => texts().length === 1);
 });
 
 test("streams are trimmed by length or age where that is asked for", async (t) => {

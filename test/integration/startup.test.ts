@@ -9,6 +9,7 @@ import { residentMiB } from "../support/memory.ts";
 import { DEFAULT_PUBSUB, ROOT, startOutrigger } from "../support/outrigger.ts";
 import { ownPort } from "../support/own-port.ts";
 import { folderWith, ownHome, runToEnd } from "../support/processes.ts";
+import { startRedis } from "../support/redis-server.ts";
 
 /** Memory is counted, not timed: a ceiling that is generous to other machines and versions of Node. */
 const ONE_APP_MIB = 90;
@@ -76,7 +77,7 @@ describe("starting", { concurrency: 2, timeout: 240_000 }, () => {
     const parts = await partsLoadedBy(t, await sidecarArgs(DEFAULT_PUBSUB));
     for (const used of ["runtime", "transport", "lmdb"])
       assert.ok(parts.has(used), `${used} is among ${[...parts].join(", ")}`);
-    for (const unused of ["yaml", "zod", "@bufbuild/cel"]) assert.ok(!parts.has(unused), `${unused} was loaded`);
+    for (const unused of ["yaml", "zod", "@bufbuild/cel", "ioredis"]) assert.ok(!parts.has(unused), `${unused} was loaded`);
   });
 
   test("a sidecar without pub/sub loads no broker, and nothing that hands out events", async (t) => {
@@ -92,6 +93,21 @@ describe("starting", { concurrency: 2, timeout: 240_000 }, () => {
       "transport/grpc/event-stream.ts",
     ]) {
       assert.ok(!loaded(unused), `${unused} was loaded`);
+    }
+  });
+
+  test("ioredis is loaded by who has events in Redis, and nobody else", async (t) => {
+    const component = (type: string, metadata: string): string =>
+      `apiVersion: dapr.io/v1alpha1\nkind: Component\nmetadata: {name: events}\nspec: {type: ${type}, metadata: ${metadata}}\n`;
+    const redis = await startRedis(t);
+    for (const [type, metadata, isLoaded] of [
+      ["pubsub.in-memory", "[]", false],
+      ["pubsub.local", "[]", false],
+      ["pubsub.redis", `[{name: redisHost, value: "${redis.host}"}]`, true],
+    ] as const) {
+      const folder = folderWith(t, { "events.yaml": component(type, metadata) });
+      const parts = await partsLoadedBy(t, await sidecarArgs("--resources-path", folder));
+      assert.equal(parts.has("ioredis"), isLoaded, type);
     }
   });
 

@@ -416,6 +416,22 @@ export function testPubSubContract(name: string, subject: PubSubSubject): void {
     await assert.rejects(broker.publish(anEvent("over", "late")), Error);
   });
 
+  promise("what is being published when it is closed is taken or refused", async (world) => {
+    const broker = await world.broker();
+    await world.subscribe(broker, { topic: "late" });
+    const texts = Array.from({ length: 50 }, (_, at) => `${at}`);
+    const published = [
+      ...texts.map((text) => broker.publish(anEvent("late", text))),
+      broker.publishBulk(
+        "late",
+        texts.map((text) => anEvent("late", text)),
+      ),
+    ];
+    const settled = Promise.allSettled(published);
+    await broker.close();
+    assert.equal((await settled).length, published.length);
+  });
+
   if (has.durable) {
     promise("what was published before a group was there is handed out to it", async (world) => {
       const broker = await world.broker();

@@ -107,7 +107,9 @@ export class LiveResources implements CallRules, EventRules {
     this.#closed = true;
     this.#watch?.close();
     await Promise.all([this.#loaded, ...this.#leaving].map((loaded) => loaded.close()));
-    await Promise.all([closeBut(NOTHING, this.#loaded), ...this.#closing]);
+    // Whoever still publishes has had the time that there was for it.
+    const closed = [...this.#loaded.pubsubs.values()].map(({ broker }) => broker.close());
+    await Promise.all([...closed, ...this.#closing]);
   }
 
   async #closeWhenIdle(before: LoadedResources): Promise<void> {
@@ -119,8 +121,7 @@ export class LiveResources implements CallRules, EventRules {
 
   async #ready(resources: AppResources): Promise<LoadedResources> {
     const { http, app } = this.#pipelines;
-    const lists: readonly (readonly unknown[])[] = [...Object.values<readonly unknown[]>({ ...resources }), http, app];
-    const hasNone = lists.every((list) => list.length === 0);
+    const hasNone = [...Object.values(resources), http, app].every((list) => list.length === 0);
     if (hasNone && !this.#surroundings.defaultPubSub) return NOTHING;
     // Apps without resources do not load what makes something of them.
     const { loadResources } = await import("./load-resources.ts");

@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { metadataWith } from "../../../../test/support/component-metadata.ts";
 import { ManualClock } from "../../../../test/support/manual-clock.ts";
+import { RecordingLog } from "../../../../test/support/pubsub-context.ts";
 import { testPubSubContract } from "../../../../test/support/pubsub-contract.ts";
 import { anEvent } from "../../../../test/support/pubsub-world.ts";
+import type { Clock } from "../../../core/clock.ts";
 import type { SubscribeOptions, Verdict } from "../../contract/pubsub.ts";
-import { InMemoryPubSub } from "./in-memory-pubsub.ts";
+import { type InMemoryParts, InMemoryPubSub } from "./in-memory-pubsub.ts";
 import { inMemoryManifest } from "./manifest.ts";
 
 testPubSubContract("in-memory", {
@@ -14,6 +16,10 @@ testPubSubContract("in-memory", {
   has: { durable: false, shared: false, wildcards: true, concurrent: false, counts: true, browses: false },
   unusable: { any: "field" },
 });
+
+function parts(clock: Clock = new ManualClock(), log = new RecordingLog()): InMemoryParts {
+  return { name: "events", clock, log };
+}
 
 interface Slow {
   readonly options: SubscribeOptions;
@@ -46,7 +52,7 @@ test("in-memory: a publisher waits while the queue is full, of events or of byte
     { events: 2, bytes: 1000, patienceMs: 1000 },
     { events: 1000, bytes: 2, patienceMs: 1000 },
   ]) {
-    const broker = new InMemoryPubSub(new ManualClock(), limits);
+    const broker = new InMemoryPubSub(parts(), limits);
     const { options, finish, seen } = slow();
     await broker.subscribe(options);
     await broker.publish(anEvent("t", "1"));
@@ -67,7 +73,7 @@ test("in-memory: a publisher waits while the queue is full, of events or of byte
 
 test("in-memory: a queue that stays full is an error that says so, and so is its end", async () => {
   const clock = new ManualClock();
-  const broker = new InMemoryPubSub(clock, { events: 1, bytes: 1000, patienceMs: 1000 });
+  const broker = new InMemoryPubSub(parts(clock), { events: 1, bytes: 1000, patienceMs: 1000 });
   await broker.subscribe(slow().options);
   await broker.publish(anEvent("t", "1"));
   const second = assert.rejects(broker.publish(anEvent("t", "2")), /full for 1 s: it holds 1 events with 1 bytes/);
@@ -86,7 +92,7 @@ test("in-memory: a queue that stays full is an error that says so, and so is its
 });
 
 test("in-memory: what is larger than the whole queue passes by itself", async () => {
-  const broker = new InMemoryPubSub(new ManualClock(), { events: 10, bytes: 4, patienceMs: 1000 });
+  const broker = new InMemoryPubSub(parts(), { events: 10, bytes: 4, patienceMs: 1000 });
   const { options, finish, seen } = slow();
   finish();
   await broker.subscribe(options);
@@ -98,7 +104,7 @@ test("in-memory: what is larger than the whole queue passes by itself", async ()
 
 test("in-memory: what nobody subscribes to costs nothing, and what nobody is left to take is let go", async () => {
   const clock = new ManualClock();
-  const broker = new InMemoryPubSub(clock, { events: 1, bytes: 10, patienceMs: 1000 });
+  const broker = new InMemoryPubSub(parts(clock), { events: 1, bytes: 10, patienceMs: 1000 });
   for (let at = 0; at < 5; at++) await broker.publish(anEvent("nobody", "x"));
   const subscription = await broker.subscribe(slow().options);
   await broker.publish(anEvent("t", "1"));
@@ -108,9 +114,24 @@ test("in-memory: what nobody subscribes to costs nothing, and what nobody is lef
   await broker.close();
 });
 
+test("in-memory: what is lost as nobody is left to take it is counted in the log, once", async () => {
+  const log = new RecordingLog();
+  const broker = new InMemoryPubSub(parts(new ManualClock(), log));
+  const done = slow("orders");
+  done.finish();
+  const subscriptions = [await broker.subscribe(done.options), await broker.subscribe(slow("bills*").options)];
+  for (const topic of ["orders", "bills.a", "bills.b", "bills.c"]) await broker.publish(anEvent(topic, "x"));
+  await settled();
+  for (let times = 0; times < 2; times++) for (const subscription of subscriptions) await subscription.close(0);
+  await broker.close();
+  assert.deepEqual(log.texts("warn"), [
+    '3 events are lost: nobody is subscribed any more, and pubsub.in-memory keeps nothing {"component":"events","topic":"bills*"}',
+  ]);
+});
+
 test("in-memory: an event that fails waits 100 ms, then twice as long each time", async () => {
   const clock = new ManualClock();
-  const broker = new InMemoryPubSub(clock);
+  const broker = new InMemoryPubSub(parts(clock));
   const attempts: (number | undefined)[] = [];
   await broker.subscribe({
     ...slow().options,
@@ -134,5 +155,5 @@ test("in-memory: an event that fails waits 100 ms, then twice as long each time"
 
 test("in-memory: it has no fields", async () => {
   const metadata = await metadataWith({ maxEvents: "1" });
-  await assert.rejects(async () => new InMemoryPubSub(new ManualClock()).init(metadata), /unknown metadata field/);
+  await assert.rejects(async () => new InMemoryPubSub(parts()).init(metadata), /unknown metadata field/);
 });

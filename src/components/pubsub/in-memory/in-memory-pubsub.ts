@@ -1,4 +1,4 @@
-import type { Clock } from "../../../core/clock.ts";
+import { messageOf } from "../../../core/errors.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type {
   BrokerSubscription,
@@ -6,6 +6,7 @@ import type {
   IncomingEvent,
   OutgoingEvent,
   PubSub,
+  PubSubContext,
   PubSubFeature,
   SubscribeOptions,
 } from "../../contract/pubsub.ts";
@@ -15,13 +16,15 @@ import { SubscriberGroup } from "./subscriber-group.ts";
 // A publisher that waits for room may itself be what a subscriber waits for: the wait must end.
 const LIMITS: QueueLimits = { events: 10_000, bytes: 64 * 1024 * 1024, patienceMs: 30_000 };
 
+export type InMemoryParts = Pick<PubSubContext, "name" | "clock" | "log">;
+
 /**
  * `pubsub.in-memory`: events of one Sidecar, for those of its subscriptions that are there when they are published
  * (components-contrib/pubsub/in-memory). Nothing outlives the process, nothing is seen by another.
  */
 export class InMemoryPubSub implements PubSub {
   readonly features: ReadonlySet<PubSubFeature> = new Set(["SUBSCRIBE_WILDCARDS"]);
-  readonly #clock: Clock;
+  readonly #parts: InMemoryParts;
   readonly #room: QueueRoom;
   /** By topic, or pattern, and group. */
   readonly #groups = new Map<string, SubscriberGroup>();
@@ -29,9 +32,9 @@ export class InMemoryPubSub implements PubSub {
   #published = 0;
   #isClosed = false;
 
-  constructor(clock: Clock, limits = LIMITS) {
-    this.#clock = clock;
-    this.#room = new QueueRoom(limits, clock);
+  constructor(parts: InMemoryParts, limits = LIMITS) {
+    this.#parts = parts;
+    this.#room = new QueueRoom(limits, parts.clock);
   }
 
   init(metadata: ComponentMetadata): Promise<void> {
@@ -61,7 +64,7 @@ export class InMemoryPubSub implements PubSub {
         await this.publish(event);
       } catch (error) {
         // Those behind it would only wait as long.
-        for (let rest = index; rest < events.length; rest++) failures.push({ index: rest, error: textOf(error) });
+        for (let rest = index; rest < events.length; rest++) failures.push({ index: rest, error: messageOf(error) });
         break;
       }
     }
@@ -71,13 +74,9 @@ export class InMemoryPubSub implements PubSub {
   subscribe(options: SubscribeOptions): Promise<BrokerSubscription> {
     if (this.#isClosed) return Promise.reject(new Error("the broker is closed"));
     const key = JSON.stringify([options.topic, options.group]);
-    const group =
-      this.#groups.get(key) ??
-      new SubscriberGroup(options.topic, this.#clock, (event) => {
-        this.#giveBack(event);
-      });
+    const group = this.#groups.get(key) ?? this.#newGroup(options.topic);
     this.#groups.set(key, group);
-    const subscription = group.join(options, this.#clock, () => {
+    const subscription = group.join(options, () => {
       this.#subscriptions.delete(subscription);
       if (group.isEmpty && this.#groups.get(key) === group) this.#groups.delete(key);
     });
@@ -91,11 +90,15 @@ export class InMemoryPubSub implements PubSub {
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.close(0)));
   }
 
+  #newGroup(topic: string): SubscriberGroup {
+    const { name: component, clock, log } = this.#parts;
+    const onDone = (event: IncomingEvent): void => {
+      this.#giveBack(event);
+    };
+    return new SubscriberGroup(topic, { component, clock, log, onDone });
+  }
+
   #giveBack({ data }: IncomingEvent): void {
     this.#room.giveBack(1, data.byteLength);
   }
-}
-
-function textOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -3,5 +3,5 @@ import { InMemoryPubSub } from "./in-memory-pubsub.ts";
 
 export const inMemoryManifest = {
   type: "pubsub.in-memory",
-  create: ({ clock }) => new InMemoryPubSub(clock),
+  create: (context) => new InMemoryPubSub(context),
 } satisfies PubSubManifest;

@@ -1,22 +1,32 @@
 import { CallAbort, type CallSignal } from "../../../core/call-signal.ts";
 import type { Clock } from "../../../core/clock.ts";
+import type { Logger } from "../../../core/logger.ts";
 import { HandOut } from "../../../pubsub/hand-out.ts";
 import type { BrokerSubscription, IncomingEvent, SubscribeOptions, Verdict } from "../../contract/pubsub.ts";
 
 const FIRST_PAUSE_MS = 100;
 const LONGEST_PAUSE_MS = 30_000;
 
+export interface SubscriberGroupParts {
+  /** Of its component, for the log. */
+  readonly component: string;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Told of each event that was offered, once: when it is done, or nobody is left to take it. */
+  readonly onDone: (event: IncomingEvent) => void;
+}
+
 /** Those who share the events of one topic, or of one pattern. Each works on one event, or batch, at a time. */
 export class SubscriberGroup {
-  readonly #onDone: (event: IncomingEvent) => void;
+  readonly #parts: SubscriberGroupParts;
   readonly #handOut: HandOut;
   readonly #members: Member[] = [];
   readonly #topic: string;
 
-  /** @param onDone told of each event that was offered, once: when it is done, or nobody is left to take it. */
-  constructor(topic: string, clock: Clock, onDone: (event: IncomingEvent) => void) {
+  constructor(topic: string, parts: SubscriberGroupParts) {
     this.#topic = topic;
-    this.#onDone = onDone;
+    this.#parts = parts;
+    const { clock, onDone } = parts;
     const members = this.#members;
     this.#handOut = new HandOut({
       clock,
@@ -48,7 +58,7 @@ export class SubscriberGroup {
   }
 
   /** @param onLeave told when nothing more is handed out to it. */
-  join(options: SubscribeOptions, clock: Clock, onLeave: () => void): BrokerSubscription {
+  join(options: SubscribeOptions, onLeave: () => void): BrokerSubscription {
     const member = new Member(options);
     this.#members.push(member);
     this.#handOut.handOut();
@@ -59,7 +69,7 @@ export class SubscriberGroup {
           this.#members.splice(place, 1);
           onLeave();
         }
-        await member.end(patienceMs, clock);
+        await member.end(patienceMs, this.#parts.clock);
         if (this.isEmpty) await this.#end();
       },
     };
@@ -73,7 +83,13 @@ export class SubscriberGroup {
   /** Nobody is left: what it holds is gone. */
   async #end(): Promise<void> {
     await this.#handOut.close(0);
-    for (const { event } of this.#handOut.takeUndone()) this.#onDone(event);
+    const undone = this.#handOut.takeUndone();
+    for (const { event } of undone) this.#parts.onDone(event);
+    if (undone.length === 0) return;
+    const { component, log } = this.#parts;
+    const what = undone.length === 1 ? "one event is lost" : `${undone.length} events are lost`;
+    const why = "nobody is subscribed any more, and pubsub.in-memory keeps nothing";
+    log.warn(`${what}: ${why}`, { component, topic: this.#topic });
   }
 }
 

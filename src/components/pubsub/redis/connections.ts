@@ -1,6 +1,6 @@
 import { Cluster, Redis } from "ioredis";
-import { abortReason, CallAbort } from "../../../core/call-signal.ts";
-import type { Clock } from "../../../core/clock.ts";
+import { type AbortListener, abortReason, CallAbort } from "../../../core/call-signal.ts";
+import { type Clock, LONGEST_TIMER_MS } from "../../../core/clock.ts";
 import type { Logger } from "../../../core/logger.ts";
 import type { RedisSettings } from "./settings.ts";
 
@@ -56,7 +56,10 @@ export class RedisConnection {
     return this.#isReady;
   }
 
-  /** @throws {Error} where that is not possible at once, or takes longer than `dialTimeout`. It goes on trying until closed. */
+  /**
+   * @throws {Error} where that is not possible at once, takes longer than `dialTimeout`, or it is closed meanwhile. It goes on
+   *   trying until closed.
+   */
   async connect(): Promise<void> {
     const { dialTimeoutMs } = this.#settings;
     try {
@@ -75,11 +78,8 @@ export class RedisConnection {
    * @throws {Error} what Redis said, or what became of the connection. The command may have been carried out all the same.
    */
   async send(command: string, args: readonly Argument[], blocksMs = 0): Promise<unknown> {
-    const { readTimeoutMs } = this.#settings;
     return this.#whenReady(() => {
-      const answer = this.#client.callBuffer(command, [...args]);
-      if (readTimeoutMs === undefined) return answer;
-      return this.#within(answer, readTimeoutMs + blocksMs, () => this.#noAnswer(readTimeoutMs + blocksMs));
+      return this.#answered(this.#client.callBuffer(command, [...args]), blocksMs);
     });
   }
 
@@ -98,18 +98,16 @@ export class RedisConnection {
 
   /** Sends all of them at once. @returns what went wrong with each, by its place; undefined where nothing did. */
   async sendAll(commands: readonly (readonly Argument[])[]): Promise<(Error | undefined)[]> {
-    const { readTimeoutMs } = this.#settings;
     const results = await this.#whenReady(async () => {
-      const answers = this.#client.pipeline(commands.map((command) => [...command])).exec();
-      if (readTimeoutMs === undefined) return answers;
-      const all = await this.#within(answers, readTimeoutMs, () => this.#noAnswer(readTimeoutMs));
+      const all = await this.#answered(this.#client.pipeline(commands.map((command) => [...command])).exec(), 0);
       const [first] = all ?? [];
       if (first?.[0] instanceof Error && wasNotSent(first[0])) throw first[0];
       return all;
     });
     return commands.map((_, at) => {
       const result = results?.[at];
-      return result === undefined ? new Error("Redis gave no answer") : (result[0] ?? undefined);
+      if (result === undefined) return new Error("Redis gave no answer");
+      return result[0] === null ? undefined : this.#toldOf(result[0]);
     });
   }
 
@@ -156,52 +154,85 @@ export class RedisConnection {
     this.#client.disconnect();
   }
 
+  async #answered<T>(answer: Promise<T>, blocksMs: number): Promise<T> {
+    const { readTimeoutMs } = this.#settings;
+    const ms = readTimeoutMs === undefined ? undefined : readTimeoutMs + blocksMs;
+    try {
+      return await this.#within(answer, ms, () => this.#noAnswer(ms ?? 0));
+    } catch (error) {
+      throw this.#toldOf(error);
+    }
+  }
+
+  /** ioredis tells of its own settings where a connection ends under a command. */
+  #toldOf(error: unknown): Error {
+    const cause = rootOf(error);
+    const isLost = cause.name === "MaxRetriesPerRequestError" || cause.message === "Connection is closed.";
+    if (!isLost) return cause;
+    return new Error(`the connection to Redis at ${placeOf(this.#settings)} was lost before it answered`, { cause });
+  }
+
   /** A connection that answers nothing is given up: a further command would wait behind the first. */
   #noAnswer(ms: number): Error {
     if (this.#client instanceof Redis && !this.#closed.aborted) this.#client.disconnect(true);
     return new Error(`Redis at ${placeOf(this.#settings)} gave no answer in ${ms} ms`);
   }
 
-  async #within<T>(work: Promise<T>, ms: number, late: () => Error): Promise<T> {
+  /** @param ms undefined: until the connection is closed. @throws {Error} what `work` does, `late`, or that it is closed. */
+  async #within<T>(work: Promise<T>, ms: number | undefined, late: () => Error): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
+    let closed: AbortListener | undefined;
     const limit = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => {
+      const giveUp = (): void => {
         reject(late());
-      }, ms);
+      };
+      if (ms !== undefined) timer = setTimeout(giveUp, Math.min(ms, LONGEST_TIMER_MS));
+      closed = {
+        handleEvent: () => {
+          reject(abortReason(this.#closed));
+        },
+      };
+      this.#closed.addEventListener("abort", closed);
     });
     try {
       return await Promise.race([work, limit]);
     } finally {
       clearTimeout(timer);
+      if (closed !== undefined) this.#closed.removeEventListener("abort", closed);
       // It may fail when nobody listens any more.
       work.catch(() => undefined);
     }
   }
 }
 
+export interface OutageLogParts {
+  /** Its name. */
+  readonly component: string;
+  readonly place: string;
+  readonly log: Logger;
+  readonly clock: Clock;
+}
+
 /** Says once of each outage that it is there, and that it is over. */
 export class OutageLog {
-  readonly #log: Logger;
-  readonly #place: string;
-  readonly #clock: Clock;
+  readonly #parts: OutageLogParts;
   #since: number | undefined;
 
-  constructor(log: Logger, place: string, clock: Clock) {
-    this.#log = log;
-    this.#place = place;
-    this.#clock = clock;
+  constructor(parts: OutageLogParts) {
+    this.#parts = parts;
   }
 
   changed(isReady: boolean, error: Error | undefined): void {
+    const { component, place, log, clock } = this.#parts;
     if (isReady) {
       if (this.#since === undefined) return;
-      const seconds = Math.round((this.#clock.monotonic() - this.#since) / 1000);
+      const seconds = Math.round((clock.monotonic() - this.#since) / 1000);
       this.#since = undefined;
-      this.#log.info(`connected to Redis at ${this.#place} again after ${seconds} s`);
+      log.info(`connected to Redis at ${place} again after ${seconds} s`, { component });
     } else if (this.#since === undefined) {
-      this.#since = this.#clock.monotonic();
+      this.#since = clock.monotonic();
       const why = error === undefined ? "" : `: ${error.message}`;
-      this.#log.warn(`lost the connection to Redis at ${this.#place}${why}; it is tried again until it is there`);
+      log.warn(`lost the connection to Redis at ${place}${why}; it is tried again until it is there`, { component });
     }
   }
 }
@@ -232,7 +263,7 @@ function clientOf(settings: RedisSettings): Client {
   const reconnectMs = (times: number): number => Math.min(FIRST_RECONNECT_MS * 2 ** (times - 1), LONGEST_RECONNECT_MS);
   const common = {
     protocol: 2 as const,
-    connectTimeout: dialTimeoutMs,
+    connectTimeout: Math.min(dialTimeoutMs, LONGEST_TIMER_MS),
     lazyConnect: true,
     maxRetriesPerRequest: 0,
     autoResendUnfulfilledCommands: false,

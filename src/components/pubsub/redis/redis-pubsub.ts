@@ -30,6 +30,8 @@ export class RedisPubSub implements PubSub {
   readonly browser: EventBrowser;
   readonly #context: PubSubContext;
   readonly #subscriptions = new Set<StreamSubscription>();
+  /** There from the beginning of `init`. */
+  #connection: RedisConnection | undefined;
   #started: Started | undefined;
   #isClosed = false;
 
@@ -39,13 +41,14 @@ export class RedisPubSub implements PubSub {
   }
 
   async init(metadata: ComponentMetadata): Promise<void> {
-    const { log, clock } = this.#context;
+    const { name, log, clock } = this.#context;
     const settings = readRedisSettings(metadata);
-    const outages = new OutageLog(log, placeOf(settings), clock);
+    const outages = new OutageLog({ component: name, place: placeOf(settings), log, clock });
     let isUp = false;
     const connection = new RedisConnection(settings, clock, (isReady, error) => {
       if (isUp) outages.changed(isReady, error);
     });
+    this.#connection = connection;
     try {
       await connection.connect();
     } catch (error) {
@@ -69,22 +72,22 @@ export class RedisPubSub implements PubSub {
 
   async subscribe(options: SubscribeOptions): Promise<BrokerSubscription> {
     const { settings, connection, outages } = this.#parts;
-    const { clock, log } = this.#context;
+    const { name: component, clock, log } = this.#context;
     let isUp = false;
     const reader = new RedisConnection(settings, clock, (isReady, error) => {
       // The other connection says when it is over.
       if (isUp && !isReady && !connection.isReady) outages.changed(false, error);
     });
-    const subscription = new StreamSubscription(options, { settings, clock, log, connection, reader });
+    const subscription = new StreamSubscription(options, { component, settings, clock, log, connection, reader });
+    this.#subscriptions.add(subscription);
     try {
-      await reader.connect();
-      isUp = true;
       await subscription.start();
     } catch (error) {
+      this.#subscriptions.delete(subscription);
       reader.close();
       throw error;
     }
-    this.#subscriptions.add(subscription);
+    isUp = true;
     return {
       close: async (patienceMs) => {
         await subscription.close(patienceMs);
@@ -97,7 +100,7 @@ export class RedisPubSub implements PubSub {
     this.#isClosed = true;
     await Promise.all([...this.#subscriptions].map((subscription) => subscription.close(0)));
     this.#subscriptions.clear();
-    this.#started?.connection.close();
+    this.#connection?.close();
   }
 
   get #parts(): Started {

@@ -1,6 +1,7 @@
 import { CallAbort } from "../../../core/call-signal.ts";
 import type { Clock } from "../../../core/clock.ts";
-import type { Logger } from "../../../core/logger.ts";
+import { messageOf } from "../../../core/errors.ts";
+import type { LogFields, Logger } from "../../../core/logger.ts";
 import { HandOut, type Undone } from "../../../pubsub/hand-out.ts";
 import type { BrokerSubscription, SubscribeOptions } from "../../contract/pubsub.ts";
 import type { RedisConnection } from "./connections.ts";
@@ -12,12 +13,18 @@ const LONGEST_PAUSE_MS = 60_000;
 const LONGEST_BLOCK_MS = 5000;
 // What is let go at the end is for whoever looks next, whatever its processingTimeout.
 const LET_GO_IDLE_MS = 86_400_000;
+// How long the end of a subscription waits for a Redis that may never answer, beyond the handler's time.
+const MUTE_MS = 1000;
 const IDS_A_COMMAND = 500;
 const PENDING_A_PAGE = 100;
+// The one connection may be back some seconds before the other.
+const LATE_READER_FAILURES = 4;
 // Events behind one of their key that fails do not hold up the others, up to so many times the queue.
 const MOST_HELD_TIMES = 20;
 
 export interface SubscriptionParts {
+  /** Its name, for logs. */
+  readonly component: string;
   readonly settings: RedisSettings;
   readonly clock: Clock;
   readonly log: Logger;
@@ -80,8 +87,9 @@ export class StreamSubscription implements BrokerSubscription {
     });
   }
 
-  /** @throws {Error} where the group cannot be made. */
+  /** @throws {Error} where there is no connection, or the group cannot be made. */
   async start(): Promise<void> {
+    await this.#parts.reader.connect();
     await this.#makeGroup();
     this.#loops.push(this.#readOn());
     if (this.#reclaims) this.#loops.push(this.#reclaimOn(), this.#renewOn());
@@ -92,7 +100,15 @@ export class StreamSubscription implements BrokerSubscription {
     this.#roomMade();
     const work = this.#handOut.close(patienceMs);
     this.#ended ??= this.#end(work);
-    await Promise.all([work, this.#ended]);
+    await Promise.all([work, this.#unlessRedisIsMute(this.#ended, patienceMs + MUTE_MS)]);
+    // What it still waits for, it waits for in vain.
+    this.#parts.reader.close();
+  }
+
+  async #unlessRedisIsMute(work: Promise<void>, ms: number): Promise<void> {
+    const timer = new CallAbort();
+    await Promise.race([work, this.#parts.clock.sleep(ms, timer).catch(() => undefined)]);
+    timer.abort(new Error("it is done"));
   }
 
   get #reclaims(): boolean {
@@ -110,6 +126,10 @@ export class StreamSubscription implements BrokerSubscription {
 
   get #topic(): string {
     return this.#options.topic;
+  }
+
+  get #about(): LogFields {
+    return { component: this.#parts.component, topic: this.#topic, group: this.#group };
   }
 
   async #makeGroup(): Promise<void> {
@@ -216,7 +236,8 @@ export class StreamSubscription implements BrokerSubscription {
   async #room(): Promise<number> {
     for (;;) {
       const { size, behind } = this.#handOut;
-      const room = Math.min(this.#capacity + behind, MOST_HELD_TIMES * this.#capacity) - size;
+      const most = MOST_HELD_TIMES * this.#capacity - this.#unknownDone.size;
+      const room = Math.min(this.#capacity + behind, most) - size;
       if (room > 0 || this.#mustEnd()) return room;
       await new Promise<void>((resolve) => {
         this.#roomWaiters.push(resolve);
@@ -236,60 +257,73 @@ export class StreamSubscription implements BrokerSubscription {
 
   /** Sends what is done to Redis, many at once, until it knows. What fails is sent with the next. */
   #acknowledge(): void {
-    this.#acknowledging ??= this.#sendDone().finally(() => {
-      this.#acknowledging = undefined;
-    });
+    this.#acknowledging ??= this.#sendDone();
   }
 
   async #sendDone(): Promise<void> {
+    const { clock, connection } = this.#parts;
     // Those that are done in the same turn go together.
     await new Promise((resolve) => setImmediate(resolve));
-    while (this.#unknownDone.size > 0) {
+    let failures = 0;
+    while (this.#unknownDone.size > 0 && !(failures > 0 && this.#mustEnd())) {
       const ids = [...this.#unknownDone].slice(0, IDS_A_COMMAND);
       try {
-        await this.#parts.connection.send("xack", [this.#topic, this.#group, ...ids]);
+        await connection.send("xack", [this.#topic, this.#group, ...ids]);
       } catch (error) {
         if (!says(error, "NOGROUP")) {
-          await this.#parts.clock.sleep(FIRST_PAUSE_MS, this.#closing).catch(() => undefined);
-          if (this.#mustEnd()) return;
+          failures += 1;
+          if (failures === 2 && connection.isReady) this.#tellUnknownDone(error);
+          await clock.sleep(FIRST_PAUSE_MS, this.#closing).catch(() => undefined);
           continue;
         }
       }
+      failures = 0;
       for (const id of ids) this.#unknownDone.delete(id);
+      this.#roomMade();
     }
+    // In the same turn as the last look: what is done from now on begins anew.
+    this.#acknowledging = undefined;
+  }
+
+  #tellUnknownDone(error: unknown): void {
+    this.#parts.log.error(
+      `Redis cannot be told that events are done: ${messageOf(error)}; it is tried until it can, and others may be handed them again`,
+      this.#about,
+    );
   }
 
   /** Does something again and again until the end: at once, or after a while, and after a pause where it fails. */
   async #again(work: () => Promise<void>, everyMs: number): Promise<void> {
-    const { clock } = this.#parts;
-    let failures = 0;
+    const { clock, connection, reader } = this.#parts;
+    // Where there is no connection to Redis, that has been said.
+    let [failures, unexplained, isTold] = [0, 0, false];
     while (!this.#mustEnd()) {
       let pauseMs = everyMs;
       try {
         await work();
-        failures = 0;
+        [failures, unexplained, isTold] = [0, 0, false];
       } catch (error) {
         if (this.#mustEnd()) return;
         failures += 1;
+        unexplained = connection.isReady ? unexplained + 1 : 0;
         pauseMs = Math.min(100 * 2 ** failures, LONGEST_BLOCK_MS);
-        await this.#recover(error, failures);
+        await this.#recover(error);
+        if (!isTold && unexplained >= (reader.isReady ? 2 : LATE_READER_FAILURES)) {
+          isTold = true;
+          const why = `events cannot be read from Redis: ${messageOf(error)}; it is tried again until they can`;
+          this.#parts.log.error(why, this.#about);
+        }
       }
       if (pauseMs > 0) await clock.sleep(pauseMs, this.#closing).catch(() => undefined);
     }
   }
 
-  async #recover(error: unknown, failures: number): Promise<void> {
-    const { log, connection, reader } = this.#parts;
+  async #recover(error: unknown): Promise<void> {
     this.#readerId = undefined;
-    const fields = { topic: this.#topic, group: this.#group };
-    if (says(error, "NOGROUP")) {
-      log.warn("the stream or its group is gone from Redis; it is made anew, and begins at the oldest event", fields);
-      await this.#makeGroup().catch(() => undefined);
-    } else if (connection.isReady && reader.isReady && failures === 2) {
-      // Where there is no connection that has been said.
-      const why = error instanceof Error ? error.message : String(error);
-      log.error(`events cannot be read from Redis: ${why}; it is tried again until they can`, fields);
-    }
+    if (!says(error, "NOGROUP")) return;
+    const what = "the stream or its group is gone from Redis; it is made anew, and begins at the oldest event";
+    this.#parts.log.warn(what, this.#about);
+    await this.#makeGroup().catch(() => undefined);
   }
 
   async #end(work: Promise<void>): Promise<void> {
