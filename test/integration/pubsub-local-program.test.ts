@@ -8,7 +8,7 @@ import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TestScope } from "../support/cleanup.ts";
-import { startOutrigger } from "../support/outrigger.ts";
+import { DEFAULT_PUBSUB, startOutrigger } from "../support/outrigger.ts";
 import { TEST_PROCESSES } from "../support/pubsub-context.ts";
 import { folderWith, ownHome, startBeside } from "../support/processes.ts";
 import { smallDisk } from "../support/small-disk.ts";
@@ -18,6 +18,7 @@ import { waitFor } from "../support/wait.ts";
 /** `pubsub.local` as a user meets it: behind the API of the whole program. */
 
 const TOPIC = "orders";
+const FLAGS = [DEFAULT_PUBSUB];
 const STORE = "pubsub/pubsub";
 // Longer than the grace of five seconds, and than the second that what is left over has.
 const LONGEST_END_MS = 15_000;
@@ -68,7 +69,7 @@ test("no 204 is on the wire before the disk has its event, one by one and sixtee
   const start = async (appId: string): Promise<{ api: string; trace: string; stop: () => Promise<unknown> }> => {
     const trace = join(folder, appId);
     const within = ["strace", "-D", "-f", "-y", "-s", "400000", "-e", calls, "-o", trace];
-    const outrigger = startOutrigger(t, ["run", "--app-id", appId], { home, within });
+    const outrigger = startOutrigger(t, ["run", "--app-id", appId, ...FLAGS], { home, within });
     return { api: await outrigger.api(appId), trace, stop: () => outrigger.stop() };
   };
   const traced = await Promise.all([start("first"), start("second")]);
@@ -104,7 +105,7 @@ test("a full disk is answered with 500 and what to do; there is room again, and 
     return;
   }
   const shop = await startShop(t);
-  const { api, outrigger } = await startBeside(t, "shop", shop.port, { home });
+  const { api, outrigger } = await startBeside(t, "shop", shop.port, { home, flags: FLAGS });
   await published(api, "the first");
   await waitFor("the first", () => shop.got.has("the first"));
   const filler = join(home, "filler");
@@ -132,13 +133,13 @@ test("a full disk is answered with 500 and what to do; there is room again, and 
 
 test("a damaged store is told in the log and at each publish, and one that is begun anew is used", async (t) => {
   const home = ownHome(t);
-  const before = await startBeside(t, "shop", undefined, { home });
+  const before = await startBeside(t, "shop", undefined, { home, flags: FLAGS });
   for (let at = 0; at < 50; at++) await published(before.api, `${at}`);
   await before.outrigger.stop();
   const data = join(home, STORE, "log/data.mdb");
   truncateSync(data, Math.floor(statSync(data).size / 2));
   const shop = await startShop(t);
-  const { api, outrigger } = await startBeside(t, "shop", shop.port, { home });
+  const { api, outrigger } = await startBeside(t, "shop", shop.port, { home, flags: FLAGS });
   await outrigger.waitForOutput(/cannot subscribe: .*is damaged \(.*mv /);
   const { status, body } = await publish(api, "x");
   assert.equal(status, 500);
@@ -154,7 +155,7 @@ test("two apps of one run file and a third process share the store", async (t) =
   const apps = shops.map(({ port }, at) => `  - {appID: app-${at}, appDirPath: ., appPort: ${port}}`);
   const folder = folderWith(t, { "dapr.yaml": ["version: 1", "apps:", ...apps, ""].join("\n") });
   const hosted = startOutrigger(t, ["run", "-f", join(folder, "dapr.yaml")], { home });
-  const third = await startBeside(t, "third", undefined, { home });
+  const third = await startBeside(t, "third", undefined, { home, flags: FLAGS });
   const apis = [await hosted.readyApi("app-0"), await hosted.readyApi("app-1"), third.api];
   const events = apis.flatMap((_, at) => Array.from({ length: 20 }, (__, count) => `${at}.${count}`));
   await Promise.all(events.map((event, at) => published(apis[Math.floor(at / 20)] ?? "", event)));
@@ -170,8 +171,8 @@ test("two apps of one run file and a third process share the store", async (t) =
 test("across processes: how soon events come, what a subscription costs while nothing happens, what the writer's thread costs", async (t) => {
   const home = ownHome(t);
   const shop = await startShop(t);
-  const subscriber = await startBeside(t, "shop", shop.port, { home });
-  const publisher = await startBeside(t, "publisher", undefined, { home });
+  const subscriber = await startBeside(t, "shop", shop.port, { home, flags: FLAGS });
+  const publisher = await startBeside(t, "publisher", undefined, { home, flags: FLAGS });
   const rssBefore = rssMiB(publisher.outrigger.pid);
   const begun = performance.now();
   await published(publisher.api, "the first");
@@ -211,7 +212,7 @@ test("a process that waits for the store ends in time", async (t) => {
   mkdirSync(store, { recursive: true });
   writeFileSync(join(store, "opening"), JSON.stringify(TEST_PROCESSES.own));
   const shop = await startShop(t);
-  const { api, outrigger } = await startBeside(t, "shop", shop.port, { home });
+  const { api, outrigger } = await startBeside(t, "shop", shop.port, { home, flags: FLAGS });
   const waiting = publish(api, "x").catch(() => undefined);
   await outrigger.waitForOutput(/another process is opening the store/);
   const from = performance.now();
