@@ -19,6 +19,7 @@ const PROGRAMS = {
   ip: "iproute2",
   nginx: "nginx-light",
   "redis-server": "redis-server",
+  strace: "strace",
 };
 
 // What goes over HTTP must go the same way through Node's own, which our codec hands uncommon connections to.

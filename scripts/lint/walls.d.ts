@@ -16,6 +16,7 @@ export interface Folder {
 
 export const walls: {
   readonly mayImport: Readonly<Record<string, readonly string[]>>;
+  readonly programs: readonly string[];
   readonly nodeModulesAllowedIn: Readonly<Record<string, readonly string[]>>;
 };
 export function folderOf(path: string): Folder | undefined;

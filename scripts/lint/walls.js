@@ -10,6 +10,8 @@ import { posix } from "node:path";
  *   `<...>` stands for any one name. A key that ends in a file name is a wall around that file.
  * - `nodeModulesAllowedIn`: folders that do no I/O -> the Node modules they may use all the same. Folders that are not
  *   listed may use all of them.
+ * - `programs`: modules that are run and not imported. They alone do something when they are loaded, and each is an entry of
+ *   the bundle (scripts/build.mjs).
  *
  * Types are declared in `walls.d.ts`: this must be JavaScript, because ESLint loads it without a compiler.
  */
@@ -35,6 +37,7 @@ export function brokenWall({ from, specifier, typeOnly }) {
   if (!specifier.startsWith(".")) return undefined; // A package: knip and package.json watch over those.
 
   const target = posix.join(posix.dirname(from), specifier);
+  if (walls.programs.includes(target)) return `${target} is a program, which is run and not imported`;
   if (target.startsWith("..")) return `${from} imports ${specifier}, which is outside src/`;
   const imported = folderOf(target);
   if (imported === undefined) return `${target} is in no folder that scripts/lint/walls.json knows`;

@@ -8,10 +8,6 @@ import { brokenWall, folderOf, type Import, walls } from "../../scripts/lint/wal
 
 const src = fileURLToPath(new URL("../../src/", import.meta.url));
 
-/** The one module that is run rather than imported. */
-/** Programs: what runs them wants them to do something. */
-const entries: readonly string[] = ["cli/main.ts", "components/pubsub/local/worker-main.ts"];
-
 const modules = readdirSync(src, { recursive: true, encoding: "utf8" })
   .filter((path) => path.endsWith(".ts") && !path.endsWith(".test.ts"))
   .map((path) => parse(path.split(sep).join("/"), readFileSync(join(src, path), "utf8")));
@@ -103,6 +99,13 @@ test("no import breaks a wall", () => {
   assert.deepEqual(modules.flatMap(brokenWallsOf), []);
 });
 
+test("the programs of walls.json are the entries of the bundle", () => {
+  const build = readFileSync(join(src, "../scripts/build.mjs"), "utf8");
+  const [, entries = ""] = /entryPoints: \{(.*?)\}/s.exec(build) ?? [];
+  const built = [...entries.matchAll(/"src\/([^"]+)"/g)].map(([, path]) => path);
+  assert.deepEqual(built.sort(), [...walls.programs].sort());
+});
+
 const forbidden: [from: string, source: string][] = [
   ["core/errors.ts", `import { Invoker } from "../invocation/invoker.ts";`],
   ["core/errors.ts", `import type { Invoker } from "../invocation/invoker.ts";`],
@@ -119,6 +122,8 @@ const forbidden: [from: string, source: string][] = [
   ["invocation/invoker.ts", `import { Publisher } from "../pubsub/publisher.ts";`],
   ["observability/metrics.ts", `import { ApiServer } from "../transport/http/api-server.ts";`],
   ["runtime/sidecar.ts", `import { run } from "../cli/run.ts";`],
+  ["cli/run.ts", `import "./main.ts";`],
+  ["components/pubsub/local/entry.ts", `import("./worker-main.ts");`],
   ["cli/run.ts", `import { standardNameResolvers } from "../components/standard.ts";`],
   ["pubsub/publisher.ts", `import { decode } from "../gen/runtime.ts";`],
   ["components/pubsub/redis/redis.ts", `import { hash } from "../kafka/hash.ts";`],
@@ -151,7 +156,7 @@ for (const [from, source] of allowed) {
 }
 
 test("importing a module does nothing", () => {
-  const imported = modules.filter(({ fileName }) => !entries.includes(fileName));
+  const imported = modules.filter(({ fileName }) => !walls.programs.includes(fileName));
   assert.deepEqual(imported.flatMap(sideEffectsOf), []);
 });
 

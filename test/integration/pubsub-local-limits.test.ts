@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type TestContext, test } from "node:test";
@@ -9,6 +9,7 @@ import { metadataWith } from "../support/component-metadata.ts";
 import { bundledProgram, Program } from "../support/local-broker-program.ts";
 import { pubSubContext } from "../support/pubsub-context.ts";
 import { anEvent, Seen, textOf } from "../support/pubsub-world.ts";
+import { smallDisk } from "../support/small-disk.ts";
 import { waitFor } from "../support/wait.ts";
 
 const IS_ROOT = process.getuid?.() === 0;
@@ -19,18 +20,6 @@ function freshFolder(t: TestContext): string {
     rmSync(folder, { recursive: true, force: true });
   });
   return folder;
-}
-
-/** A file system with room for so much; undefined where this user may not make one. */
-function smallDisk(t: TestContext, options: string): string | undefined {
-  if (!IS_ROOT) return undefined;
-  const folder = mkdtempSync(join(tmpdir(), "outrigger-limits-"));
-  const isMounted = spawnSync("mount", ["-t", "tmpfs", "-o", options, "tmpfs", folder]).status === 0;
-  t.after(() => {
-    if (isMounted) spawnSync("umount", ["-l", folder]);
-    rmSync(folder, { recursive: true, force: true });
-  });
-  return isMounted ? folder : undefined;
 }
 
 test("a full disk is told to publishers, and what was taken before it is handed out once there is room", async (t) => {
@@ -100,6 +89,27 @@ test("a disk that is full while events are handed out is told, and they go on on
   rmSync(filler);
   await seen.until("all of them", () => seen.distinct.size === 500);
   await broker.close();
+});
+
+test("a store that a full disk keeps from being begun leaves nothing behind, and is begun once there is room", async (t) => {
+  const home = smallDisk(t, "size=256k");
+  if (home === undefined) {
+    t.skip("no file system could be made");
+    return;
+  }
+  const filler = join(home, "filler");
+  spawnSync("dd", ["if=/dev/zero", `of=${filler}`, "bs=4096"]);
+  const broker = localManifest.create(pubSubContext(t, { home }));
+  t.after(() => broker.close());
+  await broker.init(await metadataWith({}));
+  for (let at = 0; at < 5; at++) await assert.rejects(broker.publish(anEvent("orders", "x")), /the disk is full/);
+  const left = readdirSync(join(home, "pubsub/events"), { recursive: true, encoding: "utf8" });
+  assert.deepEqual(
+    left.filter((name) => !/^(?:processes|log|groups-[^/]*)(?:$|\/(?:data|lock)\.mdb$)/.test(name)),
+    [],
+  );
+  rmSync(filler);
+  await broker.publish(anEvent("orders", "there is room now"));
 });
 
 test("a directory that cannot be written to is told at the start, with what to do", async (t) => {

@@ -125,6 +125,7 @@ for (const [name, start] of [
       isOver = true;
       await killer;
     }
+    assert.ok(broker.die === undefined || brokerDeaths > 0, "the broker was killed");
     const deliveries = sinks.flatMap(({ seen }) => [...seen.values()]).reduce((sum, times) => sum + times, 0);
     const deaths = [...publishers, ...subscribers].reduce((sum, mortal) => sum + mortal.deaths, 0);
     t.diagnostic(

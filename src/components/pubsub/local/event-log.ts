@@ -1,5 +1,5 @@
 import { after, eventKey, NUMBER_BYTES, positionIn, topicPrefix } from "./keys.ts";
-import { type Environment, openEnvironment, openTable, type Table } from "./lmdb.ts";
+import { type Environment, openTables, type Table } from "./lmdb.ts";
 import { isWhole, publishedAtOf, sealRecord } from "./record.ts";
 
 /**
@@ -41,12 +41,14 @@ export interface Expiry {
   readonly maxBytes: number | undefined;
 }
 
+const TABLES = ["events", "topics", "groups", "counters"] as const;
 const FIRST_POSITION = 1;
 const FIRST_ID = 1;
 const MAX_NAME_BYTES = 1000;
 const MAP_BYTES = 1024 ** 3;
 // Of one transaction that removes, so that no publisher waits long behind it.
 const REMOVED_AT_ONCE = 500;
+const REMOVED_BYTES_AT_ONCE = 8 * 1024 ** 2;
 const COUNTER = Buffer.from("next id");
 
 export class EventLog {
@@ -58,11 +60,12 @@ export class EventLog {
 
   /** @throws what LMDB says. */
   constructor(path: string, mapBytes = MAP_BYTES) {
-    this.#environment = openEnvironment({ path, mapBytes, isDurable: true });
-    this.#events = openTable(this.#environment, "events");
-    this.#topics = openTable(this.#environment, "topics");
-    this.#groups = openTable(this.#environment, "groups");
-    this.#counters = openTable(this.#environment, "counters");
+    const { environment, tables } = openTables({ path, mapBytes, isDurable: true }, TABLES);
+    this.#environment = environment;
+    this.#events = tables.events;
+    this.#topics = tables.topics;
+    this.#groups = tables.groups;
+    this.#counters = tables.counters;
   }
 
   /** What other threads and processes have written since can be read from now on. */
@@ -141,18 +144,19 @@ export class EventLog {
       const first = this.#nextToExpire(expiry);
       if (first === undefined) return 0;
       const { topic, row } = first;
-      let tooMany = expiry.maxBytes === undefined ? 0 : this.#allBytes() - expiry.maxBytes;
-      let { bytes } = row;
-      let removed = 0;
-      for (const { key, value } of [...this.#events.getRange({ ...rangeOf(row.id), limit: REMOVED_AT_ONCE })]) {
-        if (tooMany <= 0 && publishedAtOf(value) >= expiry.publishedBeforeMs) break;
-        this.#events.removeSync(key);
-        bytes -= value.length;
-        tooMany -= value.length;
-        removed += 1;
+      const tooMany = expiry.maxBytes === undefined ? 0 : this.#allBytes() - expiry.maxBytes;
+      const keys: Buffer[] = [];
+      let bytes = 0;
+      for (const { key, value } of this.#events.getRange({ ...rangeOf(row.id), limit: REMOVED_AT_ONCE })) {
+        const isTooMuch = bytes < tooMany;
+        if (!isTooMuch && publishedAtOf(value) >= expiry.publishedBeforeMs) break;
+        keys.push(key);
+        bytes += value.length;
+        if (bytes >= REMOVED_BYTES_AT_ONCE) break;
       }
-      this.#putTopic(topic, { ...row, bytes });
-      return removed;
+      for (const key of keys) this.#events.removeSync(key);
+      this.#putTopic(topic, { ...row, bytes: row.bytes - bytes });
+      return keys.length;
     });
   }
 
@@ -247,6 +251,11 @@ export class EventLog {
 function rangeOf(topicId: number): { start: Buffer; end: Buffer } {
   const prefix = topicPrefix(topicId);
   return { start: prefix, end: after(prefix) };
+}
+
+/** Before it is with others in a transaction, which would fail with it. @throws {Error} for a name that is empty or too long. */
+export function refuseBadTopic(name: string): void {
+  nameKey("topic", name);
 }
 
 function nameKey(what: string, name: string): Buffer {

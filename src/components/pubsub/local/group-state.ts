@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import type { ProcessIdentity } from "../../contract/processes.ts";
 import type { Verdict } from "../../contract/pubsub.ts";
 import { after, dueAtIn, dueKey, inGroup, keyQueueKey, positionIn } from "./keys.ts";
-import { type Environment, openEnvironment, openTable, type Table } from "./lmdb.ts";
+import { type Environment, openTables, type Table } from "./lmdb.ts";
 
 /**
  * Who works on what: for each group of a topic a cursor, and a row for every event before it that is not done. It is shared
@@ -64,6 +64,7 @@ const BLOCKED = 3;
 type Status = typeof HELD | typeof WAITING | typeof BLOCKED;
 const NOBODY = 0;
 
+const TABLES = ["sessions", "groups", "pending", "due", "queues"] as const;
 const MAP_BYTES = 64 * 1024 ** 2;
 // What waits and is blocked; past it, a group gets no new events until some of these are done.
 const MAX_NOT_DONE = 10_000;
@@ -89,12 +90,13 @@ export class GroupState {
 
   /** @throws what LMDB says. */
   constructor(path: string, mapBytes = MAP_BYTES) {
-    this.#environment = openEnvironment({ path, mapBytes, isDurable: false });
-    this.#sessions = openTable(this.#environment, "sessions");
-    this.#groups = openTable(this.#environment, "groups");
-    this.#pending = openTable(this.#environment, "pending");
-    this.#due = openTable(this.#environment, "due");
-    this.#queues = openTable(this.#environment, "queues");
+    const { environment, tables } = openTables({ path, mapBytes, isDurable: false }, TABLES);
+    this.#environment = environment;
+    this.#sessions = tables.sessions;
+    this.#groups = tables.groups;
+    this.#pending = tables.pending;
+    this.#due = tables.due;
+    this.#queues = tables.queues;
   }
 
   refresh(): void {

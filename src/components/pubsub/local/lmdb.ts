@@ -36,6 +36,21 @@ export function openEnvironment({ path, mapBytes, isDurable }: EnvironmentOption
   });
 }
 
+/** The environment is closed again where one of its tables cannot be opened. @throws what LMDB says. */
+export function openTables<Name extends string>(
+  options: EnvironmentOptions,
+  names: readonly Name[],
+): { readonly environment: Environment; readonly tables: Readonly<Record<Name, Table>> } {
+  const environment = openEnvironment(options);
+  try {
+    const tables = names.map((name) => [name, openTable(environment, name)] as const);
+    return { environment, tables: Object.fromEntries(tables) as Record<Name, Table> };
+  } catch (error) {
+    void environment.close();
+    throw error;
+  }
+}
+
 export function openTable(environment: Environment, name: string): Table {
   return environment.openDB<Buffer, Buffer>({ name, ...BYTES });
 }

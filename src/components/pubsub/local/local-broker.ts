@@ -32,6 +32,8 @@ export class LocalBroker implements PubSub {
   readonly #consumers = new Set<Consumer>();
   #settings: LocalSettings | undefined;
   #store: Promise<Borrowed<LocalStore>> | undefined;
+  /** Ends the wait for a store that is not open yet. */
+  #giveUp: ((why: Error) => void) | undefined;
   #isClosed = false;
 
   constructor(context: PubSubContext) {
@@ -84,6 +86,8 @@ export class LocalBroker implements PubSub {
 
   async close(): Promise<void> {
     this.#isClosed = true;
+    // It may be looked through for long yet, or be open elsewhere: nobody waits for that.
+    this.#giveUp?.(closed());
     const borrowed = await this.#store?.catch(() => undefined);
     if (borrowed === undefined) return;
     for (const consumer of this.#consumers) await borrowed.part.unsubscribe(consumer, 0);
@@ -93,24 +97,35 @@ export class LocalBroker implements PubSub {
 
   async #opened(): Promise<LocalStore> {
     if (this.#isClosed) throw closed();
-    const settings = this.#ready();
-    this.#store ??= this.#open(settings).catch((error: unknown) => {
-      // The next one tries again: there may be room on the disk by then.
-      this.#store = undefined;
-      throw error;
-    });
+    this.#store ??= this.#open(this.#ready());
     return (await this.#store).part;
   }
 
-  async #open(settings: LocalSettings): Promise<Borrowed<LocalStore>> {
+  #open(settings: LocalSettings): Promise<Borrowed<LocalStore>> {
+    return new Promise((resolve, reject) => {
+      this.#giveUp = reject;
+      this.#borrow().then(
+        (borrowed) => {
+          if (this.#isClosed) void borrowed.giveBack().catch(() => undefined);
+          else borrowed.part.keep(settings);
+          resolve(borrowed);
+        },
+        (error: unknown) => {
+          // The next one tries again: there may be room on the disk by then.
+          this.#store = undefined;
+          reject(error as Error);
+        },
+      );
+    });
+  }
+
+  #borrow(): Promise<Borrowed<LocalStore>> {
     const { home, name, shared, processes, clock, log } = this.#context;
     const path = storePath(home, name);
-    const borrowed = await shared.borrow(`pubsub.local ${path}`, async () => {
+    return shared.borrow(`pubsub.local ${path}`, async () => {
       const { LocalStore } = await import("./local-store.ts");
       return LocalStore.open({ folder: new StoreFolder(path, processes, clock), processes, clock, log });
     });
-    borrowed.part.keep(settings);
-    return borrowed;
   }
 
   #ready(): LocalSettings {

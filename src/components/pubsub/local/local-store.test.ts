@@ -7,6 +7,7 @@ import { metadataWith } from "../../../../test/support/component-metadata.ts";
 import { freshHome } from "../../../../test/support/outrigger.ts";
 import { pubSubContext, TEST_PROCESSES, type TestPubSubContext } from "../../../../test/support/pubsub-context.ts";
 import { anEvent, Gate, Seen, type SeenOptions, textOf } from "../../../../test/support/pubsub-world.ts";
+import { waitFor } from "../../../../test/support/wait.ts";
 import { systemClock } from "../../../runtime/system-clock.ts";
 import type { PubSub } from "../../contract/pubsub.ts";
 import { EventLog } from "./event-log.ts";
@@ -16,8 +17,10 @@ import { openEnvironment, openTable } from "./lmdb.ts";
 import { LocalStore, type LocalStoreParts } from "./local-store.ts";
 import { localManifest } from "./manifest.ts";
 import { walk } from "./page-walk.ts";
+import { encodeRecord } from "./record.ts";
 import { scan } from "./scan-process.ts";
 import { StoreFolder, storePath } from "./store-folder.ts";
+import { Writer } from "./writer.ts";
 
 interface Opened {
   readonly broker: PubSub;
@@ -141,6 +144,66 @@ test("whatever bit of a closed store is flipped: it is reported, or every event 
     else assert.deepEqual(rows(), before, `bit ${flip % 8} of byte ${at}`);
   }
   assert.ok(reported > 100, `${reported} of 400 were reported`);
+});
+
+test("an event with a topic that cannot be is refused, and those that are published beside it are not", async (t) => {
+  const { broker } = await opened(t, freshHome(t));
+  const results = await Promise.allSettled(
+    ["orders", "x".repeat(1001), "", "orders"].map((topic) => broker.publish(anEvent(topic, "one"))),
+  );
+  assert.deepEqual(
+    results.map(({ status }) => status),
+    ["fulfilled", "rejected", "rejected", "fulfilled"],
+  );
+});
+
+test("a writer whose thread could not live begins another one, whose answers count", async (t) => {
+  const folder = folderIn(freshHome(t));
+  folder.create();
+  const log = new EventLog(folder.log);
+  t.after(() => log.close());
+  const wakeFile = join(folder.path, "wake");
+  const writer = new Writer({ log: folder.log, mapBytes: undefined, wakeFile }, () => undefined);
+  t.after(() => writer.close());
+  const append = async (): Promise<void> => {
+    await writer.append({ topic: "orders", record: encodeRecord(anEvent("orders", "one"), 1) });
+  };
+  await assert.rejects(append(), /ENOENT/);
+  // The first thread is still on its way out.
+  writeFileSync(wakeFile, "");
+  for (let at = 0; at < 20; at++) await append();
+});
+
+test("a session may run out while nothing depends on it, and nobody is warned", async (t) => {
+  const home = freshHome(t);
+  const idle = await opened(t, home, { parts: { leaseMs: 1000 } });
+  const seen = await subscribed(idle.broker, { topic: "orders", group: "idle" });
+  await published(idle.broker, "orders", ["one"]);
+  await seen.texts("the first", ["one"]);
+  const other = await opened(t, home);
+  await subscribed(other.broker, { topic: "payments", group: "other" });
+  const groups = new GroupState(idle.folder.groups);
+  t.after(() => groups.close());
+  await waitFor("the other one to end the session", () => {
+    groups.refresh();
+    return groups.sessions().size === 0;
+  });
+  await published(idle.broker, "orders", ["two"]);
+  await seen.texts("the second", ["one", "two"]);
+  assert.deepEqual(idle.context.log.texts("warn"), []);
+});
+
+test("a broker that is closed while somebody else opens the store is closed at once, and so is what waited", async (t) => {
+  const home = freshHome(t);
+  const folder = folderIn(home);
+  folder.create();
+  writeFileSync(join(folder.path, "opening"), JSON.stringify(TEST_PROCESSES.own));
+  const { broker } = await opened(t, home);
+  const waiting = [broker.publish(anEvent("orders", "x")), subscribed(broker, { topic: "orders" })];
+  const failed = Promise.all(waiting.map((one) => assert.rejects(one, /pubsub.local is closed/)));
+  await broker.close();
+  await failed;
+  rmSync(join(folder.path, "opening"));
 });
 
 test("what the groups were doing may be lost with the machine: they go on where they were last known to be", async (t) => {

@@ -1,11 +1,11 @@
-import { closeSync, existsSync, openSync, rmSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import type { Clock } from "../../../core/clock.ts";
 import type { Logger } from "../../../core/logger.ts";
 import type { Processes } from "../../contract/processes.ts";
 import type { IncomingEvent, OutgoingEvent, StoredEvent, SubscribeOptions } from "../../contract/pubsub.ts";
 import { Consumer, type Handed } from "./consumer.ts";
-import { EventLog, type Expiry } from "./event-log.ts";
+import { type Checkpoint, EventLog, type Expiry, refuseBadTopic } from "./event-log.ts";
 import { type Claim, GroupState, type Outcome } from "./group-state.ts";
 import { eventKey, hashOf } from "./keys.ts";
 import type { LocalSettings } from "./local-settings.ts";
@@ -13,7 +13,7 @@ import { decodeRecord, encodeRecord, type StoredRecord } from "./record.ts";
 import { scanStore } from "./scan.ts";
 import { explained } from "./store-error.ts";
 import type { StoreFolder } from "./store-folder.ts";
-import { WAKE_OFFSET, watchForWakes } from "./wake.ts";
+import { wakeOthers, watchForWakes } from "./wake.ts";
 import { Writer } from "./writer.ts";
 
 export interface LocalStoreParts {
@@ -24,6 +24,16 @@ export interface LocalStoreParts {
   /** For tests: how long a session may be silent, and how large the maps are at first. */
   readonly leaseMs?: number;
   readonly mapBytes?: number;
+}
+
+/** What is open while the store is. */
+interface StoreFiles {
+  readonly events: EventLog;
+  readonly groups: GroupState;
+  /** Of the file that says that this process has the store open. */
+  readonly name: string;
+  /** That file, as a descriptor. */
+  readonly wakeFile: number;
 }
 
 interface Settlement {
@@ -51,7 +61,8 @@ export class LocalStore {
   readonly #wakeFile: number;
   readonly #consumers = new Set<Consumer>();
   readonly #keys = new Map<Consumer, Map<number, Buffer | undefined>>();
-  readonly #checkpoints = new Map<string, { consumer: Consumer; written: number }>();
+  /** Of each group, how far the log says that it is. */
+  readonly #checkpoints = new Map<string, number>();
   readonly #dirty = new Set<Consumer>();
   readonly #leaseMs: number;
   #settlements: Settlement[] = [];
@@ -75,25 +86,32 @@ export class LocalStore {
     const { folder } = parts;
     try {
       folder.create();
-      return await folder.whileOpening(async () => {
-        if (!folder.isInUse()) await prepareUnused(parts);
-        return new LocalStore(parts);
-      });
+      return await folder.whileOpening(
+        async () => {
+          if (!folder.isInUse()) await prepareUnused(parts);
+          return new LocalStore(parts, await openFiles(parts));
+        },
+        (lock) => {
+          parts.log.warn("another process is opening the store; events are taken and handed out once it has ended", {
+            store: folder.path,
+            lock,
+          });
+        },
+      );
     } catch (error) {
       throw explained(error, `cannot open the store of pubsub.local at ${folder.path}`, folder.path);
     }
   }
 
-  private constructor(parts: LocalStoreParts) {
+  private constructor(parts: LocalStoreParts, files: StoreFiles) {
     const { folder, mapBytes, leaseMs = LEASE_MS } = parts;
     this.#parts = parts;
     this.#leaseMs = leaseMs;
-    this.#events = new EventLog(folder.log, mapBytes);
-    folder.sync();
-    this.#groups = new GroupState(folder.groups, mapBytes);
-    this.#name = folder.register();
-    const wakeFile = join(folder.processFiles, this.#name);
-    this.#wakeFile = openSync(wakeFile, "r+");
+    this.#events = files.events;
+    this.#groups = files.groups;
+    this.#name = files.name;
+    this.#wakeFile = files.wakeFile;
+    const wakeFile = join(folder.processFiles, files.name);
     this.#writer = new Writer({ log: folder.log, mapBytes, wakeFile }, () => {
       this.#turnSoon();
     });
@@ -115,6 +133,7 @@ export class LocalStore {
   /** Resolves once it is on disk. */
   async publish(event: OutgoingEvent): Promise<void> {
     try {
+      refuseBadTopic(event.topic);
       const record = encodeRecord(event, this.#parts.clock.now());
       await this.#writer.append({ topic: event.topic, record });
     } catch (error) {
@@ -129,6 +148,7 @@ export class LocalStore {
   ): Promise<Consumer> {
     const { topic, group } = options;
     const row = await this.#writer.ensureGroup(topic, group, newGroupsStartAt);
+    if (this.#closing !== undefined) throw new Error("the store is closed");
     const consumer = new Consumer(options, row, concurrency, {
       settle: (of, handed, outcome) => {
         this.#settlements.push({ consumer: of, handed, outcome });
@@ -246,11 +266,7 @@ export class LocalStore {
   }
 
   #wakeOthers(): void {
-    try {
-      writeSync(this.#wakeFile, ONE_BYTE, 0, 1, WAKE_OFFSET);
-    } catch {
-      // They look by themselves within a second.
-    }
+    wakeOthers(this.#wakeFile);
   }
 
   #turnSoon(): void {
@@ -278,8 +294,7 @@ export class LocalStore {
         });
         this.#wakeOthers();
       }
-      const isHolding = [...this.#consumers].some(({ held }) => held > 0);
-      if (isHolding && this.#leaseIsShort(now)) this.#groups.transact(() => this.#ensureSession(now));
+      if (this.#isHolding && this.#leaseIsShort(now)) this.#groups.transact(() => this.#ensureSession(now, true));
     } catch (error) {
       // What was not written must not be believed: others take from sessions that they can see.
       this.#session = session;
@@ -301,7 +316,7 @@ export class LocalStore {
       const claiming = this.#whoCanClaim(now, settlements);
       if (settlements.length === 0 && claiming.length === 0) return;
       const claims = this.#groups.transact(() => {
-        const id = this.#ensureSession(now);
+        const id = this.#ensureSession(now, settlements.length > 0 || this.#isHolding);
         for (const { consumer, handed, outcome } of settlements) {
           this.#groups.settle(consumer.group, handed.session, handed.claim, outcome, now);
         }
@@ -386,9 +401,10 @@ export class LocalStore {
   #handOut(consumer: Consumer, session: number, claimed: readonly Claim[]): void {
     const handed: Handed[] = [];
     for (const claim of claimed) {
-      const record = this.#read(consumer.row.topicId, consumer.options.topic, claim.position);
-      if (record === undefined || record === GONE) {
-        this.#settlements.push({ consumer, handed: { claim, session }, outcome: "done" });
+      const record = this.#readClaimed(consumer, claim);
+      if (record === UNREADABLE || record === undefined || record === GONE) {
+        const outcome = record === UNREADABLE ? "again" : "done";
+        this.#settlements.push({ consumer, handed: { claim, session }, outcome });
         this.#turnSoon();
       } else {
         handed.push({ claim, session, event: incoming(consumer, claim, record) });
@@ -397,6 +413,16 @@ export class LocalStore {
     consumer.take(handed);
     // There may be more than one claim takes.
     if (claimed.length > 0 && consumer.room > 0) this.#turnSoon();
+  }
+
+  #readClaimed(consumer: Consumer, { position }: Claim): StoredRecord | undefined | typeof GONE | typeof UNREADABLE {
+    try {
+      return this.#read(consumer.row.topicId, consumer.options.topic, position);
+    } catch (error) {
+      // The claim is written: it must not stay with nobody at work on it.
+      this.#failed(error);
+      return UNREADABLE;
+    }
   }
 
   #afterSettling(settlements: readonly Settlement[]): void {
@@ -420,29 +446,35 @@ export class LocalStore {
   /** How far the groups are, for the time after a power cut. */
   async #checkpoint(): Promise<void> {
     this.#groups.refresh();
-    const checkpoints = [];
+    const checkpoints = new Map<string, Checkpoint>();
     for (const consumer of this.#dirty) {
       const floor = this.#groups.floor(consumer.group);
       const name = consumer.group.toString("hex");
-      if (this.#checkpoints.get(name)?.written === floor) continue;
-      this.#checkpoints.set(name, { consumer, written: floor });
-      checkpoints.push({ topicId: consumer.row.topicId, group: consumer.options.group, floor });
+      if (this.#checkpoints.get(name) === floor) continue;
+      checkpoints.set(name, { topicId: consumer.row.topicId, group: consumer.options.group, floor });
     }
     this.#dirty.clear();
-    if (checkpoints.length > 0) await this.#writer.checkpoint(checkpoints);
+    if (checkpoints.size === 0) return;
+    await this.#writer.checkpoint([...checkpoints.values()]);
+    for (const [name, { floor }] of checkpoints) this.#checkpoints.set(name, floor);
+  }
+
+  get #isHolding(): boolean {
+    for (const { held } of this.#consumers) if (held > 0) return true;
+    return false;
   }
 
   #leaseIsShort(now: number): boolean {
     return this.#session === undefined || this.#session.leaseUntilMs - now < (this.#leaseMs * 2) / 3;
   }
 
-  /** In a transaction. */
-  #ensureSession(now: number): number {
+  /** In a transaction. @param isHolding whether anything depends on the session that there was. Without it, it may run out. */
+  #ensureSession(now: number, isHolding: boolean): number {
     const known = this.#session;
     if (known !== undefined && !this.#leaseIsShort(now)) return known.id;
     const session = { process: this.#parts.processes.own, leaseUntilMs: now + this.#leaseMs };
     const isKept = known !== undefined && this.#groups.renewSession(known.id, session);
-    if (known !== undefined && !isKept) {
+    if (!isKept && isHolding) {
       this.#parts.log.warn("this process was silent for longer than its lease; what it worked on is handed out again", {
         store: this.#parts.folder.path,
       });
@@ -507,12 +539,32 @@ export class LocalStore {
   }
 }
 
-const ONE_BYTE = Buffer.from("\n");
 const GONE = Symbol("not kept any more");
+const UNREADABLE = Symbol("LMDB could not read it");
+
+/** All of them or, where it throws, none: who asks again does not find what an attempt before it has left. */
+async function openFiles({ folder, mapBytes }: LocalStoreParts): Promise<StoreFiles> {
+  const undo: (() => unknown)[] = [];
+  try {
+    const events = new EventLog(folder.log, mapBytes);
+    undo.push(() => events.close());
+    folder.sync();
+    const groups = new GroupState(folder.groups, mapBytes);
+    undo.push(() => groups.close());
+    const name = folder.register();
+    undo.push(() => {
+      folder.unregister(name);
+    });
+    return { events, groups, name, wakeFile: openSync(join(folder.processFiles, name), "r+") };
+  } catch (error) {
+    for (const close of undo.reverse()) await close();
+    throw error;
+  }
+}
 
 /** While nobody has the store open. */
 async function prepareUnused({ folder, log }: LocalStoreParts): Promise<void> {
-  folder.removeOldGroups();
+  folder.removeLeftovers();
   const report = await scanStore(folder.path, folder.log, folder.groups, log);
   if (report.damage !== undefined) {
     throw new Error(

@@ -76,7 +76,7 @@ export function* walk(file: string): Generator<WalkedRow> {
 
 class Walk {
   readonly #pages: Pages;
-  readonly #used = new Set<number>();
+  readonly #used = new PageSet();
   #lastPage = 0;
 
   constructor(pages: Pages) {
@@ -88,17 +88,20 @@ class Walk {
     this.#lastPage = numberAt(meta, META.lastPage);
     const free = treeAt(meta, META.free, "free pages");
     const main = treeAt(meta, META.main, "tables");
-    const unused: number[] = [];
-    for (const { value } of this.#rowsOf(free)) unused.push(...pagesOf(value, this.#lastPage));
+    const unused: PageRange[] = [];
+    for (const { value } of this.#rowsOf(free)) for (const range of rangesOf(value, this.#lastPage)) unused.push(range);
     for (const { key, value, isTree } of this.#rowsOf(main)) {
       if (!isTree) continue;
       // LMDB's names end as C's do.
       const table = key.toString().replace(/\0$/, "");
       for (const row of this.#rowsOf(treeAt(value, 0, table))) yield { table, key: row.key, value: row.value };
     }
-    for (const page of unused) {
-      if (this.#used.has(page)) throw new StructuralDamage(`page ${page} is in use and free at once`);
-      this.#used.add(page);
+    for (const { first, count } of unused) {
+      // What is free behind the end of the file is used by nobody: that would have been told.
+      const end = Math.min(first + count, this.#pages.count);
+      for (let page = first; page < end; page++) {
+        if (!this.#used.add(page)) throw new StructuralDamage(`page ${page} is in use and free at once`);
+      }
     }
   }
 
@@ -173,14 +176,40 @@ class Walk {
   #take(number: number, count: number): Buffer {
     if (number < 2 || number + count - 1 > this.#lastPage) throw new StructuralDamage(`there is no page ${number}`);
     for (let page = number; page < number + count; page++) {
-      if (this.#used.has(page)) throw new StructuralDamage(`page ${page} is used twice`);
-      this.#used.add(page);
+      if (!this.#used.add(page)) throw new StructuralDamage(`page ${page} is used twice`);
     }
     return this.#pages.read(number, count);
   }
 }
 
 const FREE = "free pages";
+
+interface PageRange {
+  readonly first: number;
+  readonly count: number;
+}
+
+/** A bit for each page: a store may have more pages than a Set has room for. */
+class PageSet {
+  readonly #blocks = new Map<number, Uint8Array>();
+
+  /** @returns false where it was there before. */
+  add(page: number): boolean {
+    const place = Math.floor(page / (8 * BLOCK_BYTES));
+    let block = this.#blocks.get(place);
+    if (block === undefined) {
+      block = new Uint8Array(BLOCK_BYTES);
+      this.#blocks.set(place, block);
+    }
+    const bit = page % (8 * BLOCK_BYTES);
+    const before = block[bit >> 3] ?? 0;
+    const after = before | (1 << (bit & 7));
+    block[bit >> 3] = after;
+    return before !== after;
+  }
+}
+
+const BLOCK_BYTES = 8192;
 
 class Pages {
   readonly pageSize: number;
@@ -201,6 +230,11 @@ class Pages {
       this.close();
       throw error;
     }
+  }
+
+  /** That the file has room for. */
+  get count(): number {
+    return Math.ceil(this.#size / this.pageSize);
   }
 
   meta(number: 0 | 1): Buffer {
@@ -296,16 +330,16 @@ function nodesOf(page: Buffer, number: number, isLeaf: boolean): Node[] {
 }
 
 /** A list of free pages: a negative number says how many follow the next one. */
-function* pagesOf(list: Buffer, lastPage: number): Generator<number> {
-  const count = list.length < 8 ? 0 : numberAt(list, 0);
-  if (list.length < 8 * (count + 1)) throw new StructuralDamage("a list of free pages is cut off");
-  for (let at = 1; at <= count; at++) {
+function* rangesOf(list: Buffer, lastPage: number): Generator<PageRange> {
+  const entries = list.length < 8 ? 0 : numberAt(list, 0);
+  if (list.length < 8 * (entries + 1)) throw new StructuralDamage("a list of free pages is cut off");
+  for (let at = 1; at <= entries; at++) {
     const entry = Number(list.readBigInt64LE(8 * at));
     if (entry === 0) continue;
-    const first = entry > 0 ? entry : at < count ? Number(list.readBigInt64LE(8 * ++at)) : 0;
-    const pages = entry > 0 ? 1 : -entry;
-    if (first < 2 || first + pages - 1 > lastPage) throw new StructuralDamage(`the free page ${first} does not exist`);
-    for (let page = first; page < first + pages; page++) yield page;
+    const first = entry > 0 ? entry : at < entries ? Number(list.readBigInt64LE(8 * ++at)) : 0;
+    const count = entry > 0 ? 1 : -entry;
+    if (first < 2 || first + count - 1 > lastPage) throw new StructuralDamage(`the free page ${first} does not exist`);
+    yield { first, count };
   }
 }
 

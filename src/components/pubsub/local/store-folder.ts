@@ -28,6 +28,7 @@ import type { Processes, ProcessIdentity } from "../../contract/processes.ts";
 // A process in another container cannot be asked whether it lives; its file's time says when it last did.
 const UNSEEN_IS_DEAD_MS = 5 * 60_000;
 const BETWEEN_TRIES_MS = 20;
+const TRIES_IN_SILENCE = 100;
 const STEAL_IS_STALE_MS = 5000;
 const LONGEST_NAME = 200;
 
@@ -79,12 +80,13 @@ export class StoreFolder {
     }
   }
 
-  /** Nobody else opens the store meanwhile. */
-  async whileOpening<Result>(work: () => Promise<Result>): Promise<Result> {
+  /** Nobody else opens the store meanwhile. @param onWaiting told the file that says who, once, where it takes somebody else a while. */
+  async whileOpening<Result>(work: () => Promise<Result>, onWaiting: (lock: string) => void): Promise<Result> {
     const lock = join(this.path, "opening");
     const text = JSON.stringify(this.#processes.own);
-    while (!createOnce(lock, text)) {
+    for (let tries = 0; !createOnce(lock, text); tries++) {
       this.#stealFromDead(lock);
+      if (tries === TRIES_IN_SILENCE) onWaiting(lock);
       await this.#clock.sleep(BETWEEN_TRIES_MS);
     }
     try {
@@ -110,8 +112,13 @@ export class StoreFolder {
     const { own } = this.#processes;
     const name = `${own.pid}-${randomUUID()}`;
     const temporary = join(this.path, `${name}.tmp`);
-    writeFileSync(temporary, `${JSON.stringify(own)}\n`, { mode: 0o600 });
-    renameSync(temporary, join(this.processFiles, name));
+    try {
+      writeFileSync(temporary, `${JSON.stringify(own)}\n`, { mode: 0o600 });
+      renameSync(temporary, join(this.processFiles, name));
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
     return name;
   }
 
@@ -119,11 +126,12 @@ export class StoreFolder {
     rmSync(join(this.processFiles, name), { force: true });
   }
 
-  /** Of earlier starts of the machine. Only while nobody has the store open. */
-  removeOldGroups(): void {
+  /** What earlier starts of the machine have left, and processes that ended while they opened it. Only while nobody has the store open. */
+  removeLeftovers(): void {
     for (const name of readdirSync(this.path)) {
       const path = join(this.path, name);
-      if (name.startsWith("groups-") && path !== this.groups) rmSync(path, { recursive: true, force: true });
+      const isLeft = name.endsWith(".tmp") || (name.startsWith("groups-") && path !== this.groups);
+      if (isLeft) rmSync(path, { recursive: true, force: true });
     }
   }
 
@@ -173,12 +181,22 @@ function processIn(file: Buffer): ProcessIdentity {
 }
 
 function createOnce(file: string, text: string): boolean {
+  let made: number;
   try {
-    writeFileSync(file, text, { flag: "wx", mode: 0o600 });
-    return true;
+    made = openSync(file, "wx", 0o600);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
     throw error;
+  }
+  try {
+    writeFileSync(made, text);
+    return true;
+  } catch (error) {
+    // A full disk takes a file and nothing in it, which nobody could tell from one that is being written.
+    rmSync(file, { force: true });
+    throw error;
+  } finally {
+    closeSync(made);
   }
 }
 

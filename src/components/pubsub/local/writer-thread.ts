@@ -1,7 +1,7 @@
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, openSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { EventLog } from "./event-log.ts";
-import { WAKE_OFFSET } from "./wake.ts";
+import { wakeOthers } from "./wake.ts";
 import type { AppendRequest, NumberedRequest, WriterAnswer, WriterResult, WriterSetup } from "./writer-messages.ts";
 
 /**
@@ -22,7 +22,7 @@ export function runWriter(): void {
         record: bytes.subarray(at === 0 ? 0 : ends[at - 1], end),
       })),
     );
-    writeSync(wake, ONE_BYTE, 0, 1, WAKE_OFFSET);
+    wakeOthers(wake);
   };
   const perform = ({ request }: NumberedRequest): WriterResult => {
     switch (request.kind) {
@@ -62,5 +62,3 @@ export function runWriter(): void {
   });
   port.postMessage({ id: 0, result: undefined, failure: undefined } satisfies WriterAnswer);
 }
-
-const ONE_BYTE = Buffer.from("\n");

@@ -132,7 +132,9 @@ export class Writer {
       else asked?.reject(new Error(failure));
     });
     const over = (why: string): void => {
-      if (this.#thread === thread) this.#thread = undefined;
+      // It may have been told already, and what waits now waits for the next thread.
+      if (this.#thread !== thread) return;
+      this.#thread = undefined;
       const failed = [...this.#waiting.values()];
       this.#waiting.clear();
       for (const { reject } of failed) reject(new Error(why));
