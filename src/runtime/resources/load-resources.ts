@@ -7,14 +7,15 @@ import type { Pipeline } from "../../invocation/pipeline.ts";
 import type { CallRules } from "../../invocation/ports.ts";
 import type { SidecarMetrics } from "../../observability/metrics/sidecar-metrics.ts";
 import type { EventRules } from "../../pubsub/ports.ts";
+import type { ResiliencyPolicies } from "../../resiliency/resiliency-policies.ts";
 import type { AppResources } from "../../resources/app-resources.ts";
 import type { ComponentSpec } from "../../resources/component-spec.ts";
 import type { Pipelines } from "../../resources/configuration.ts";
+import type { ResiliencySpec } from "../../resources/resiliency-spec.ts";
 import type { SubscriptionSpec } from "../../resources/subscription-spec.ts";
 import { endpointsFrom } from "./app-endpoints.ts";
 import { AppMiddleware } from "./app-middleware.ts";
 import { closeAll, pubsubsFrom, type RunningPubSub } from "./app-pubsubs.ts";
-import { loadPolicies } from "./load-policies.ts";
 import { SecretStores } from "./secret-stores.ts";
 
 /** What the resources of one app have come to, ready to be used. */
@@ -88,10 +89,7 @@ export async function loadResources(
       subscriptions: resources.subscriptions,
       httpPipeline,
       appPipeline,
-      policies:
-        resources.resiliency.length === 0
-          ? undefined
-          : loadPolicies(resources.resiliency, surroundings, before.policies),
+      policies: await policiesFrom(resources.resiliency, surroundings, before.policies),
       whenIdle: async () => {
         await Promise.all([httpPipeline?.whenIdle(), appPipeline?.whenIdle()]);
       },
@@ -104,6 +102,17 @@ export async function loadResources(
   } finally {
     await stores.close();
   }
+}
+
+/** Undefined where there are none: what reads circuit breakers' trips is half a megabyte of code. */
+async function policiesFrom(
+  specs: readonly ResiliencySpec[],
+  surroundings: ResourceSurroundings,
+  before: ResiliencyPolicies | undefined,
+): Promise<ResiliencyPolicies | undefined> {
+  if (specs.length === 0) return undefined;
+  const { loadPolicies } = await import("./load-policies.ts");
+  return loadPolicies(specs, surroundings, before);
 }
 
 /** @throws {SetupError} naming file and line of a rule that is no CEL expression. */
