@@ -17,13 +17,18 @@ export class AnswerReader {
   #chunked = false;
   #head = undefined;
   #line = "";
+  #status;
 
-  /** @param {{ body(buffer: Buffer, start: number, end: number): void, end(): void }} consumer may throw. */
-  constructor(consumer) {
+  /**
+   * @param {{ body(buffer: Buffer, start: number, end: number): void, end(): void }} consumer may throw.
+   * @param {200 | 204} status that every answer has; those with 204 have no body
+   */
+  constructor(consumer, status) {
     this.#consumer = consumer;
+    this.#status = status;
   }
 
-  /** @throws {Error} where this is not an answer with status 200. The buffer is the caller's again afterwards. */
+  /** @throws {Error} where this is an answer with another status. The buffer is the caller's again afterwards. */
   push(buffer) {
     let at = 0;
     while (at < buffer.length) at = this.#step(buffer, at);
@@ -60,7 +65,12 @@ export class AnswerReader {
   }
 
   #begin(head) {
-    if (!head.startsWith("HTTP/1.1 200 ")) throw new Error(`answered ${head.slice(0, head.indexOf("\r\n"))}`);
+    if (!head.startsWith(`HTTP/1.1 ${this.#status} `))
+      throw new Error(`answered ${head.slice(0, head.indexOf("\r\n"))}`);
+    if (this.#status === 204) {
+      this.#end();
+      return;
+    }
     this.#chunked = /\r\ntransfer-encoding: *chunked *\r\n/i.test(head);
     if (this.#chunked) {
       this.#state = CHUNK_LINE;

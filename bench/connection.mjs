@@ -12,8 +12,8 @@ export class Connection {
   #closing = false;
 
   /** @param {{ body(buffer: Buffer, start: number, end: number): void, end(): void }} consumer of the answers */
-  constructor(port, consumer, onError) {
-    const reader = new AnswerReader(consumer);
+  constructor(port, consumer, onError, status = 200) {
+    const reader = new AnswerReader(consumer, status);
     const callback = (count, buffer) => {
       try {
         reader.push(buffer.subarray(0, count));

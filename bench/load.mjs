@@ -3,9 +3,10 @@
 // only held has broken, `close` lets everything go.
 import { CallLoad } from "./load-calls.mjs";
 import { GrpcLoad } from "./load-grpc.mjs";
+import { PublishLoad } from "./load-publish.mjs";
 import { StreamLoad } from "./load-streams.mjs";
 
-const KINDS = { calls: CallLoad, streams: StreamLoad, grpc: GrpcLoad };
+const KINDS = { calls: CallLoad, streams: StreamLoad, grpc: GrpcLoad, publish: PublishLoad };
 
 let load;
 

@@ -10,7 +10,9 @@ import { GRPC_PATHS } from "./grpc-paths.mjs";
 import { GRPC_HEADLINE, GRPC_ROWS, measureGrpc } from "./grpc-rows.mjs";
 import { Load } from "./measure.mjs";
 import { PATHS, Workshop } from "./paths.mjs";
-import { programsThatWork } from "./programs.mjs";
+import { isInstalled, programsThatWork } from "./programs.mjs";
+import { PUBSUB_PATHS } from "./pubsub-paths.mjs";
+import { measurePubSub, PUBSUB_HEADLINE, PUBSUB_ROWS } from "./pubsub-rows.mjs";
 import { report } from "./report.mjs";
 import { measureSidecar, SIDECAR_ROWS } from "./sidecar-rows.mjs";
 
@@ -18,22 +20,22 @@ import { measureSidecar, SIDECAR_ROWS } from "./sidecar-rows.mjs";
 class UsageError extends Error {}
 
 const QUICK = {
-  rows: ["headline", GRPC_HEADLINE],
-  paths: ["nginx", "undici", "plain", "endpoint", "fqdn", "cohosted", "two"],
+  rows: ["headline", GRPC_HEADLINE, PUBSUB_HEADLINE],
+  paths: ["nginx", "undici", "plain", "endpoint", "fqdn", "cohosted", "two", "local"],
   rounds: 3,
   headlineRounds: 5,
   ms: 500,
 };
-const PATH_KEYS = [...new Set([...PATHS, ...GRPC_PATHS].map(({ key }) => key))];
+const PATH_KEYS = [...new Set([...PATHS, ...GRPC_PATHS, ...PUBSUB_PATHS].map(({ key }) => key))];
 const FULL = { rows: undefined, paths: PATH_KEYS, rounds: 3, headlineRounds: 9, ms: 800 };
 
 const groups = [...new Set(CALL_ROWS.map(({ group }) => group))];
-const ROWS = [...CALL_ROWS.map(({ key }) => key), APP_COUNTS_KEY, ...GRPC_ROWS, ...SIDECAR_ROWS];
+const ROWS = [...CALL_ROWS.map(({ key }) => key), APP_COUNTS_KEY, ...GRPC_ROWS, ...PUBSUB_ROWS, ...SIDECAR_ROWS];
 
 const HELP = `npm run bench -- [options]
 
   --quick         a few small rounds of the headlines, within a minute; always ends with 0
-  --only <rows>   these rows, separated by commas: ${groups.join(", ")}, ${APP_COUNTS_KEY}, grpc, sidecar;
+  --only <rows>   these rows, separated by commas: ${groups.join(", ")}, ${APP_COUNTS_KEY}, grpc, pubsub, sidecar;
                   or one by one: ${ROWS.filter((row) => ![...groups, APP_COUNTS_KEY].includes(row)).join(",")}
   --paths <keys>  these ways alone: ${PATH_KEYS.join(", ")}
   --rounds <n>    interleaved rounds to take medians of (${FULL.headlineRounds} for the headline, else ${FULL.rounds})
@@ -82,8 +84,10 @@ async function main() {
     ["nginx", "haproxy"].filter((name) => name === "nginx" || plan.paths.includes(name)),
     say,
   );
-  if (options.write && programs.size < 2)
+  if (options.write && !(programs.has("nginx") && programs.has("haproxy")))
     throw new UsageError("--write needs nginx and HAProxy: the page compares with them");
+  if (PUBSUB_ROWS.some((row) => plan.rows.has(row)) && plan.paths.includes("redis") && isInstalled("redis-server"))
+    programs.add("redis-server");
   const bench = { workshop: new Workshop(folder), load: new Load(), programs, say };
   const results = { about: aboutThisRun(plan, programs) };
   try {
@@ -92,6 +96,8 @@ async function main() {
     if (plan.rows.has(APP_COUNTS_KEY)) results.apps = await measureAppCounts(bench, plan);
     const grpcRows = GRPC_ROWS.filter((row) => plan.rows.has(row) && namesOneOf(GRPC_PATHS, plan));
     if (grpcRows.length > 0) results.grpc = await measureGrpc(bench, grpcRows, plan);
+    const pubsubRows = PUBSUB_ROWS.filter((row) => plan.rows.has(row) && namesOneOf(PUBSUB_PATHS, plan));
+    if (pubsubRows.length > 0) results.pubsub = await measurePubSub(bench, pubsubRows, plan);
     results.sidecar = await measureSidecar(
       bench,
       SIDECAR_ROWS.filter((row) => plan.rows.has(row)),
@@ -134,6 +140,7 @@ function rowsNamed(name) {
   const ofGroup = CALL_ROWS.filter(({ group }) => group === name).map(({ key }) => key);
   if (ofGroup.length > 0) return ofGroup;
   if (name === "grpc") return GRPC_ROWS;
+  if (name === "pubsub") return PUBSUB_ROWS;
   if (name === "sidecar") return SIDECAR_ROWS;
   if (ROWS.includes(name)) return [name];
   throw new UsageError(`there is no row "${name}"; npm run bench -- --help names them`);

@@ -53,6 +53,19 @@ export class Load {
     return seen;
   }
 
+  /**
+   * Publishes in closed loops.
+   *
+   * @param {import("./load-publish.mjs").PublishSpec} spec
+   * @returns what came of publishing; nobody's CPU time, for with the last answer the last event may not have been delivered
+   */
+  async publishing(spec) {
+    await this.#ask("prepare", { kind: "publish", ...spec });
+    const result = await this.#ask("go", undefined, spec.ms);
+    await this.#ask("close");
+    return result;
+  }
+
   /** Opens connections that have made their one call, and keeps them while `look` looks. */
   async holding(spec, look) {
     await this.#ask("prepare", { kind: "calls", idle: true, ...spec });

@@ -46,6 +46,6 @@ function install(missing, say) {
   }
 }
 
-function isInstalled(name) {
+export function isInstalled(name) {
   return spawnSync("/bin/sh", ["-c", `command -v ${name}`], { env: withSbin() }).status === 0;
 }

@@ -2,10 +2,12 @@
 import { goals, inKb, inMb } from "./goals.mjs";
 import { GRPC_PATHS } from "./grpc-paths.mjs";
 import { PATHS } from "./paths.mjs";
+import { PUBSUB_PATHS } from "./pubsub-paths.mjs";
 
 const FAILED = "failed";
 const titles = titlesOf(PATHS);
 const grpcTitles = titlesOf(GRPC_PATHS);
+const pubsubTitles = titlesOf(PUBSUB_PATHS);
 const TITLE_OF_GROUP = {
   bodies: "Bodies",
   connections: "Connections",
@@ -15,8 +17,14 @@ const TITLE_OF_GROUP = {
 // The headline is measured with 32 connections and 5 request headers, so it is a column of those tables too.
 const HEADLINE_AS = { connections: "32 connections", headers: "5 headers" };
 
+const TITLE_OF_EVENTS = {
+  "pubsub-publish": "published",
+  "pubsub-deliver": "and delivered",
+  "pubsub-way": "on its way, low load",
+};
+
 export function report(results) {
-  const { calls, apps, grpc, sidecar, about } = results;
+  const { calls, apps, grpc, pubsub, sidecar, about } = results;
   const headline = calls.find(({ key }) => key === "headline");
   const sections = [aboutLines(about)];
   const reached = goals(results).filter(({ measured }) => measured !== undefined);
@@ -28,6 +36,7 @@ export function report(results) {
   }
   if (apps !== undefined) sections.push(appTable(apps));
   if (grpc !== undefined) sections.push(...grpcTables(grpc));
+  if (pubsub !== undefined) sections.push(pubsubTable(pubsub));
   if (sidecar.start !== undefined) sections.push(startTable(sidecar.start));
   if (sidecar.idleConnections !== undefined) sections.push(idleTable(sidecar.idleConnections));
   if (sidecar.giant !== undefined) sections.push(giantTable(sidecar.giant));
@@ -36,13 +45,14 @@ export function report(results) {
   return sections.join("\n\n");
 }
 
-function failuresIn({ calls, apps = [], grpc, sidecar }) {
+function failuresIn({ calls, apps = [], grpc, pubsub = [], sidecar }) {
   const grpcCalls = grpc?.calls ?? [];
   const lists = [
     ...grpcCalls.map(({ title, cells }) => [`gRPC, ${title}`, cells, grpcTitles]),
     ["gRPC, callers that do not read", grpc?.stalled?.paths ?? [], grpcTitles],
     ...calls.map(({ title, cells }) => [title, cells]),
     ["co-hosted apps", apps],
+    ...pubsub.map(({ key, cells }) => [TITLE_OF_EVENTS[key], cells, pubsubTitles]),
     ["idle connections", sidecar.idleConnections?.paths ?? []],
     ["1 GiB", sidecar.giant?.paths ?? []],
   ];
@@ -124,6 +134,23 @@ function stalledTable({ streams, bytes, paths }) {
   });
   const columns = [`${streams} streams of ${inMb(bytes)}`, "RSS growth", "taken from the app ahead, a stream"];
   return `### gRPC callers that do not read\n\n${table(columns, rows)}`;
+}
+
+/** Two columns of each row that counts CPU time, and of the other how long an event takes. */
+function pubsubTable(rows) {
+  const columns = rows.flatMap(({ key, cells }) => {
+    const title = TITLE_OF_EVENTS[key];
+    if (key === "pubsub-way") return [{ title: `${title}: p50 / p99 ms`, cells, show: showTimes }];
+    return [
+      { title: `${title}: CPU µs`, cells, show: ({ cpuUs }) => cpuUs.toFixed(1) },
+      { title: "messages/s", cells, show: showRate },
+    ];
+  });
+  const lines = rows[0].cells.map(({ path }, index) => {
+    const shown = columns.map(({ cells, show }) => (cells[index].failed === undefined ? show(cells[index]) : FAILED));
+    return [pubsubTitles.get(path), ...shown];
+  });
+  return `### Events: 256 bytes of JSON, 16 publishers\n\n${table(["broker", ...columns.map(({ title }) => title)], lines)}`;
 }
 
 function showCpu({ cpuUs, ratio }) {

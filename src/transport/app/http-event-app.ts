@@ -84,12 +84,13 @@ export class HttpEventApp implements EventApp {
    * @throws what it breaks with, where it has to be known: what a broken off answer would have said is anybody's guess.
    */
   async #bodyOf({ body, status }: ResponseMessage, signal: CallSignal): Promise<Uint8Array | undefined> {
-    const tooLarge = new Error("the answer is too large");
+    // Most are empty or bytes already.
+    if (body === undefined || body instanceof Uint8Array) return body ?? NO_BYTES;
     try {
-      return await wholeBody(body, this.#parts.maxAnswerBytes, signal, () => tooLarge);
+      return await wholeBody(body, this.#parts.maxAnswerBytes, signal, () => new AnswerTooLarge());
     } catch (error) {
       if (signal.aborted) throw abortReason(signal);
-      if (error === tooLarge || status > 299) return undefined;
+      if (error instanceof AnswerTooLarge || status > 299) return undefined;
       throw error;
     }
   }
@@ -105,7 +106,11 @@ function unanswered(error: Error): Reception {
   return { kind: "retry", why: messageOf(error), code: undefined, ...ifTurnedAway(error) };
 }
 
+class AnswerTooLarge extends Error {}
+
 const MAX_LOGGED_ID = 100;
+
+const NO_BYTES = new Uint8Array();
 
 /** Of a batch, whose events each have their own. */
 const NO_TRACE = traceContextOf([]);
@@ -116,14 +121,20 @@ function postOf(route: string, headers: string[], json: string, signal: CallSign
   return { method: "POST", path, query, headers, body, contentLength: body.length, signal };
 }
 
+const UNSPEAKABLE = /[^!-~]|#/g;
+
 /** As it was written, but for what cannot stand in a request, which is escaped. */
 function targetOf(route: string): readonly [path: string, query: string | undefined] {
-  const target = Buffer.from(route)
-    .toString("latin1")
-    .replaceAll(/[^!-~]|#/g, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
+  const isPlain = route.search(UNSPEAKABLE) === -1;
+  const target = isPlain ? route : escaped(route);
   const rooted = target.startsWith("/") ? target : `/${target}`;
   const at = rooted.indexOf("?");
   return at === -1 ? [rooted, undefined] : [rooted.slice(0, at), rooted.slice(at + 1)];
+}
+
+function escaped(route: string): string {
+  const bytes = Buffer.from(route).toString("latin1");
+  return bytes.replaceAll(UNSPEAKABLE, (byte) => `%${byte.charCodeAt(0).toString(16).toUpperCase().padStart(2, "0")}`);
 }
 
 /** observed/, "to a bulk subscriber". */

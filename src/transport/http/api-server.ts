@@ -65,6 +65,7 @@ export class ApiServer {
   readonly #parts: ApiServerParts;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #cors: CorsPolicy | undefined;
+  #publishRoute: Promise<(path: PublishPath, request: ApiRequest) => Promise<void>> | undefined;
 
   constructor(parts: ApiServerParts) {
     this.#parts = parts;
@@ -203,9 +204,12 @@ export class ApiServer {
 
   /** Most apps that call others publish nothing. */
   async #publish(path: PublishPath, request: ApiRequest): Promise<void> {
-    const { publish } = await import("./routes/publish.ts");
-    const { publisher, observer, invocation } = this.#parts;
-    await publish({ publisher, observer, maxBodyBytes: invocation.maxBodyBytes }, path, request);
+    this.#publishRoute ??= import("./routes/publish.ts").then(({ publish }) => {
+      const { publisher, observer, invocation } = this.#parts;
+      return publish.bind(undefined, { publisher, observer, maxBodyBytes: invocation.maxBodyBytes });
+    });
+    const publish = await this.#publishRoute;
+    await publish(path, request);
   }
 
   /** What it has no route for is an invocation, as everywhere. */
