@@ -82,9 +82,6 @@ export class DeadLetters {
       failureOf: () => ({ code: undefined }),
       mayRepeat: () => true,
       discard: () => undefined,
-      whenUsed: (_, done) => {
-        done();
-      },
     });
   }
 

@@ -27,6 +27,8 @@ export interface DelivererParts {
   readonly rules: Pick<EventRules, "policies">;
   /** As `eventExpressionsFor` gives them. */
   readonly expressions?: EventExpressions | undefined;
+  /** Whether the subscription is being closed: what fails then comes again. Absent: it never is. */
+  readonly isClosing?: () => boolean;
   readonly observer: PubSubObserver | undefined;
   readonly tracer: Tracer | undefined;
   readonly clock: Clock;
@@ -111,7 +113,11 @@ export class Deliverer {
   ): Promise<Verdict> {
     const { reception } = attempted;
     if (reception.kind === "success") return "done";
-    return signal.aborted ? "again" : this.#end(incoming, event, outcomeOf(reception, attempted), signal);
+    if (signal.aborted) return "again";
+    const outcome = outcomeOf(reception, attempted);
+    // An app that is being ended may fail because of that.
+    const isDeadLetter = outcome.isDeadLetter && (outcome.otherwise === "done" || this.#parts.isClosing?.() !== true);
+    return this.#end(incoming, event, { ...outcome, isDeadLetter }, signal);
   }
 
   #open(incoming: IncomingEvent): Opened {

@@ -249,9 +249,6 @@ export class Publisher {
       failureOf: () => NO_CODE,
       mayRepeat: () => true,
       discard: () => undefined,
-      whenUsed: (_result, done) => {
-        done();
-      },
     });
   }
 
