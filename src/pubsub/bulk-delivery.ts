@@ -142,7 +142,7 @@ export class BulkAttempts {
   #spansOf(pending: readonly Entry[]): readonly Span[] {
     const { tracer } = this.#parts;
     if (tracer === undefined) return [];
-    return pending.map(({ item }) => startEventSpan(tracer, item.incoming.topic, item.event));
+    return pending.map(({ item }) => startEventSpan(tracer, item.incoming.topic, item.event, item.incoming.metadata));
   }
 
   #tell(topic: string, pending: readonly Entry[], ms: number): void {

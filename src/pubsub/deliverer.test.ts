@@ -543,6 +543,35 @@ test("dead letters say why where the subscription asks for it, and keep all that
   });
 });
 
+test("an expired event that says why it is a dead letter is no longer one that nobody gets", async () => {
+  const expiration = "1969-12-31T23:59:59Z";
+  const metadata = new Map([["deadLetterDetails", "true"]]);
+  const { handle, published } = await start([], { subscription: { deadLetterTopic: "dead", metadata } });
+  assert.deepEqual(await handle(incoming({ ...EVENT, expiration })), ["done"]);
+  const letter = members(published[0]);
+  assert.equal(letter["expiration"], undefined);
+  assert.equal(letter["deadletterreason"], `it expired at ${expiration}`);
+});
+
+test("an event without a place for its trace is in that which stands beside it; a raw payload gets it into its event", async () => {
+  const beside = new Map([
+    ["traceid", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+    ["tracestate", "a=b"],
+  ]);
+  const plain = await start([SUCCESS]);
+  await plain.handle(incoming(EVENT, { metadata: beside }));
+  const [wrapped] = plain.deliveries;
+  assert.deepEqual([wrapped?.traceparent, wrapped?.tracestate], [beside.get("traceid"), "a=b"]);
+  assert.equal(wrapped?.event.has("traceid"), false);
+  const raw = await start([SUCCESS], { subscription: { metadata: new Map([["RAWPAYLOAD", "true"]]) } });
+  await raw.handle(incoming("bytes", { metadata: beside }));
+  const [delivery] = raw.deliveries;
+  assert.deepEqual([delivery?.traceparent, delivery?.tracestate], [beside.get("traceid"), "a=b"]);
+  assert.equal(delivery?.event.text("traceid"), beside.get("traceid"));
+  assert.equal(delivery?.event.text("tracestate"), "a=b");
+  assert.equal(delivery?.event.has("traceparent"), false);
+});
+
 test("JSON that is no CloudEvent stays untouched as a dead letter, and says why beside itself", async () => {
   const metadata = new Map([["deadLetterDetails", "true"]]);
   const { handle, published } = await start([RETRY], { subscription: { deadLetterTopic: "dead", metadata } });

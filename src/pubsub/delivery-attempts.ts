@@ -55,8 +55,8 @@ export class DeliveryAttempts {
       path,
       event,
       metadata: metadata.size === 0 ? this.#noMetadata : new Map(metadata).set(PUBSUB_NAME, name),
-      traceparent: traceparentOf(event),
-      tracestate: tracestateOf(event),
+      traceparent: traceparentOf(event, metadata),
+      tracestate: tracestateOf(event, metadata),
     };
     const policy = inboundPolicy(this.#parts);
     if (policy !== undefined) return this.#deliverUnderPolicy(policy, incoming, delivery, signal);
@@ -126,8 +126,8 @@ export class DeliveryAttempts {
 
   async #watched(delivery: Delivery, signal: CallSignal): Promise<Reception> {
     const { receiver, tracer, clock } = this.#parts;
-    const { topic, event } = delivery;
-    const span = tracer === undefined ? undefined : startEventSpan(tracer, topic, event);
+    const { topic, event, metadata } = delivery;
+    const span = tracer === undefined ? undefined : startEventSpan(tracer, topic, event, metadata);
     const startedAt = clock.monotonic();
     try {
       const reception = await receiver.deliver(span === undefined ? delivery : under(span, delivery), signal);

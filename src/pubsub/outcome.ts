@@ -24,13 +24,27 @@ export interface Outcome {
   readonly isDeadLetter: boolean;
   readonly status: string | undefined;
   readonly tries: number;
+  readonly isExpired: boolean;
   /** It failed at once and no policy says that it be tried again. */
   readonly isUnpolicedFailure: boolean;
 }
 
-/** Of what the app was not asked about. */
+const NOTHING_ASKED = {
+  isDeadLetter: true,
+  isExpired: false,
+  status: undefined,
+  tries: 0,
+  isUnpolicedFailure: false,
+} as const;
+
+/** Of what is not delivered any more. @param at as the event says. */
+export function expired(at: string): Outcome {
+  return { ...NOTHING_ASKED, why: `it expired at ${at}`, level: "warn", otherwise: "done", isExpired: true };
+}
+
+/** Of what else the app was not asked about. */
 export function unasked(why: string, level: Outcome["level"], otherwise: Verdict): Outcome {
-  return { why, level, otherwise, isDeadLetter: true, status: undefined, tries: 0, isUnpolicedFailure: false };
+  return { ...NOTHING_ASKED, why, level, otherwise };
 }
 
 export function outcomeOf(
@@ -40,10 +54,10 @@ export function outcomeOf(
   const { kind, why } = reception;
   if (kind === "drop") {
     const { level, isDeadLetter } = reception;
-    return { why, level, otherwise: "done", isDeadLetter, status, tries, isUnpolicedFailure: false };
+    return { ...NOTHING_ASKED, why, level, otherwise: "done", isDeadLetter, status, tries };
   }
-  const isDeadLetter = kind === "retry";
-  return { why, level: "warn", otherwise: "again", isDeadLetter, status, tries, isUnpolicedFailure: !isPoliced };
+  const failed = { why, status, tries, isDeadLetter: kind === "retry", isUnpolicedFailure: !isPoliced };
+  return { ...NOTHING_ASKED, ...failed, level: "warn", otherwise: "again" };
 }
 
 /** The status of a hand-out whose last try ended so. @param before of the try before it. */
