@@ -32,9 +32,8 @@ export function publishMetadataOf(query: string | undefined): ReadonlyMap<string
   const metadata = new Map<string, string>();
   if (query === undefined) return metadata;
   for (const [name, value] of new URLSearchParams(query)) {
-    if (!name.startsWith(METADATA_PREFIX)) continue;
-    const key = name.slice(METADATA_PREFIX.length);
-    if (!metadata.has(key)) metadata.set(key, value);
+    const key = name.startsWith(METADATA_PREFIX) ? name.slice(METADATA_PREFIX.length) : "";
+    if (key !== "" && !metadata.has(key)) metadata.set(key, value);
   }
   return metadata;
 }

@@ -4,6 +4,7 @@ import { goJson } from "../../../core/go-json.ts";
 import { headerValue } from "../../../core/raw-headers.ts";
 import { publishFailed } from "../../../pubsub/publish-errors.ts";
 import { bulkFailure, type FailedEntry, type Publisher, type PublishTarget } from "../../../pubsub/publisher.ts";
+import { StreamTooLarge } from "../../body-limit.ts";
 import { wholeBody } from "../../whole-body.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
@@ -47,6 +48,7 @@ async function bodyOf(
     const body = await requestBodyOf(exchange, maxBytes);
     return await wholeBody(body, maxBytes, exchange.signal, () => bodyTooLarge(maxBytes));
   } catch (cause) {
+    if (cause instanceof StreamTooLarge) throw bodyTooLarge(maxBytes);
     throw cause instanceof OutriggerError ? cause : broken(cause);
   }
 }
