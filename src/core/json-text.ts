@@ -16,8 +16,13 @@ export function isJson(text: string): boolean {
   } catch {
     return false;
   }
-  // Anything shorter cannot be too deep.
-  return text.length <= 2 * MAX_DEPTH || depthOf(text) <= MAX_DEPTH;
+  return !isTooDeep(text);
+}
+
+/** Whether it is nested deeper than Go reads. @param text valid JSON. */
+export function isTooDeep(text: string): boolean {
+  // Anything shorter cannot be.
+  return text.length > 2 * MAX_DEPTH && depthOf(text) > MAX_DEPTH;
 }
 
 /** @param text valid JSON, without white space before it. */

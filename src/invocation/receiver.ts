@@ -1,5 +1,5 @@
 import { whenUsedUp } from "../core/body.ts";
-import { CallError } from "../core/errors.ts";
+import { CallError, messageOf, nothingWasSent } from "../core/errors.ts";
 import { InFlight } from "../core/in-flight.ts";
 import type { Logger } from "../core/logger.ts";
 import { type RequestMessage, type ResponseMessage, withHeaders } from "../core/message.ts";
@@ -83,12 +83,22 @@ export class Receiver {
    * What the sidecar itself asks of its app: events, and what it subscribes to. No access rules, and no method is kept from it.
    *
    * @throws {CallError} Internal where there is no app, it is not healthy or did not answer; ResourceExhausted where too many
-   *   calls wait for it.
+   *   calls wait for it. Where nothing has gone to the app it says so, when its signal has fired, too.
    */
   async deliverEvent(request: RequestMessage): Promise<ResponseMessage> {
     const { channel } = this.#parts;
     if (channel === undefined) throw new CallError("Internal", "app channel is not initialized");
-    return this.#deliver(channel, request);
+    let isOnItsWay = false;
+    const call = (admitted: RequestMessage): Promise<ResponseMessage> => {
+      isOnItsWay = true;
+      return channel.call(admitted);
+    };
+    try {
+      return await this.#deliver({ call }, request);
+    } catch (cause) {
+      if (isOnItsWay || nothingWasSent(cause)) throw cause;
+      throw new CallError(undefined, messageOf(cause), { cause, nothingSent: true });
+    }
   }
 
   /** Resolves once no call is being answered any more, bodies included. */

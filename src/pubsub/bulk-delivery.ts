@@ -10,7 +10,15 @@ import type { CloudEvent } from "./cloud-event.ts";
 import { type AttemptsParts, inboundPolicy, PUBSUB_NAME } from "./delivery-attempts.ts";
 import { aboutEvent } from "./event-log.ts";
 import { spanOutcomeOf, startEventSpan } from "./event-span.ts";
-import { type Attempted, receptionOfError, statusOf, statusOfError } from "./outcome.ts";
+import {
+  type Attempted,
+  afterAll,
+  isPending,
+  processStatusOf,
+  receptionOfError,
+  statusOf,
+  statusOfError,
+} from "./outcome.ts";
 import type { BulkEntry, ProcessStatus, Reception } from "./ports.ts";
 
 /** An event of a batch that has a route. */
@@ -65,7 +73,7 @@ export class BulkAttempts {
   }
 
   async #deliverUnderPolicy(policy: CallPolicy, entries: readonly Entry[], signal: CallSignal): Promise<void> {
-    const { clock, random } = this.#parts;
+    const { clock, random, isClosing } = this.#parts;
     let why = "";
     await runWithPolicy<undefined>({
       policy,
@@ -73,11 +81,11 @@ export class BulkAttempts {
       signal,
       random,
       attempt: async (attemptSignal) => {
-        await this.#attempt(entries.filter(isPending), attemptSignal);
+        await this.#attempt(entries.filter(isLeft), attemptSignal);
         return undefined;
       },
       failureIn: () => {
-        const failed = entries.filter(isPending);
+        const failed = entries.filter(isLeft);
         why = failed[0]?.why ?? "";
         return failed.length === 0 ? undefined : { code: commonCode(failed) };
       },
@@ -85,13 +93,10 @@ export class BulkAttempts {
         why = messageOf(error);
         return { code: undefined };
       },
-      mayRepeat: () => true,
+      mayRepeat: () => isClosing?.() !== true,
       discard: () => undefined,
-      whenUsed: (_, done) => {
-        done();
-      },
       onRetry: (retry, pauseMs) => {
-        this.#logRetry(entries.filter(isPending), why, retry, pauseMs);
+        this.#logRetry(entries.filter(isLeft), why, retry, pauseMs);
       },
     });
   }
@@ -105,7 +110,7 @@ export class BulkAttempts {
 
   /** One call of the app. */
   async #attempt(pending: readonly Entry[], signal: CallSignal): Promise<void> {
-    const { receiver, component, clock } = this.#parts;
+    const { receiver, component, description, clock } = this.#parts;
     const [first] = pending;
     if (first === undefined) return;
     const { path, incoming } = first.item;
@@ -117,6 +122,7 @@ export class BulkAttempts {
         id: randomUUID(),
         pubsub: component.name,
         topic: incoming.topic,
+        subscription: description,
         path,
         entries: pending.map(({ entry }) => entry),
         metadata: new Map([[PUBSUB_NAME, component.name]]),
@@ -136,14 +142,17 @@ export class BulkAttempts {
   #spansOf(pending: readonly Entry[]): readonly Span[] {
     const { tracer } = this.#parts;
     if (tracer === undefined) return [];
-    return pending.map(({ item }) => startEventSpan(tracer, item.incoming.topic, item.event));
+    return pending.map(({ item }) => startEventSpan(tracer, item.incoming.topic, item.event, item.incoming.metadata));
   }
 
   #tell(topic: string, pending: readonly Entry[], ms: number): void {
     const { observer, component } = this.#parts;
     if (observer === undefined) return;
     const counts = new Map<ProcessStatus, number>();
-    for (const { reception } of pending) counts.set(reception.kind, (counts.get(reception.kind) ?? 0) + 1);
+    for (const { reception } of pending) {
+      const status = processStatusOf(reception);
+      counts.set(status, (counts.get(status) ?? 0) + 1);
+    }
     for (const [status, events] of counts) observer.bulkDelivered(component.name, topic, status, events, ms);
   }
 
@@ -157,13 +166,15 @@ export class BulkAttempts {
 }
 
 const UNANSWERED: Reception = { kind: "retry", why: "the app's answer does not speak of this entry", code: undefined };
-const UNASKED: Reception = { kind: "retry", why: "the app was not asked", code: undefined };
+const UNASKED: Reception = { kind: "unreached", why: "the app was not asked", code: undefined, isGone: false };
 
 /** One event of a group, and what the app has said of it so far. */
 class Entry {
   tries = 0;
   reception: Reception = UNASKED;
   #status: string | undefined;
+  /** Of an earlier try, if one got to the app. */
+  #failed: Reception | undefined;
 
   constructor(
     readonly item: BulkItem,
@@ -171,7 +182,7 @@ class Entry {
   ) {}
 
   get isPending(): boolean {
-    return this.reception.kind === "retry";
+    return isPending(this.reception);
   }
 
   get why(): string {
@@ -179,22 +190,27 @@ class Entry {
   }
 
   takes(reception: Reception): void {
-    this.reception = reception;
-    this.#status = statusOf(reception);
+    this.#keep(reception);
+    this.#status = statusOf(reception, this.#status);
   }
 
   fails(error: unknown): void {
-    this.reception = receptionOfError(error);
+    this.#keep(receptionOfError(error));
     this.#status = statusOfError(error, this.#status);
   }
 
   attempted(isPoliced: boolean): AttemptedItem {
     const { item, reception, tries } = this;
-    return { item, reception, tries, status: this.#status, isPoliced };
+    return { item, reception: afterAll(reception, this.#failed), tries, status: this.#status, isPoliced };
+  }
+
+  #keep(reception: Reception): void {
+    if (reception.kind === "retry") this.#failed = reception;
+    this.reception = reception;
   }
 }
 
-function isPending(entry: Entry): boolean {
+function isLeft(entry: Entry): boolean {
   return entry.isPending;
 }
 

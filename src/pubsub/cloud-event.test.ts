@@ -7,9 +7,17 @@ function event(text: string): CloudEvent {
   return CloudEvent.parse(Buffer.from(text));
 }
 
-test("members are as they were written, and come out in order", () => {
-  const parsed = event(' {"b": 1.10, "a": {"x" : 12345678901234567890}, "c":"\\u0041"} ');
-  assert.equal(parsed.toJson(), '{"a":{"x" : 12345678901234567890},"b":1.10,"c":"\\u0041"}');
+test("an event that was parsed comes out as it was written; one that was changed has its names in order", () => {
+  const text = '{"b": 1.10, "a": {"x" : 12345678901234567890}, "c":"\\u0041"}';
+  const parsed = event(` ${text} `);
+  assert.equal(parsed.toJson(), text);
+  const changed = parsed.with(new Map([["d", undefined]]));
+  assert.equal(changed.toJson(), '{"a":{"x" : 12345678901234567890},"b":1.10,"c":"\\u0041"}');
+  assert.deepEqual([changed.text("c"), changed.text("b"), changed.text("d")], ["A", undefined, undefined]);
+  assert.deepEqual(
+    [parsed.has("b"), parsed.has("d"), changed.has("d"), parsed.has("toString")],
+    [true, false, false, false],
+  );
   assert.deepEqual(
     [parsed.raw("b"), parsed.text("c"), parsed.text("b"), parsed.text("d")],
     ["1.10", "A", undefined, undefined],

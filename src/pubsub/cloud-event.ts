@@ -1,6 +1,6 @@
 import { goJson } from "../core/go-json.ts";
 import { goJsonError } from "../core/go-json-error.ts";
-import { isJson, jsonMembers, kindOfJson, stringOf } from "../core/json-text.ts";
+import { isTooDeep, jsonMembers, kindOfJson, stringOf } from "../core/json-text.ts";
 import { utf8Text } from "../core/utf8.ts";
 import { contentKindOf } from "./content-kind.ts";
 
@@ -16,24 +16,38 @@ export interface EventData {
  * large and as exact as they came. Immutable.
  */
 export class CloudEvent {
-  readonly #members: ReadonlyMap<string, string>;
+  /** Undefined until somebody asks for one, of an event that was parsed. */
+  #byName: ReadonlyMap<string, string> | undefined;
+  readonly #sent: Parsed | undefined;
 
   /** @param members JSON texts by name. */
-  constructor(members: ReadonlyMap<string, string>) {
-    this.#members = members;
+  constructor(members: ReadonlyMap<string, string> | Parsed) {
+    if ("text" in members) this.#sent = members;
+    else this.#byName = members;
   }
 
   /** @throws {Error} in the words of Go's encoding/json, where it is not a JSON object. */
   static parse(data: Uint8Array): CloudEvent {
     const sent = utf8Text(data);
     if (sent === undefined) throw new Error("the event is not UTF-8");
-    if (!isJson(sent)) throw new Error(goJsonError(data));
+    const values = valueOf(sent);
+    if (values === undefined || isTooDeep(sent)) throw new Error(goJsonError(data));
     const text = sent.trim();
     const kind = kindOfJson(text);
     if (kind !== "object") {
       throw new Error(`json: cannot unmarshal ${kind} into Go value of type map[string]interface {}`);
     }
-    return new CloudEvent(jsonMembers(text));
+    // Most events are passed on as they came, and asked for a text or two: taking them apart would be most of the work.
+    return new CloudEvent({ text, values: values.value as Readonly<Record<string, unknown>> });
+  }
+
+  get #members(): ReadonlyMap<string, string> {
+    this.#byName ??= jsonMembers(this.#sent?.text ?? "{}");
+    return this.#byName;
+  }
+
+  has(name: string): boolean {
+    return this.#sent === undefined ? this.#members.has(name) : Object.hasOwn(this.#sent.values, name);
   }
 
   /** The JSON text of a member; undefined where it is not there. */
@@ -43,6 +57,11 @@ export class CloudEvent {
 
   /** A member that is a string; undefined where it is not there, or something else. */
   text(name: string): string | undefined {
+    if (this.#sent !== undefined) {
+      const { values } = this.#sent;
+      const value = Object.hasOwn(values, name) ? values[name] : undefined;
+      return typeof value === "string" ? value : undefined;
+    }
     const raw = this.#members.get(name);
     return raw?.startsWith('"') === true ? stringOf(raw) : undefined;
   }
@@ -62,8 +81,9 @@ export class CloudEvent {
     return new CloudEvent(members);
   }
 
-  /** Names in order, as Go writes maps. */
+  /** As it was parsed; of an event that was made, names in order, as Go writes maps. */
   toJson(): string {
+    if (this.#sent !== undefined) return this.#sent.text;
     let json = "";
     for (const [name, raw] of inOrder(this.#members)) json += `${json === "" ? "{" : ","}${goJson(name)}:${raw}`;
     return json === "" ? "{}" : `${json}}`;
@@ -83,6 +103,22 @@ export class CloudEvent {
     const kind = contentKindOf(contentType);
     const isText = raw.startsWith('"') && kind !== "json" && kind !== "event";
     return { bytes: Buffer.from(isText ? stringOf(raw) : raw), contentType };
+  }
+}
+
+/** What an event was parsed from. */
+interface Parsed {
+  /** A JSON object, without white space around it. */
+  readonly text: string;
+  readonly values: Readonly<Record<string, unknown>>;
+}
+
+/** Undefined for what is no JSON. */
+function valueOf(text: string): { readonly value: unknown } | undefined {
+  try {
+    return { value: JSON.parse(text) };
+  } catch {
+    return undefined;
   }
 }
 

@@ -4,6 +4,7 @@ import type { Clock } from "../core/clock.ts";
 import { goJson } from "../core/go-json.ts";
 import { runWithPolicy } from "../resiliency/policy-runner.ts";
 import type { CloudEvent } from "./cloud-event.ts";
+import { DEAD_LETTER_DETAILS } from "./dead-letter-details.ts";
 import type { EventRules, PubSubComponent } from "./ports.ts";
 
 export interface DeadLettersParts {
@@ -25,6 +26,8 @@ export interface DeathCause {
   readonly reason: string;
   /** How the app answered last: `500`, `UNAVAILABLE`, `RETRY`; undefined where it was not asked, or did not answer. */
   readonly status: string | undefined;
+  /** Its time has passed. */
+  readonly isExpired: boolean;
   /** How often the app was asked at least: every earlier hand-out of the broker counts as one, this one with all its tries. */
   readonly attempts: number;
 }
@@ -82,9 +85,6 @@ export class DeadLetters {
       failureOf: () => ({ code: undefined }),
       mayRepeat: () => true,
       discard: () => undefined,
-      whenUsed: (_, done) => {
-        done();
-      },
     });
   }
 
@@ -114,16 +114,17 @@ export class DeadLetters {
 
   #explained(event: IncomingEvent, cloudEvent: CloudEvent | undefined, cause: DeathCause): OutgoingEvent {
     const { topic, subscription } = this.#parts;
-    const details: Readonly<Record<keyof typeof DETAILS, string | number | undefined>> = {
+    const details: Readonly<Record<keyof typeof DEAD_LETTER_DETAILS, string | number | undefined>> = {
       reason: cause.reason,
       attempts: cause.attempts,
       status: cause.status,
       subscription,
       topic: event.topic,
     };
-    const fields = Object.entries(DETAILS).map(([key, name]) => [name, details[key as keyof typeof DETAILS]] as const);
+    const keys = Object.keys(DEAD_LETTER_DETAILS) as (keyof typeof DEAD_LETTER_DETAILS)[];
+    const fields = keys.map((key) => [DEAD_LETTER_DETAILS[key], details[key]] as const);
     const letter = original(event, topic);
-    if (cloudEvent?.raw("specversion") === undefined) {
+    if (cloudEvent?.has("specversion") !== true) {
       const metadata = new Map(event.metadata);
       for (const [name, value] of fields) {
         // What an earlier death has said is no longer so.
@@ -132,19 +133,13 @@ export class DeadLetters {
       }
       return { ...letter, metadata };
     }
-    const changes = new Map(fields.map(([name, value]) => [name, value === undefined ? undefined : goJson(value)]));
+    const changes = new Map<string, string | undefined>();
+    for (const [name, value] of fields) changes.set(name, value === undefined ? undefined : goJson(value));
+    // With it, who subscribes to dead letters would never get to know of them.
+    if (cause.isExpired) changes.set("expiration", undefined);
     return { ...letter, data: Buffer.from(cloudEvent.with(changes).toJson()) };
   }
 }
-
-/** Extensions of the CloudEvent; of what is none, metadata beside it. Names as CloudEvents 1.0 allows them. */
-const DETAILS = {
-  reason: "deadletterreason",
-  attempts: "deadletterattempts",
-  status: "deadletterstatus",
-  subscription: "deadlettersubscription",
-  topic: "deadlettertopic",
-} as const;
 
 function original({ data, contentType, metadata }: IncomingEvent, topic: string): OutgoingEvent {
   return { topic, data, contentType, metadata };

@@ -28,6 +28,7 @@ const DROP: Reception = {
   code: undefined,
 };
 const HTTP_500: Reception = { kind: "retry", why: "the app answered 500", code: { protocol: "http", code: 500 } };
+const UNREACHED: Reception = { kind: "unreached", why: "connection refused", code: undefined, isGone: false };
 const HTTP_404: Reception = {
   kind: "drop",
   why: "the app answered 404",
@@ -72,6 +73,7 @@ interface Setup {
   readonly clock?: ManualClock;
   readonly tracer?: Tracer;
   readonly mayPublish?: (topic: string) => boolean;
+  readonly isClosing?: () => boolean;
   /** In place of a broker that takes everything. */
   publish?(event: OutgoingEvent): Promise<void>;
 }
@@ -138,6 +140,7 @@ async function start(answers: readonly Answer[], setup: Setup = {}) {
     rules: { policies: setup.policies },
     expressions: await eventExpressionsFor([subscription]),
     observer,
+    ...(setup.isClosing === undefined ? {} : { isClosing: setup.isClosing }),
     tracer: setup.tracer,
     clock,
     random: () => 0.5,
@@ -282,11 +285,79 @@ test("an app that cannot be reached has its event come again", async () => {
   assert.match(logged[0]?.message ?? "", /comes again: nobody listens/);
 });
 
-test("an event that was kept from the app comes again, and is no dead letter for it", async () => {
-  const kept = { kind: "retry", why: "the app is unwell", code: undefined, isPostponed: true } as const;
-  const { handle, published } = await start([kept], { subscription: { deadLetterTopic: "dead" } });
+test("what has not reached the app comes again, and is no dead letter for that", async () => {
+  const clock = new ManualClock();
+  for (const bulk of [undefined, BULK]) {
+    for (const maxRetries of [undefined, 2]) {
+      const { handle, deliveries, bulks, published, logged, counted } = await start([UNREACHED], {
+        clock,
+        subscription: { deadLetterTopic: "dead", bulk },
+        policies: maxRetries === undefined ? undefined : policies(clock, { maxRetries }),
+      });
+      assert.deepEqual(await passing(clock, handle(incoming())), ["again"]);
+      assert.equal(deliveries.length + bulks.length, 1 + (maxRetries ?? 0));
+      assert.deepEqual(published, []);
+      assert.match(logged.at(-1)?.message ?? "", /^an event comes again: connection refused/);
+      assert.equal(logged.at(-1)?.fields["event"], "e1");
+      assert.deepEqual(counted.at(-1)?.slice(0, 3), ["mem", "orders", "retry"]);
+    }
+  }
+});
+
+test("who has left for good is not waited for", async () => {
+  const clock = new ManualClock();
+  const { handle, deliveries, published } = await start([{ ...UNREACHED, isGone: true }], {
+    clock,
+    subscription: { deadLetterTopic: "dead" },
+    policies: policies(clock),
+  });
   assert.deepEqual(await handle(incoming()), ["again"]);
+  assert.equal(deliveries.length, 1);
   assert.deepEqual(published, []);
+});
+
+test("an event that takes its app down with it is a dead letter all the same", async () => {
+  const clock = new ManualClock();
+  for (const bulk of [undefined, BULK]) {
+    const { handle, published } = await start([HTTP_500, UNREACHED], {
+      clock,
+      subscription: { deadLetterTopic: "dead", metadata: new Map([["deadLetterDetails", "true"]]), bulk },
+      policies: policies(clock, { maxRetries: 2 }),
+    });
+    assert.deepEqual(await passing(clock, handle(incoming())), ["done"]);
+    const { deadletterreason, deadletterstatus, deadletterattempts } = members(published[0]);
+    assert.deepEqual([deadletterreason, deadletterstatus, deadletterattempts], ["the app answered 500", "500", 3]);
+  }
+});
+
+test("what fails while the subscription is being closed comes again at once; what the app drops stays dropped", async () => {
+  const clock = new ManualClock();
+  const setup = { clock, subscription: { deadLetterTopic: "dead" }, policies: policies(clock), isClosing: () => true };
+  const failing = await start([HTTP_500], setup);
+  assert.deepEqual(await failing.handle(incoming()), ["again"]);
+  assert.equal(failing.deliveries.length, 1);
+  assert.deepEqual(failing.published, []);
+  const dropping = await start([DROP], setup);
+  assert.deepEqual(await dropping.handle(incoming()), ["done"]);
+  assert.equal(dropping.published.length, 1);
+});
+
+test("under a policy with a timeout, nothing of an event stays with its subscription", async () => {
+  const clock = new ManualClock();
+  const { handle, signal } = await start([SUCCESS], { clock, policies: policies(clock, { timeoutMs: 500 }) });
+  let listeners = 0;
+  const [add, remove] = [signal.addEventListener.bind(signal), signal.removeEventListener.bind(signal)];
+  signal.addEventListener = (type, listener) => {
+    listeners++;
+    add(type, listener);
+  };
+  signal.removeEventListener = (type, listener) => {
+    listeners--;
+    remove(type, listener);
+  };
+  for (let i = 0; i < 3; i++) assert.deepEqual(await handle(incoming()), ["done"]);
+  assert.equal(listeners, 0);
+  assert.equal(clock.sleeping, 0);
 });
 
 test("what expired goes to no app, and is a dead letter where there is a topic for them", async () => {
@@ -437,6 +508,16 @@ test("an open circuit breaker keeps events from the app", async () => {
   });
   for (let i = 0; i < 4; i++) assert.deepEqual(await handle(incoming()), ["again"]);
   assert.equal(deliveries.length, 2);
+  const other = await start([HTTP_500], {
+    clock,
+    policies: policies(clock, { maxRetries: 0, trip: "consecutiveFailures >= 2" }),
+    subscription: { deadLetterTopic: "dead" },
+  });
+  const verdicts: Verdict[] = [];
+  for (let i = 0; i < 4; i++) verdicts.push(...(await other.handle(incoming())));
+  // Those that the app was not asked about are not given up.
+  assert.deepEqual(verdicts, ["done", "done", "again", "again"]);
+  assert.equal(other.published.length, 2);
 });
 
 test("dead letters say why where the subscription asks for it, and keep all that they were", async () => {
@@ -460,6 +541,35 @@ test("dead letters say why where the subscription asks for it, and keep all that
     deadlettersubscription: "orders (test)",
     deadlettertopic: "orders",
   });
+});
+
+test("an expired event that says why it is a dead letter is no longer one that nobody gets", async () => {
+  const expiration = "1969-12-31T23:59:59Z";
+  const metadata = new Map([["deadLetterDetails", "true"]]);
+  const { handle, published } = await start([], { subscription: { deadLetterTopic: "dead", metadata } });
+  assert.deepEqual(await handle(incoming({ ...EVENT, expiration })), ["done"]);
+  const letter = members(published[0]);
+  assert.equal(letter["expiration"], undefined);
+  assert.equal(letter["deadletterreason"], `it expired at ${expiration}`);
+});
+
+test("an event without a place for its trace is in that which stands beside it; a raw payload gets it into its event", async () => {
+  const beside = new Map([
+    ["traceid", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"],
+    ["tracestate", "a=b"],
+  ]);
+  const plain = await start([SUCCESS]);
+  await plain.handle(incoming(EVENT, { metadata: beside }));
+  const [wrapped] = plain.deliveries;
+  assert.deepEqual([wrapped?.traceparent, wrapped?.tracestate], [beside.get("traceid"), "a=b"]);
+  assert.equal(wrapped?.event.has("traceid"), false);
+  const raw = await start([SUCCESS], { subscription: { metadata: new Map([["RAWPAYLOAD", "true"]]) } });
+  await raw.handle(incoming("bytes", { metadata: beside }));
+  const [delivery] = raw.deliveries;
+  assert.deepEqual([delivery?.traceparent, delivery?.tracestate], [beside.get("traceid"), "a=b"]);
+  assert.equal(delivery?.event.text("traceid"), beside.get("traceid"));
+  assert.equal(delivery?.event.text("tracestate"), "a=b");
+  assert.equal(delivery?.event.has("traceparent"), false);
 });
 
 test("JSON that is no CloudEvent stays untouched as a dead letter, and says why beside itself", async () => {

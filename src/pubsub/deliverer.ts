@@ -11,11 +11,12 @@ import { DeadLetters } from "./dead-letter.ts";
 import { DeliveryAttempts } from "./delivery-attempts.ts";
 import type { EventExpressions } from "./event-expressions.ts";
 import { aboutEvent } from "./event-log.ts";
-import { type EventReader, eventReader, RAW_PAYLOAD } from "./event-reader.ts";
-import { type Attempted, type Outcome, outcomeOf, unasked } from "./outcome.ts";
+import { type EventReader, eventReader } from "./event-reader.ts";
+import { flagIn } from "./flag.ts";
+import { type Attempted, expired, type Outcome, outcomeOf, unasked } from "./outcome.ts";
 import type { EventReceiver, EventRules, ProcessStatus, PubSubComponent, PubSubObserver } from "./ports.ts";
+import { isRawPayload } from "./raw-payload.ts";
 import { Routes } from "./routing.ts";
-import { flagIn } from "./subscription-flags.ts";
 
 export interface DelivererParts {
   readonly appId: string;
@@ -27,6 +28,8 @@ export interface DelivererParts {
   readonly rules: Pick<EventRules, "policies">;
   /** As `eventExpressionsFor` gives them. */
   readonly expressions?: EventExpressions | undefined;
+  /** Whether the subscription is being closed: what fails then comes again. Absent: it never is. */
+  readonly isClosing?: () => boolean;
   readonly observer: PubSubObserver | undefined;
   readonly tracer: Tracer | undefined;
   readonly clock: Clock;
@@ -57,7 +60,7 @@ export class Deliverer {
     this.#parts = parts;
     this.#routes = new Routes(subscription, expressions);
     this.#read = eventReader(subscription);
-    this.#isRaw = flagIn(subscription.metadata, RAW_PAYLOAD);
+    this.#isRaw = isRawPayload(subscription.metadata);
     this.#deadLetters = deadLettersOf(parts);
     this.#attempts = new DeliveryAttempts(parts);
     this.#bulk = new BulkAttempts({ ...parts, isRaw: this.#isRaw });
@@ -111,7 +114,11 @@ export class Deliverer {
   ): Promise<Verdict> {
     const { reception } = attempted;
     if (reception.kind === "success") return "done";
-    return signal.aborted ? "again" : this.#end(incoming, event, outcomeOf(reception, attempted), signal);
+    if (signal.aborted) return "again";
+    const outcome = outcomeOf(reception, attempted);
+    // An app that is being ended may fail because of that.
+    const isDeadLetter = outcome.isDeadLetter && (outcome.otherwise === "done" || this.#parts.isClosing?.() !== true);
+    return this.#end(incoming, event, { ...outcome, isDeadLetter }, signal);
   }
 
   #open(incoming: IncomingEvent): Opened {
@@ -124,7 +131,7 @@ export class Deliverer {
     }
     const expiration = event.text("expiration");
     if (expiration !== undefined && hasPassed(expiration, this.#parts.clock)) {
-      return { kind: "ended", event, outcome: unasked(`it expired at ${expiration}`, "warn", "done") };
+      return { kind: "ended", event, outcome: expired(expiration) };
     }
     const route = this.#routes.routeOf(event);
     if (route.kind === "path") return { kind: "routed", event, path: route.path };
@@ -157,7 +164,7 @@ export class Deliverer {
     signal: CallSignal,
   ): Promise<Verdict> {
     const { log } = this.#parts;
-    const { why, level, otherwise, isDeadLetter, status, tries } = outcome;
+    const { why, level, otherwise, isDeadLetter, isExpired, status, tries } = outcome;
     const about = aboutEvent(this.#parts, incoming, event);
     const letters = isDeadLetter ? this.#deadLetters : undefined;
     if (letters === undefined) {
@@ -167,7 +174,7 @@ export class Deliverer {
     const attempts = (incoming.attempt ?? 1) - 1 + tries;
     try {
       const asWritten = this.#isRaw ? undefined : event;
-      await letters.publish(incoming, asWritten, { reason: why, status, attempts }, signal);
+      await letters.publish(incoming, asWritten, { reason: why, status, attempts, isExpired }, signal);
     } catch (error) {
       if (!signal.aborted) {
         const failure = `it could not be published to the dead letter topic ${letters.topic}: ${messageOf(error)}`;

@@ -9,12 +9,22 @@ import type { CallPolicy } from "../resiliency/resiliency-policies.ts";
 import type { CloudEvent } from "./cloud-event.ts";
 import { aboutEvent, type LoggedSubscription } from "./event-log.ts";
 import { spanOutcomeOf, startEventSpan, traceparentOf, tracestateOf } from "./event-span.ts";
-import { type Attempted, receptionOfError, statusOf, statusOfError } from "./outcome.ts";
+import {
+  type Attempted,
+  afterAll,
+  isPending,
+  processStatusOf,
+  receptionOfError,
+  statusOf,
+  statusOfError,
+} from "./outcome.ts";
 import type { Delivery, EventReceiver, EventRules, PubSubObserver, Reception } from "./ports.ts";
 
 export interface AttemptsParts extends LoggedSubscription {
   readonly receiver: EventReceiver;
   readonly rules: Pick<EventRules, "policies">;
+  /** Whether the subscription is being closed: then what fails is not tried again here. Absent: it never is. */
+  readonly isClosing?: () => boolean;
   readonly observer: PubSubObserver | undefined;
   readonly tracer: Tracer | undefined;
   readonly clock: Clock;
@@ -35,22 +45,24 @@ export class DeliveryAttempts {
 
   /** Never rejects; what it says does not matter where the signal has fired. */
   async deliver(incoming: IncomingEvent, event: CloudEvent, path: string, signal: CallSignal): Promise<Attempted> {
-    const { name } = this.#parts.component;
+    const { component, description } = this.#parts;
+    const { name } = component;
     const { metadata, topic } = incoming;
     const delivery: Delivery = {
       pubsub: name,
       topic,
+      subscription: description,
       path,
       event,
       metadata: metadata.size === 0 ? this.#noMetadata : new Map(metadata).set(PUBSUB_NAME, name),
-      traceparent: traceparentOf(event),
-      tracestate: tracestateOf(event),
+      traceparent: traceparentOf(event, metadata),
+      tracestate: tracestateOf(event, metadata),
     };
     const policy = inboundPolicy(this.#parts);
     if (policy !== undefined) return this.#deliverUnderPolicy(policy, incoming, delivery, signal);
     try {
       const reception = await this.#attempt(delivery, signal);
-      return { reception, tries: 1, status: statusOf(reception), isPoliced: false };
+      return { reception, tries: 1, status: statusOf(reception, undefined), isPoliced: false };
     } catch (error) {
       return { reception: receptionOfError(error), tries: 1, status: undefined, isPoliced: false };
     }
@@ -62,10 +74,11 @@ export class DeliveryAttempts {
     delivery: Delivery,
     signal: CallSignal,
   ): Promise<Attempted> {
-    const { clock, random, log } = this.#parts;
+    const { clock, random, isClosing, log } = this.#parts;
     let tries = 0;
     let status: string | undefined;
     let why = "";
+    let failed: Reception | undefined;
     try {
       const reception = await runWithPolicy<Reception>({
         policy,
@@ -77,21 +90,20 @@ export class DeliveryAttempts {
           return this.#attempt(delivery, attemptSignal);
         },
         failureIn: (answer) => {
-          status = statusOf(answer);
-          if (answer.kind !== "retry") return undefined;
+          status = statusOf(answer, status);
+          if (!isPending(answer)) return undefined;
           why = answer.why;
+          if (answer.kind === "retry") failed = answer;
           return { code: answer.code };
         },
         failureOf: (error) => {
           status = statusOfError(error, status);
           why = messageOf(error);
+          failed = receptionOfError(error);
           return { code: undefined };
         },
-        mayRepeat: () => true,
+        mayRepeat: () => isClosing?.() !== true,
         discard: () => undefined,
-        whenUsed: (_, done) => {
-          done();
-        },
         onRetry: (retry, pauseMs) => {
           const about = aboutEvent(this.#parts, incoming, delivery.event);
           log.warn(
@@ -100,9 +112,9 @@ export class DeliveryAttempts {
           );
         },
       });
-      return { reception, tries, status, isPoliced: true };
+      return { reception: afterAll(reception, failed), tries, status, isPoliced: true };
     } catch (error) {
-      return { reception: receptionOfError(error), tries, status, isPoliced: true };
+      return { reception: afterAll(receptionOfError(error), failed), tries, status, isPoliced: true };
     }
   }
 
@@ -114,8 +126,8 @@ export class DeliveryAttempts {
 
   async #watched(delivery: Delivery, signal: CallSignal): Promise<Reception> {
     const { receiver, tracer, clock } = this.#parts;
-    const { topic, event } = delivery;
-    const span = tracer === undefined ? undefined : startEventSpan(tracer, topic, event);
+    const { topic, event, metadata } = delivery;
+    const span = tracer === undefined ? undefined : startEventSpan(tracer, topic, event, metadata);
     const startedAt = clock.monotonic();
     try {
       const reception = await receiver.deliver(span === undefined ? delivery : under(span, delivery), signal);
@@ -133,9 +145,10 @@ export class DeliveryAttempts {
     const { observer, component, clock } = this.#parts;
     if (observer === undefined) return;
     const { kind } = reception;
-    // An app that answers with a code has given the event no status of pub/sub.
-    const status = kind === "success" || reception.code === undefined ? kind : "";
-    observer.delivered(component.name, topic, kind, status, clock.monotonic() - startedAt);
+    // An app that answers with a code, or was not reached, has given the event no status of pub/sub.
+    const hasStatus = kind === "success" || (kind !== "unreached" && reception.code === undefined);
+    const status = processStatusOf(reception);
+    observer.delivered(component.name, topic, status, hasStatus ? status : "", clock.monotonic() - startedAt);
   }
 }
 

@@ -11,6 +11,11 @@ export interface LoggedSubscription {
   readonly component: PubSubComponent;
 }
 
+/** What the log calls the subscription of a client that takes its events over a stream. */
+export function descriptionOfStream({ pubsub, topic }: Pick<TopicSubscription, "pubsub" | "topic">): string {
+  return `${topic} of ${pubsub} (streaming)`;
+}
+
 /** @param incoming undefined for what is about the subscription alone. */
 export function aboutEvent(
   { subscription, description, component }: LoggedSubscription,

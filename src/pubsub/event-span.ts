@@ -3,26 +3,33 @@ import type { Span, SpanOutcome, Tracer } from "../core/tracer.ts";
 import type { CloudEvent } from "./cloud-event.ts";
 import type { Reception } from "./ports.ts";
 
-/** Of the event itself: what it was published with, well-formed or not, all zeros for none; empty where it has no place for one. */
-export function traceparentOf(event: CloudEvent): string {
+/** What the broker has beside an event. */
+type Beside = ReadonlyMap<string, string>;
+
+/**
+ * What the event was published with, well-formed or not, all zeros for none. Where it has no place for one, what stands beside it;
+ * empty where nothing does.
+ */
+export function traceparentOf(event: CloudEvent, beside: Beside): string {
   // `traceid` is what daprds have written that knew no `traceparent`.
-  const name = ["traceparent", "traceid"].find((member) => event.raw(member) !== undefined);
-  return name === undefined ? "" : (textIn(event, name) ?? NO_TRACE);
+  const name = ["traceparent", "traceid"].find((member) => event.has(member));
+  if (name === undefined) return beside.get("traceparent") ?? beside.get("traceid") ?? "";
+  return textIn(event, name) ?? NO_TRACE;
 }
 
 /** Undefined where it has none, or an empty one. */
-export function tracestateOf(event: CloudEvent): string | undefined {
-  return textIn(event, "tracestate");
+export function tracestateOf(event: CloudEvent, beside: Beside): string | undefined {
+  return event.has("tracestate") ? textIn(event, "tracestate") : beside.get("tracestate");
 }
 
 function textIn(event: CloudEvent, name: string): string | undefined {
-  // Most events have them and they are empty, which need not be read to be known.
-  return event.raw(name) === '""' ? undefined : event.text(name);
+  const text = event.text(name);
+  return text === "" ? undefined : text;
 }
 
-/** A span around one try to hand an event to the app, under the names of daprd's (pkg/diagnostics). @param event undefined for bytes. */
-export function startEventSpan(tracer: Tracer, topic: string, event: CloudEvent | undefined): Span {
-  const span = tracer.start("client", `pubsub/${topic}`, parentOf(event));
+/** A span around one try to hand an event to the app, under the names of daprd's (pkg/diagnostics). */
+export function startEventSpan(tracer: Tracer, topic: string, event: CloudEvent, beside: Beside): Span {
+  const span = tracer.start("client", `pubsub/${topic}`, parentOf(event, beside));
   if (span.isSampled) {
     span.describe({
       "messaging.system": "pubsub",
@@ -40,9 +47,8 @@ export function spanOutcomeOf(reception: Reception): SpanOutcome {
   return code.protocol === "http" ? { httpStatus: code.code } : { grpcCode: code.code, message: why };
 }
 
-function parentOf(event: CloudEvent | undefined): TraceContext {
-  if (event === undefined) return traceContextOf([]);
-  const [traceparent, tracestate] = [traceparentOf(event), tracestateOf(event)];
+function parentOf(event: CloudEvent, beside: Beside): TraceContext {
+  const [traceparent, tracestate] = [traceparentOf(event, beside), tracestateOf(event, beside)];
   return traceContextOf([
     ...(traceparent === "" ? [] : ["traceparent", traceparent]),
     ...(tracestate === undefined ? [] : ["tracestate", tracestate]),

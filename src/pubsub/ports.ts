@@ -50,6 +50,8 @@ export interface Delivery {
   readonly pubsub: string;
   /** The one that the event was published to. */
   readonly topic: string;
+  /** What the log calls the subscription. */
+  readonly subscription: string;
   /** Begins with a slash; empty where a gRPC app's subscription has no default. */
   readonly path: string;
   readonly event: CloudEvent;
@@ -65,6 +67,7 @@ export interface BulkDelivery {
   readonly id: string;
   readonly pubsub: string;
   readonly topic: string;
+  readonly subscription: string;
   readonly path: string;
   readonly entries: readonly BulkEntry[];
   readonly metadata: ReadonlyMap<string, string>;
@@ -83,12 +86,14 @@ export interface BulkEntry {
 export type Reception =
   | { readonly kind: "success" }
   /** To be tried again. */
+  | { readonly kind: "retry"; readonly why: string; readonly code: FailureCode | undefined }
+  /** Nobody has got it, or who had it has left without a word: it is handed out again, and is no dead letter for that. */
   | {
-      readonly kind: "retry";
+      readonly kind: "unreached";
       readonly why: string;
       readonly code: FailureCode | undefined;
-      /** The app has not been asked, for it takes nothing now: that makes no event a dead letter. */
-      readonly isPostponed?: boolean | undefined;
+      /** Whoever should have got it has left for good: trying that way again is in vain. */
+      readonly isGone: boolean;
     }
   /** Not to be tried again. */
   | {

@@ -1,7 +1,7 @@
 import type { BulkFailure, OutgoingEvent } from "../components/contract/pubsub.ts";
 import type { CallSignal } from "../core/call-signal.ts";
 import type { Clock } from "../core/clock.ts";
-import { messageOf } from "../core/errors.ts";
+import { messageOf, type OutriggerError } from "../core/errors.ts";
 import type { TraceContext } from "../core/trace-context.ts";
 import { runWithPolicy } from "../resiliency/policy-runner.ts";
 import { bulkEntriesIn } from "./bulk-request.ts";
@@ -11,6 +11,7 @@ import { envelopeOf, rawPayloadEvent, traceOf } from "./envelope.ts";
 import type { EventRules, PubSubComponent, PubSubObserver } from "./ports.ts";
 import {
   bulkEntryIdsMalformed,
+  bulkRequestMalformed,
   cloudEventMalformed,
   publishFailed,
   publishMetadataMalformed,
@@ -141,6 +142,11 @@ export class Publisher {
     return await this.#publishAll(target, bulkEntriesIn(body, this.#place(target)), component, isRaw);
   }
 
+  /** What is wrong with a bulk request whose body breaks off, in Go's words: it is then one that could not be read. */
+  bulkRequestBroken(target: PublishTarget, cause: unknown): OutriggerError {
+    return bulkRequestMalformed(this.#place(target), new Error("unexpected EOF", { cause }));
+  }
+
   async #publishAll(
     target: PublishTarget,
     entries: readonly PublishedEntry[],
@@ -249,9 +255,6 @@ export class Publisher {
       failureOf: () => NO_CODE,
       mayRepeat: () => true,
       discard: () => undefined,
-      whenUsed: (_result, done) => {
-        done();
-      },
     });
   }
 

@@ -1,10 +1,10 @@
-/** Whether what is published, or subscribed to, is bytes that are no CloudEvent (A7, A8). */
-const RAW_PAYLOAD = "rawPayload";
+import { flagIn } from "./flag.ts";
 
-/** @throws {Error} in daprd's words, for what Go's `strconv.ParseBool` does not read. */
+/**
+ * Whether what is published, or subscribed to, is bytes that are no CloudEvent (A7, A8).
+ *
+ * @throws {Error} in daprd's words, where the metadata does not say clearly.
+ */
 export function isRawPayload(metadata: ReadonlyMap<string, string>): boolean {
-  const value = metadata.get(RAW_PAYLOAD) ?? "";
-  if (/^(?:|0|f|F|false|FALSE|False)$/.test(value)) return false;
-  if (/^(?:1|t|T|true|TRUE|True)$/.test(value)) return true;
-  throw new Error(`${RAW_PAYLOAD} value must be a valid boolean: actual is '${value}'`);
+  return flagIn(metadata, "rawPayload");
 }

@@ -10,7 +10,7 @@ import type { ActiveSubscription } from "./subscriptions.ts";
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 30_000;
 
-export interface RunningSubscriptionParts extends Omit<DelivererParts, "subscription" | "description"> {
+export interface RunningSubscriptionParts extends Omit<DelivererParts, "subscription" | "description" | "isClosing"> {
   readonly active: ActiveSubscription;
   readonly clock: Clock;
   readonly log: Logger;
@@ -36,7 +36,7 @@ export class RunningSubscription {
     const { subscription, description } = active;
     this.active = active;
     this.#parts = parts;
-    this.#deliverer = new Deliverer({ ...parts, subscription, description });
+    this.#deliverer = new Deliverer({ ...parts, subscription, description, isClosing: () => this.#closed.aborted });
     const tell = (why: string): void => {
       parts.log.warn(`an ordering key could not be read: ${why}; such events have no order`, this.#about);
     };
@@ -81,6 +81,11 @@ export class RunningSubscription {
     }
   }
 
+  /** Asked anew: it may have happened while something was waited for. */
+  #isClosed(): boolean {
+    return this.#closed.aborted;
+  }
+
   get #about(): Record<string, string> {
     const { component } = this.#parts;
     const { subscription, description } = this.active;
@@ -106,7 +111,7 @@ export class RunningSubscription {
       try {
         return await this.#subscribe();
       } catch (error) {
-        if (this.#closed.aborted) break;
+        if (this.#isClosed()) break;
         log.error(`cannot subscribe: ${messageOf(error)}; it is tried again in ${pauseMs} ms`, this.#about);
       }
       await clock.sleep(pauseMs, this.#closed).catch(() => undefined);

@@ -1,16 +1,6 @@
 import type { StoredEvent } from "../components/contract/pubsub.ts";
 import { CloudEvent } from "./cloud-event.ts";
-
-/** The CloudEvent extensions that say why an event is a dead letter (docs/dead-letters.md). */
-const DEAD_LETTER_EXTENSIONS = [
-  "deadletterreason",
-  "deadletterattempts",
-  "deadletterstatus",
-  "deadlettersubscription",
-  "deadlettertopic",
-] as const;
-
-export type DeadLetterExtension = (typeof DEAD_LETTER_EXTENSIONS)[number];
+import { DEAD_LETTER_DETAILS, DEAD_LETTER_NAMES, type DeadLetterDetail } from "./dead-letter-details.ts";
 
 /** An event as it lies in a dead letter topic, and what it says of itself. */
 export class StoredDeadLetter {
@@ -25,13 +15,13 @@ export class StoredDeadLetter {
 
   /** The topic that it failed in: of the extension, else of the envelope. Undefined where it does not say. */
   get originalTopic(): string | undefined {
-    return nonEmpty(this.why.get("deadlettertopic")) ?? nonEmpty(this.envelope?.text("topic"));
+    return nonEmpty(this.why.get(DEAD_LETTER_DETAILS.topic)) ?? nonEmpty(this.envelope?.text("topic"));
   }
 
   /** Strings, and numbers as they were written; without those that are not there. A raw payload has them in its metadata. */
-  get why(): ReadonlyMap<DeadLetterExtension, string> {
-    const said = new Map<DeadLetterExtension, string>();
-    for (const name of DEAD_LETTER_EXTENSIONS) {
+  get why(): ReadonlyMap<DeadLetterDetail, string> {
+    const said = new Map<DeadLetterDetail, string>();
+    for (const name of DEAD_LETTER_NAMES) {
       const value = this.envelope?.text(name) ?? this.envelope?.raw(name) ?? this.stored.metadata.get(name);
       if (value !== undefined) said.set(name, value);
     }
@@ -40,7 +30,7 @@ export class StoredDeadLetter {
 
   /** What to publish again beside the event. */
   get originalMetadata(): ReadonlyMap<string, string> {
-    const extensions: ReadonlySet<string> = new Set(DEAD_LETTER_EXTENSIONS);
+    const extensions: ReadonlySet<string> = new Set(DEAD_LETTER_NAMES);
     return new Map([...this.stored.metadata].filter(([name]) => !extensions.has(name)));
   }
 
@@ -51,7 +41,7 @@ export class StoredDeadLetter {
   original(nowMs: number): Uint8Array {
     const { envelope, stored } = this;
     if (envelope === undefined) return stored.data;
-    const gone: string[] = DEAD_LETTER_EXTENSIONS.filter((name) => envelope.raw(name) !== undefined);
+    const gone: string[] = DEAD_LETTER_NAMES.filter((name) => envelope.has(name));
     const expiration = envelope.text("expiration");
     if (expiration !== undefined && Date.parse(expiration) <= nowMs) gone.push("expiration");
     if (gone.length === 0) return stored.data;

@@ -45,7 +45,11 @@ class QuietBroker implements PubSub {
   }
 }
 
-function component(name: string, broker: PubSub, maySubscribe = (_topic: string): boolean => true): PubSubComponent {
+function component(
+  name: string,
+  broker: PubSub,
+  maySubscribe: (topic: string) => boolean = () => true,
+): PubSubComponent {
   return { name, type: "pubsub.quiet", broker, group: "app", scopes: { mayPublish: () => true, maySubscribe } };
 }
 
@@ -75,7 +79,7 @@ function start(
   readonly clock: ManualClock;
   readonly told: string[];
   /** How often the app was asked. */
-  asked(): number;
+  readonly asked: () => number;
 } {
   const rules = {
     pubsubs: new Map(components.map((one) => [one.name, one])),

@@ -6,6 +6,7 @@ import type { Tracer } from "../core/tracer.ts";
 import type { TopicSubscription } from "../resources/subscription-spec.ts";
 import type { CloudEvent } from "./cloud-event.ts";
 import { type EventExpressions, eventExpressionsFor } from "./event-expressions.ts";
+import { descriptionOfStream } from "./event-log.ts";
 import type { EventApp, EventReceiver, EventRules, PubSubComponent, PubSubObserver } from "./ports.ts";
 import type { RuleTrial } from "./routing.ts";
 import type { RunningSubscription } from "./running-subscription.ts";
@@ -163,7 +164,7 @@ export class Subscriptions {
     const why = this.#whyForbidden(component, topic);
     if (why !== undefined) throw new Error(why);
     this.#expressions ??= await eventExpressionsFor([subscription]);
-    const active = { type: "STREAMING", subscription, description: `${topic} of ${pubsub} (streaming)` } as const;
+    const active = { type: "STREAMING", subscription, description: descriptionOfStream(subscription) } as const;
     const stream: Stream = { active, receiver, running: await this.#make(active, component, receiver) };
     await stream.running?.subscription.beginOnce();
     this.#streams.add(stream);

@@ -24,7 +24,7 @@ export function wantedSubscriptions(
 }
 
 /** Two texts that no two subscriptions share. */
-export function keyOf({ pubsub, topic }: Pick<TopicSubscription, "pubsub" | "topic">): string {
+function keyOf({ pubsub, topic }: Pick<TopicSubscription, "pubsub" | "topic">): string {
   return JSON.stringify([pubsub, topic]);
 }
 

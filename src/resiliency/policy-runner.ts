@@ -32,8 +32,8 @@ export interface PolicedWork<Result> {
   mayRepeat(failure: Failure): boolean;
   /** A result that is not given out, because another try follows. */
   discard(result: Result): void;
-  /** Calls `done` once a result has been used up: until then its time runs. */
-  whenUsed(result: Result, done: () => void): void;
+  /** Calls `done` once a result has been used up: until then its time runs. Absent where a result is all that there is. */
+  whenUsed?(result: Result, done: () => void): void;
   /** Told before the pause of each retry; the first has the number 1. */
   onRetry?(retry: number, pauseMs: number): void;
 }
@@ -85,7 +85,10 @@ async function tryOnce<Result>(work: PolicedWork<Result>): Promise<Outcome<Resul
   const timed = timeoutMs === undefined ? undefined : new TimedSignal(work.signal, timeoutMs, work.clock);
   try {
     const result = await work.attempt(timed?.signal ?? work.signal);
-    if (timed !== undefined) work.whenUsed(result, timed.stop);
+    if (timed !== undefined) {
+      if (work.whenUsed === undefined) timed.end();
+      else work.whenUsed(result, timed.stop);
+    }
     return { result, failure: work.failureIn(result), forget: () => timed?.end() };
   } catch (error) {
     timed?.end();

@@ -31,8 +31,10 @@ export function limited(body: Readable, maxBytes: number): Readable {
 
 /** As daprd calls a body that did not say how long it is. */
 export function streamTooLarge(): CallError {
-  return new CallError(undefined, "stream too large");
+  return new StreamTooLarge(undefined, "stream too large");
 }
+
+export class StreamTooLarge extends CallError {}
 
 /** However many there are: a stream of gRPC may go on for ever. */
 function withLimitedMessages(request: RequestMessage, maxBytes: number): RequestMessage {

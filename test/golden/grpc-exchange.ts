@@ -186,7 +186,7 @@ function withBytes(message: RecordedMessage): RecordedMessage {
 
 /** Events of one bulk reach the app in whatever order. */
 function inOrder<T extends RecordedRequest | RecordedCall>(app: readonly T[]): readonly T[] {
-  const dataOf = (call: T): string => JSON.stringify("rpc" in call ? call.request?.["data"] : call.body) ?? "";
+  const dataOf = (call: T): string => JSON.stringify(["rpc" in call ? call.request?.["data"] : call.body]);
   return app.every((call) => "rpc" in call && call.rpc === "AppCallback/OnTopicEvent")
     ? [...app].sort((a, b) => (dataOf(a) < dataOf(b) ? -1 : 1))
     : app;

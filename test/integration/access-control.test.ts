@@ -50,7 +50,10 @@ async function startTogether(
   files: Readonly<Record<string, string>>,
 ) {
   const described = apps.map((app) => ({ appDirPath: ".", ...app }));
-  const folder = folderWith(t, { ...files, "run.yaml": JSON.stringify({ version: 1, apps: described }) });
+  const folder = folderWith(t, {
+    ...files,
+    "run.yaml": JSON.stringify({ version: 1, common: { noDefaultPubsub: true }, apps: described }),
+  });
   const outrigger = startOutrigger(t, ["run", "-f", join(folder, "run.yaml")], { home });
   for (const { appID } of apps) await whenReady(outrigger, appID);
   const own = (await listApps(home)).filter(({ pid }) => pid === outrigger.pid);

@@ -80,7 +80,7 @@ async function twoProcesses(t: TestContext, appPort: number): Promise<Pair> {
 
 async function oneProcess(t: TestContext, appPort: number): Promise<Pair> {
   const file = `version: 1
-common: {appHealthProbeInterval: 1}
+common: {appHealthProbeInterval: 1, noDefaultPubsub: true}
 apps:
   - {appID: callee, appDirPath: ., appPort: ${appPort}, enableAppHealthCheck: true, appHealthThreshold: 2}
   - {appID: caller, appDirPath: .}

@@ -80,7 +80,10 @@ const WAYS: readonly Way[] = [
     target: () => "callee",
     start: async (t, port, yaml) => {
       const apps = `[{appID: callee, appDirPath: ., appPort: ${port}}, {appID: caller, appDirPath: ., resourcesPath: r}]`;
-      const folder = folderWith(t, { "r/r.yaml": yaml, "dapr.yaml": `version: 1\napps: ${apps}\n` });
+      const folder = folderWith(t, {
+        "r/r.yaml": yaml,
+        "dapr.yaml": `version: 1\ncommon: {noDefaultPubsub: true}\napps: ${apps}\n`,
+      });
       const outrigger = startOutrigger(t, ["run", "-f", join(folder, "dapr.yaml")], { home: ownHome(t) });
       await whenReady(outrigger, "callee");
       return overHttp(await whenReady(outrigger, "caller"), "callee");

@@ -5,6 +5,7 @@ import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
 import { describe, test } from "node:test";
 import type { TestScope } from "../support/cleanup.ts";
+import { DEFAULT_PUBSUB } from "../support/outrigger.ts";
 import { folderWith, ownHome, type RunningApp, runToEnd, startBeside } from "../support/processes.ts";
 import { waitFor } from "../support/wait.ts";
 
@@ -65,7 +66,7 @@ async function scene(t: TestScope): Promise<Scene> {
   const home = ownHome(t);
   const shop = await startShop(t);
   const folder = folderWith(t, { "orders.yaml": SUBSCRIPTION });
-  const app = await startBeside(t, "shop", shop.port, { home, flags: ["--resources-path", folder] });
+  const app = await startBeside(t, "shop", shop.port, { home, flags: [DEFAULT_PUBSUB, "--resources-path", folder] });
   await waitFor("the subscription", async () => {
     const overview = (await (await fetch(`${app.api}/outrigger/v1/pubsub`)).json()) as { subscriptions: unknown[] };
     return overview.subscriptions.length === 1;
@@ -153,7 +154,8 @@ describe("events from the command line", { concurrency: 2, timeout: 240_000 }, (
 
   test("the routes want the API token, and a publish says how to give it", async (t) => {
     const home = ownHome(t);
-    const { api } = await startBeside(t, "guarded", undefined, { home, env: { DAPR_API_TOKEN: "secret" } });
+    const env = { DAPR_API_TOKEN: "secret" };
+    const { api } = await startBeside(t, "guarded", undefined, { home, env, flags: [DEFAULT_PUBSUB] });
     for (const path of ["pubsub", "dead-letters"]) {
       assert.equal((await fetch(`${api}/outrigger/v1/${path}`)).status, 401);
       const headers = { "dapr-api-token": "secret" };
@@ -162,10 +164,7 @@ describe("events from the command line", { concurrency: 2, timeout: 240_000 }, (
     const refused = await runToEnd(t, ["publish", "-i", "guarded", "-t", "orders"], { home });
     assert.equal(refused.code, 1);
     assert.match(refused.stderr, /wants its API token; set DAPR_API_TOKEN/);
-    const allowed = await runToEnd(t, ["publish", "-i", "guarded", "-t", "orders"], {
-      home,
-      env: { DAPR_API_TOKEN: "secret" },
-    });
+    const allowed = await runToEnd(t, ["publish", "-i", "guarded", "-t", "orders"], { home, env });
     assert.equal(allowed.code, 0, allowed.stderr);
   });
 

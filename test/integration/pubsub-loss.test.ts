@@ -92,13 +92,13 @@ for (const [name, start] of [
         }
       }
     };
-    let isOver = false;
+    const over = new AbortController();
     let brokerDeaths = 0;
     const killer = (async () => {
       const mortals = [...publishers, ...subscribers];
-      while (!isOver) {
+      for (;;) {
         await sleep(500 + Math.random() * 1500);
-        if (isOver) break;
+        if (over.signal.aborted) return;
         if (broker.die !== undefined && Math.random() < 0.25) {
           brokerDeaths++;
           await broker.die();
@@ -111,7 +111,7 @@ for (const [name, start] of [
     try {
       await Promise.all(Array.from({ length: IN_FLIGHT }, publishAll));
       // Killing goes on while the last ones are delivered, but for the end.
-      isOver = true;
+      over.abort();
       await killer;
       const deadline = Date.now() + PATIENCE_MS / 2;
       let missing = [...answered].filter((n) => !isSeen(n));
@@ -122,7 +122,7 @@ for (const [name, start] of [
       const log = subscribers.map(({ output }) => output.slice(-4000)).join("\n");
       assert.deepEqual(missing.slice(0, 20), [], `${missing.length} were lost\n${log}`);
     } finally {
-      isOver = true;
+      over.abort();
       await killer;
     }
     assert.ok(broker.die === undefined || brokerDeaths > 0, "the broker was killed");

@@ -4,7 +4,7 @@ import { after, before, suite, test } from "node:test";
 import { promisify } from "node:util";
 import { type Command, startCallee, startCaller } from "../support/apps.ts";
 import type { TestScope } from "../support/cleanup.ts";
-import { type ListedApp, listApps, type Outrigger } from "../support/outrigger.ts";
+import { DEFAULT_PUBSUB, type ListedApp, listApps, type Outrigger } from "../support/outrigger.ts";
 import { ownHome } from "../support/processes.ts";
 import { runSteps, sdkProgram } from "../support/sdk-programs.ts";
 import { waitFor } from "../support/wait.ts";
@@ -17,7 +17,7 @@ interface Subscriber {
   readonly appId: string;
   /** What it goes by. */
   readonly protocol: "http" | "grpc";
-  command(): Promise<Command>;
+  readonly command: () => Promise<Command>;
 }
 
 const SUBSCRIBERS: readonly Subscriber[] = [
@@ -64,12 +64,12 @@ suite("Dapr's SDKs publish and subscribe", () => {
     const home = ownHome(t);
     await Promise.all(
       SUBSCRIBERS.map(async ({ appId, protocol, command }) => {
-        const flags = ["--app-protocol", protocol];
+        const flags = ["--app-protocol", protocol, DEFAULT_PUBSUB];
         const { outrigger } = await startCallee(t, { home, appId, command: await command(), flags });
         apps.set(appId, outrigger);
       }),
     );
-    const { outrigger } = await startCaller(t, { home, appId: "publisher" });
+    const { outrigger } = await startCaller(t, { home, appId: "publisher", flags: [DEFAULT_PUBSUB] });
     const own = (await listApps(home)).find((app) => app.pid === outrigger.pid);
     assert.ok(own);
     ports = own;
@@ -97,7 +97,7 @@ suite("Dapr's SDKs publish and subscribe", () => {
       const outrigger = apps.get(appId);
       assert.ok(outrigger);
       const wanted = PUBLISHERS.flatMap(({ name }) => [
-        name === "python" ? { from: name } : { from: name, big: Number.MAX_SAFE_INTEGER },
+        name === "python" ? { from: name } : { from: name, large: Number.MAX_SAFE_INTEGER },
         `grüße from ${name}`,
         { own: name },
       ]).map((data) => JSON.stringify(data));
@@ -134,7 +134,7 @@ suite("Dapr's SDKs publish and subscribe", () => {
     // What was published before its group was there is kept for it.
     const { stdout } = await promisify(execFile)(path, args, { env, timeout: 60_000 });
     const wanted = PUBLISHERS.flatMap(({ name }) => [
-      name === "python" ? { from: name } : { from: name, big: Number.MAX_SAFE_INTEGER },
+      name === "python" ? { from: name } : { from: name, large: Number.MAX_SAFE_INTEGER },
       `grüße from ${name}`,
       { own: name },
     ]).map((data) => JSON.stringify(data));

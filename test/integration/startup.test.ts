@@ -77,7 +77,8 @@ describe("starting", { concurrency: 2, timeout: 240_000 }, () => {
     const parts = await partsLoadedBy(t, await sidecarArgs(DEFAULT_PUBSUB));
     for (const used of ["runtime", "transport", "lmdb"])
       assert.ok(parts.has(used), `${used} is among ${[...parts].join(", ")}`);
-    for (const unused of ["yaml", "zod", "@bufbuild/cel", "ioredis"]) assert.ok(!parts.has(unused), `${unused} was loaded`);
+    for (const unused of ["yaml", "zod", "@bufbuild/cel", "ioredis"])
+      assert.ok(!parts.has(unused), `${unused} was loaded`);
   });
 
   test("a sidecar without pub/sub loads no broker, and nothing that hands out events", async (t) => {

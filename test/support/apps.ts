@@ -116,7 +116,9 @@ export async function startHost(t: TestScope, home: string, apps: readonly Hoste
     });
   }
   // JSON is YAML.
-  const folder = folderWith(t, { "dapr.yaml": JSON.stringify({ version: 1, apps: described }, undefined, 2) });
+  const folder = folderWith(t, {
+    "dapr.yaml": JSON.stringify({ version: 1, common: { noDefaultPubsub: true }, apps: described }, undefined, 2),
+  });
   const outrigger = startOutrigger(t, ["run", "-f", join(folder, "dapr.yaml"), ...QUIET], { home });
   return {
     outrigger,

@@ -107,6 +107,7 @@ export function deliveryOf(changes: Partial<Delivery> = {}): Delivery {
   return {
     pubsub: "mem",
     topic: "orders",
+    subscription: "orders of mem (test)",
     path: "/orders",
     event: eventOf(EVENT),
     metadata: new Map([["pubsubName", "mem"]]),
@@ -125,7 +126,8 @@ export function bulkDeliveryOf(changes: Partial<BulkDelivery> = {}): BulkDeliver
     metadata: new Map<string, string>(),
   }));
   const metadata = new Map([["pubsubName", "mem"]]);
-  return { id: "batch", pubsub: "mem", topic: "orders", path: "/bulk", entries, metadata, ...changes };
+  const subscription = "orders of mem (test)";
+  return { id: "batch", pubsub: "mem", topic: "orders", subscription, path: "/bulk", entries, metadata, ...changes };
 }
 
 /** An HTTP app that answers everything so. @param received the heads of what it got. @returns its port. */

@@ -2,7 +2,7 @@ import { once } from "node:events";
 import http from "node:http";
 import type { AddressInfo } from "node:net";
 import type { TestScope } from "./cleanup.ts";
-import { type Outrigger, startOutrigger } from "./outrigger.ts";
+import { DEFAULT_PUBSUB, type Outrigger, startOutrigger } from "./outrigger.ts";
 import { ownPort } from "./own-port.ts";
 
 /** Sidecars that publish and sidecars whose apps are subscribed, each a process that may be killed at any time. */
@@ -27,7 +27,14 @@ export class MortalSidecar {
   ): Promise<MortalSidecar> {
     const [port, grpcPort] = [await ownPort(), await ownPort()];
     const args = ["sidecar", "--app-id", appId, "--dapr-http-port", String(port), "--dapr-grpc-port", String(grpcPort)];
-    args.push("--dapr-listen-addresses", "127.0.0.1", "--dapr-internal-grpc-listen-address", "127.0.0.1", ...flags);
+    args.push(
+      "--dapr-listen-addresses",
+      "127.0.0.1",
+      "--dapr-internal-grpc-listen-address",
+      "127.0.0.1",
+      DEFAULT_PUBSUB,
+      ...flags,
+    );
     if (appPort !== undefined) args.push("--app-port", String(appPort));
     return new MortalSidecar(port, () => startOutrigger(t, args, { home, env: { DAPR_HOST_IP: "127.0.0.1" } }));
   }

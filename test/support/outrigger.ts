@@ -102,13 +102,19 @@ export class Outrigger {
   }
 }
 
-/** Starts `outrigger <args>`; it is ended with the test. */
+/** Among the arguments of a test that is about pub/sub: the component that is there by itself. */
+export const DEFAULT_PUBSUB = "--no-default-pubsub=false";
+
+/**
+ * Starts `outrigger <args>`; it is ended with the test. It has no pub/sub but what its resources define, or the arguments ask
+ * for: apps of other tests count their requests, and would be asked what they subscribe to.
+ */
 export function startOutrigger(t: TestScope, args: readonly string[], options: StartOptions): Outrigger {
   const [program = process.execPath, ...more] = [
     ...(options.within ?? []),
     process.execPath,
     MAIN,
-    ...args,
+    ...withoutDefaultPubSub(args),
     ...withoutFixedPort(args),
   ];
   const child = spawn(program, more, {
@@ -123,6 +129,14 @@ export function startOutrigger(t: TestScope, args: readonly string[], options: S
     await outrigger.exited();
   });
   return outrigger;
+}
+
+/** Whoever has a run file says it there. */
+function withoutDefaultPubSub(args: readonly string[]): readonly string[] {
+  const [command = "", ...rest] = args;
+  const own = rest.includes("--") ? rest.slice(0, rest.indexOf("--")) : rest;
+  const isTold = own.some((arg) => /^(?:--?no-default-pubsub|-f$|--run-file)/.test(arg));
+  return ["run", "sidecar"].includes(command) && !isTold ? [command, "--no-default-pubsub", ...rest] : args;
 }
 
 /** Sidecars of several tests may run at once, and each has its metrics on one port unless told otherwise. */

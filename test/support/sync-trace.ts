@@ -6,7 +6,10 @@ import assert from "node:assert/strict";
  * @param events their texts, each in the request that publishes it and in no other.
  * @returns how many answers with 204 there were, each of them after its event was on disk, and how many commits to the log.
  */
-export function checkPublishes(lines: readonly string[], events: readonly string[]): { answers: number; commits: number } {
+export function checkPublishes(
+  lines: readonly string[],
+  events: readonly string[],
+): { answers: number; commits: number } {
   const disk = new Disk(lines);
   /** Of each connection, the event that its request brought. */
   const asked = new Map<string, string>();

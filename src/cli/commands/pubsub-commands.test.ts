@@ -49,7 +49,7 @@ class FakeApp extends PublishedAgain {
   /** @returns the port of its API. */
   async serve(t: TestContext): Promise<number> {
     const { pubsubs, active, trials, token } = this;
-    const subscriptions = { active, try: () => trials };
+    const subscriptions = { active, try: () => Promise.resolve(trials) };
     const api = { rules: { pubsubs }, subscriptions, publisher: this, clock: new ManualClock(), maxBodyBytes: 65_536 };
     const url = await serveOutriggerApi(t, api, async ({ exchange, headers, path, query }) => {
       const sent = headerValue(headers, "dapr-api-token");

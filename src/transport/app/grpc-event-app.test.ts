@@ -213,14 +213,14 @@ for (const [what, handle] of [
   });
 }
 
-test("an app that nobody listens for is tried again, as one that is UNAVAILABLE", async (t) => {
+test("an app that nobody listens for has got nothing, and is UNAVAILABLE", async (t) => {
   const server = net.createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address() as net.AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   const { app } = grpcEventApp(t, port);
   const reception = await app.deliver(deliveryOf(), patient);
-  assert.ok(reception.kind === "retry");
+  assert.ok(reception.kind === "unreached");
   assert.deepEqual(reception.code, { protocol: "grpc", code: grpc.status.UNAVAILABLE });
   assert.match(reception.why, /connection refused/);
   await assert.rejects(app.subscriptions(patient), /connection refused/);

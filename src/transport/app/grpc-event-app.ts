@@ -1,6 +1,6 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { abortReason, type CallSignal } from "../../core/call-signal.ts";
-import { messageOf } from "../../core/errors.ts";
+import { messageOf, nothingWasSent } from "../../core/errors.ts";
 import { GRPC_CODE, nameOfCode } from "../../core/grpc-code.ts";
 import type { Logger } from "../../core/logger.ts";
 import { traceContextOf } from "../../core/trace-context.ts";
@@ -24,7 +24,6 @@ import { UpstreamError } from "../upstream/upstream.ts";
 import { ChannelUpstream } from "./channel-upstream.ts";
 import { eventMetadata } from "./event-metadata.ts";
 import { subscriptionsSaidOverGrpc } from "./grpc-subscriptions.ts";
-import { ifTurnedAway } from "./turned-away.ts";
 
 export interface GrpcEventAppParts {
   /** To the app, under the rules of calls: its health, its slots. */
@@ -65,8 +64,7 @@ export class GrpcEventApp implements EventApp {
       const { message } = await this.#client.unary(AppCallback.method.onTopicEvent, event, { metadata, signal });
       return receptionOfTopicStatus(message.status);
     } catch (error) {
-      if (signal.aborted) throw abortReason(signal);
-      return failureOf(error, "OnTopicEvent");
+      return failureOf(error, "OnTopicEvent", signal);
     }
   }
 
@@ -95,8 +93,7 @@ export class GrpcEventApp implements EventApp {
       const said = new Map(statuses.map(({ entryId, status }) => [entryId, receptionOfTopicStatus(status)]));
       return (entryId) => said.get(entryId) ?? NO_STATUS;
     } catch (error) {
-      if (signal.aborted) throw abortReason(signal);
-      const failed = failureOf(error, "OnBulkTopicEvent");
+      const failed = failureOf(error, "OnBulkTopicEvent", signal);
       return () => failed;
     }
   }
@@ -119,13 +116,13 @@ export class GrpcEventApp implements EventApp {
   }
 
   #logStrangers(
-    { entries, pubsub, topic, path }: BulkDelivery,
+    { entries, pubsub, topic, subscription, path }: BulkDelivery,
     statuses: readonly TopicEventBulkResponseEntry[],
   ): void {
     const known = new Set(entries.map(({ entryId }) => entryId));
     for (const { entryId } of statuses) {
       if (known.has(entryId)) continue;
-      const said = { component: pubsub, topic, path, entry: entryId.slice(0, MAX_LOGGED_ID) };
+      const said = { component: pubsub, topic, subscription, path, entry: entryId.slice(0, MAX_LOGGED_ID) };
       this.#log.warn("the app has answered for an event that it was not handed", said);
     }
   }
@@ -149,8 +146,14 @@ function bulkEntryOf({ entryId, event, metadata, contentType = "" }: BulkEntry):
 
 const NO_STATUS: Reception = { kind: "retry", why: "the app's answer has no status for the event", code: undefined };
 
-/** An app without the method has no use for its events, and says nothing about dead letters (A8, A12). */
-function failureOf(error: unknown, method: string): Reception {
+/**
+ * An app without the method has no use for its events, and says nothing about dead letters (A8, A12).
+ *
+ * @throws the signal's reason where it has fired, but for what never went to the app.
+ */
+function failureOf(error: unknown, method: string, signal: CallSignal): Reception {
+  const isUnreached = nothingWasSent(error);
+  if (signal.aborted && !isUnreached) throw abortReason(signal);
   const why = `AppCallback/${method}: ${wordsOf(error)}`;
   if (error instanceof GrpcError) {
     const code = { protocol: "grpc", code: error.grpcCode } as const;
@@ -160,7 +163,7 @@ function failureOf(error: unknown, method: string): Reception {
   // What gRPC's own libraries call a lost connection. What kept the event from being sent has no code.
   const code =
     error instanceof UpstreamError ? ({ protocol: "grpc", code: GRPC_CODE.UNAVAILABLE } as const) : undefined;
-  return { kind: "retry", why, code, ...ifTurnedAway(error) };
+  return isUnreached ? { kind: "unreached", why, code, isGone: false } : { kind: "retry", why, code };
 }
 
 function isUnimplemented(error: unknown): boolean {

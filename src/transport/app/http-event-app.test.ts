@@ -193,6 +193,8 @@ async function handedTo(t: TestContext, path: string) {
   return { ...under, hostile, deliver: (signal = patient) => under.app.deliver(deliveryOf({ path }), signal) };
 }
 
+const PLACE = { component: "mem", topic: "orders", subscription: "orders of mem (test)" };
+
 for (const path of ["/half", "/nothing", "/nonsense"]) {
   test(`an answer that breaks off or is none is tried again, without a code: ${path}`, async (t) => {
     const { deliver, whenIdle } = await handedTo(t, path);
@@ -215,7 +217,7 @@ test("an answer without end is not read to it: success where the status says so,
   await whenIdle();
   assert.deepEqual(
     log.map(({ level, fields }) => [level, fields]),
-    [["warn", { component: "mem", topic: "orders", path: "/endless", event: "e1", bytes: MAX_ANSWER_BYTES }]],
+    [["warn", { ...PLACE, path: "/endless", event: "e1", bytes: MAX_ANSWER_BYTES }]],
   );
 });
 
@@ -239,20 +241,20 @@ for (const path of ["/silent", "/silent-body"]) {
   });
 }
 
-test("an app that nobody listens for is tried again, without a code", async (t) => {
+test("an app that nobody listens for has got nothing", async (t) => {
   const server = net.createServer().listen(0, "127.0.0.1");
   await new Promise((resolve) => server.once("listening", resolve));
   const { port } = server.address() as net.AddressInfo;
   await new Promise((resolve) => server.close(resolve));
   const { app, whenIdle } = httpEventApp(t, port);
   const reception = await app.deliver(deliveryOf(), patient);
-  assert.ok(reception.kind === "retry");
+  assert.ok(reception.kind === "unreached");
   assert.equal(reception.code, undefined);
   assert.match(reception.why, /connection refused/);
   const all = await app.deliverBulk(bulkDeliveryOf(), patient);
   assert.deepEqual(
     all.map(({ kind }) => kind),
-    ["retry", "retry", "retry"],
+    ["unreached", "unreached", "unreached"],
   );
   await assert.rejects(app.subscriptions(patient), /connection refused/);
   await whenIdle();
@@ -299,7 +301,7 @@ test("an answer for an event of no batch is logged, and changes nothing", async 
   const body = '{"statuses":[{"entryId":"9","status":"SUCCESS"}]}';
   const { app, log } = httpEventApp(t, await startAnsweringApp(t, 200, body));
   assert.deepEqual(await app.deliverBulk(bulkDeliveryOf(), patient), all(NO_STATUS));
-  assert.deepEqual(log[0]?.fields, { component: "mem", topic: "orders", path: "/bulk", entry: "9" });
+  assert.deepEqual(log[0]?.fields, { ...PLACE, path: "/bulk", entry: "9" });
 });
 
 test("raw events of a batch go as base64, under their own content type", async (t) => {

@@ -1,5 +1,5 @@
 import { abortReason, type CallSignal } from "../../core/call-signal.ts";
-import { messageOf } from "../../core/errors.ts";
+import { messageOf, nothingWasSent } from "../../core/errors.ts";
 import { goJson } from "../../core/go-json.ts";
 import type { Logger } from "../../core/logger.ts";
 import type { RequestMessage, ResponseMessage } from "../../core/message.ts";
@@ -10,9 +10,8 @@ import type { BulkDelivery, BulkEntry, Delivery, EventApp, Reception } from "../
 import type { TopicSubscription } from "../../resources/subscription-spec.ts";
 import { wholeBody } from "../whole-body.ts";
 import { eventHeaders } from "./event-headers.ts";
-import { bulkReceptionsOf, type EventAnswer, receptionOf } from "./http-receptions.ts";
+import { again, bulkReceptionsOf, type EventAnswer, receptionOf, unreached } from "./http-receptions.ts";
 import { subscriptionsSaidOverHttp } from "./http-subscriptions.ts";
-import { ifTurnedAway } from "./turned-away.ts";
 
 export interface HttpEventAppParts {
   /** To the app, under the rules of calls: its health, its slots, its pipeline. */
@@ -44,32 +43,30 @@ export class HttpEventApp implements EventApp {
     const { path, event, metadata } = delivery;
     const headers = eventHeaders("application/cloudevents+json", metadata, delivery);
     const answer = await this.#answerOrFailure(postOf(path, headers, event.toJson(), signal));
-    if (answer instanceof Error) return unanswered(answer);
+    if ("kind" in answer) return answer;
     if (answer.body === undefined && answer.status < 300) this.#logUnread(delivery, event.text("id"));
     return receptionOf(answer);
   }
 
   async deliverBulk(delivery: BulkDelivery, signal: CallSignal): Promise<readonly Reception[]> {
-    const { path, entries, metadata, pubsub, topic } = delivery;
+    const { path, entries, metadata, pubsub, topic, subscription } = delivery;
     const headers = eventHeaders("application/json", metadata, NO_TRACE);
     const answer = await this.#answerOrFailure(postOf(path, headers, bulkJson(delivery), signal));
-    if (answer instanceof Error) {
-      const failed = unanswered(answer);
-      return entries.map(() => failed);
-    }
+    if ("kind" in answer) return entries.map(() => answer);
     return bulkReceptionsOf(answer, entries, (entryId) => {
-      const said = { component: pubsub, topic, path, entry: entryId.slice(0, MAX_LOGGED_ID) };
+      const said = { component: pubsub, topic, subscription, path, entry: entryId.slice(0, MAX_LOGGED_ID) };
       this.#parts.log.warn("the app has answered for an event that it was not handed", said);
     });
   }
 
-  /** @returns why there is no answer. @throws the signal's reason alone. */
-  async #answerOrFailure(request: RequestMessage): Promise<EventAnswer | Error> {
+  /** @returns what having no answer means. @throws the signal's reason alone. */
+  async #answerOrFailure(request: RequestMessage): Promise<EventAnswer | Reception> {
     try {
       return await this.#answerTo(request);
     } catch (error) {
+      if (nothingWasSent(error)) return unreached(messageOf(error));
       if (request.signal.aborted) throw abortReason(request.signal);
-      return error instanceof Error ? error : new Error(messageOf(error));
+      return again(messageOf(error));
     }
   }
 
@@ -95,15 +92,11 @@ export class HttpEventApp implements EventApp {
     }
   }
 
-  #logUnread({ pubsub, topic, path }: Delivery, id: string | undefined): void {
+  #logUnread({ pubsub, topic, subscription, path }: Delivery, id: string | undefined): void {
     const bytes = this.#parts.maxAnswerBytes;
     const what = "the app's answer to an event is larger than --max-body-size and was not read; it counts as success";
-    this.#parts.log.warn(what, { component: pubsub, topic, path, event: id, bytes });
+    this.#parts.log.warn(what, { component: pubsub, topic, subscription, path, event: id, bytes });
   }
-}
-
-function unanswered(error: Error): Reception {
-  return { kind: "retry", why: messageOf(error), code: undefined, ...ifTurnedAway(error) };
 }
 
 class AnswerTooLarge extends Error {}

@@ -13,8 +13,13 @@ export interface EventAnswer {
 
 const SUCCESS: Reception = { kind: "success" };
 
-function again(why: string): Reception {
+export function again(why: string): Reception {
   return { kind: "retry", why, code: undefined };
+}
+
+/** The app is not there, or not able to take it now. */
+export function unreached(why: string): Reception {
+  return { kind: "unreached", why, code: undefined, isGone: false };
 }
 
 /** The app's will. */

@@ -7,7 +7,7 @@ import { EventStream } from "./event-stream.ts";
 
 /** What a subscriber over a stream is handed, and when. */
 
-const PLACE = { component: "mem", topic: "orders" };
+const PLACE = { component: "mem", topic: "orders", subscription: "orders of mem (streaming)" };
 
 test("an event is not made into a message before the client has taken those before it", async () => {
   const stream = new EventStream(PLACE, QUIET);
@@ -34,7 +34,7 @@ test("an event is not made into a message before the client has taken those befo
   stream.close();
   assert.deepEqual(
     (await Promise.all(receptions)).map(({ kind }) => kind),
-    ["retry", "retry", "retry"],
+    ["unreached", "unreached", "unreached"],
   );
 });
 
@@ -54,7 +54,8 @@ test("a client that takes no more has had nothing", async () => {
   const stream = new EventStream(PLACE, QUIET);
   stream.open(() => Promise.reject(new Error("the caller has left")));
   const reception = await stream.deliver(deliveryOf(), patient);
-  assert.deepEqual(reception, { kind: "retry", why: "the subscriber's stream has ended", code: undefined });
+  const why = "the subscriber's stream has ended";
+  assert.deepEqual(reception, { kind: "unreached", why, code: undefined, isGone: true });
 });
 
 test("a batch is for no stream", async () => {

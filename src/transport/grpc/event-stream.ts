@@ -16,6 +16,7 @@ import { receptionOfTopicStatus, topicEventOf, unsayable } from "./topic-event.t
 export interface EventPlace {
   readonly component: string;
   readonly topic: string;
+  readonly subscription: string;
 }
 
 type SendEvent = Send<typeof SubscribeTopicEventsResponseAlpha1Schema>;
@@ -101,13 +102,13 @@ export class EventStream implements EventReceiver {
   }
 
   async #handOver(handover: Handover): Promise<void> {
+    const send = await this.#opened;
     if (handover.isOver) return;
     const message = messageFor(handover);
     if (message instanceof Error) {
       handover.settle(unsayable(message));
       return;
     }
-    const send = await this.#opened;
     handover.isSent = true;
     try {
       await send({ subscribeTopicEventsResponseType: { case: "eventMessage", value: message } });
@@ -128,7 +129,12 @@ export class EventStream implements EventReceiver {
 }
 
 const MAX_LOGGED_ID = 100;
-const STREAM_ENDED: Reception = { kind: "retry", why: "the subscriber's stream has ended", code: undefined };
+const STREAM_ENDED: Reception = {
+  kind: "unreached",
+  why: "the subscriber's stream has ended",
+  code: undefined,
+  isGone: true,
+};
 
 function messageFor({ id, delivery }: Handover): ReturnType<typeof topicEventOf> | Error {
   try {
@@ -160,8 +166,12 @@ class Handover implements AbortListener {
     if (this.#end()) this.#waiting.resolve(reception);
   }
 
+  /** What has waited behind others alone was never asked about. */
   handleEvent(): void {
-    if (this.#end()) this.#waiting.reject(abortReason(this.#signal));
+    if (!this.#end()) return;
+    const reason = abortReason(this.#signal);
+    if (this.isSent) this.#waiting.reject(reason);
+    else this.#waiting.resolve({ kind: "unreached", why: messageOf(reason), code: undefined, isGone: false });
   }
 
   #end(): boolean {

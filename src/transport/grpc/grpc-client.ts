@@ -65,7 +65,7 @@ export class GrpcClient {
    * @throws {GrpcError} where the call has ended otherwise than OK: a {@link CallEnded} where the callee has said so.
    * @throws {UpstreamError} where the callee could not be reached, or broke off before its answer.
    * @throws {CallError} of an upstream that has rules, which kept the call from being made.
-   * @throws the signal's reason when it fires first.
+   * @throws the signal's reason when it fires first, and nothing says that the call has not been made.
    */
   async unary<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -77,7 +77,9 @@ export class GrpcClient {
       const answer = await this.#exchange(requestOf(method, body, options));
       return { ...answer, message: decode(method.output, answer.message) };
     } catch (error) {
-      throw options.signal.aborted ? abortReason(options.signal) : explained(this.#upstream.origin, error);
+      const wasKept = error instanceof CallError && error.nothingSent;
+      if (options.signal.aborted && !wasKept) throw abortReason(options.signal);
+      throw explained(this.#upstream.origin, error);
     }
   }
 

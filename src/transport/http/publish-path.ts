@@ -25,6 +25,19 @@ export function publishPathOf(method: string, route: string): PublishPath | unde
   return single === undefined ? undefined : { ...single, isBulk: false };
 }
 
+const METADATA_PREFIX = "metadata.";
+
+/** What a request says beside its event, `metadata.<name>=` of the query; the first value of each, as daprd takes it (A7). */
+export function publishMetadataOf(query: string | undefined): ReadonlyMap<string, string> {
+  const metadata = new Map<string, string>();
+  if (query === undefined) return metadata;
+  for (const [name, value] of new URLSearchParams(query)) {
+    const key = name.startsWith(METADATA_PREFIX) ? name.slice(METADATA_PREFIX.length) : "";
+    if (key !== "" && !metadata.has(key)) metadata.set(key, value);
+  }
+  return metadata;
+}
+
 function namesIn(rest: string): { readonly pubsub: string; readonly topic: string } | undefined {
   const slash = rest.indexOf("/");
   if (slash < 1 || slash === rest.length - 1) return undefined;

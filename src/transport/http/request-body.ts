@@ -16,13 +16,12 @@ export async function requestBodyOf(exchange: HttpExchange, maxBytes: number): P
   const { contentLength } = exchange;
   if (contentLength === 0) return undefined;
   if (contentLength === undefined) return gatheredBody(exchange.streamBody(maxBytes), BUFFERED_BYTES);
-  if (contentLength > maxBytes) throw tooLarge(contentLength, maxBytes);
+  if (contentLength > maxBytes) throw bodyTooLarge(maxBytes, contentLength);
   return contentLength > BUFFERED_BYTES ? exchange.streamBody(maxBytes) : exchange.readBody();
 }
 
-function tooLarge(length: number, maxBytes: number): OutriggerError {
-  return new OutriggerError(
-    "bodyTooLarge",
-    `the request body has ${length} bytes, more than --max-body-size allows (${maxBytes})`,
-  );
+/** @param length undefined where the body has not said how long it is. */
+export function bodyTooLarge(maxBytes: number, length?: number): OutriggerError {
+  const has = length === undefined ? "more bytes" : `${length} bytes, more`;
+  return new OutriggerError("bodyTooLarge", `the request body has ${has} than --max-body-size allows (${maxBytes})`);
 }

@@ -5,6 +5,7 @@ import type {
   SubscribeTopicEventsRequestAlpha1,
   SubscribeTopicEventsRequestInitialAlpha1,
 } from "../../../gen/dapr/proto/runtime/v1/pubsub_pb.ts";
+import { descriptionOfStream } from "../../../pubsub/event-log.ts";
 import type { StreamingSubscription, Subscriptions } from "../../../pubsub/subscriptions.ts";
 import type { TopicSubscription } from "../../../resources/subscription-spec.ts";
 import type { HealthSource } from "../../http/routes/health.ts";
@@ -34,7 +35,9 @@ export function subscribeTopicEvents(parts: StreamingParts): Method {
     async (request) => {
       const requests = requestsOf(request.call);
       const wanted = subscriptionOf(await initialRequest(requests));
-      const events = new EventStream({ component: wanted.pubsub, topic: wanted.topic }, parts.log);
+      const { pubsub: component, topic } = wanted;
+      const place = { component, topic, subscription: descriptionOfStream(wanted) };
+      const events = new EventStream(place, parts.log);
       await serve(request, requests, events, await begun(parts, wanted, events), parts);
     },
   ];

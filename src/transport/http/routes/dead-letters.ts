@@ -1,8 +1,9 @@
 import { isUtf8 } from "node:buffer";
 import { OutriggerError } from "../../../core/errors.ts";
 import { goJson } from "../../../core/go-json.ts";
+import type { DeadLetterDetail } from "../../../pubsub/dead-letter-details.ts";
 import type { DeadLetterPlace, DeadLetterQueue, DeadLetterTopic } from "../../../pubsub/dead-letter-queue.ts";
-import type { DeadLetterExtension, StoredDeadLetter } from "../../../pubsub/stored-dead-letter.ts";
+import type { StoredDeadLetter } from "../../../pubsub/stored-dead-letter.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
 
@@ -37,7 +38,7 @@ export interface DeadLetterJson extends DeadLetterWhy {
   readonly originalTopic?: string | undefined;
 }
 
-type DeadLetterWhy = Readonly<Partial<Record<DeadLetterExtension, string>>>;
+type DeadLetterWhy = Readonly<Partial<Record<DeadLetterDetail, string>>>;
 
 export interface WholeDeadLetterJson extends DeadLetterJson {
   readonly metadata: Readonly<Record<string, string>>;

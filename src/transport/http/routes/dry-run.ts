@@ -1,4 +1,3 @@
-import { OutriggerError } from "../../../core/errors.ts";
 import { goJson } from "../../../core/go-json.ts";
 import { headerValue } from "../../../core/raw-headers.ts";
 import type { CloudEvent } from "../../../pubsub/cloud-event.ts";
@@ -8,7 +7,8 @@ import type { Subscriptions, SubscriptionTrial, SubscriptionType } from "../../.
 import { wholeBody } from "../../whole-body.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
-import { requestBodyOf } from "../request-body.ts";
+import { publishMetadataOf } from "../publish-path.ts";
+import { bodyTooLarge, requestBodyOf } from "../request-body.ts";
 
 /** The part of a publisher that a dry run asks. */
 export interface EventMaker {
@@ -51,7 +51,7 @@ export async function dryRun(route: DryRunRoute, request: ApiRequest, pubsub: st
   const { signal } = exchange;
   const { maxBodyBytes } = route;
   const body = await requestBodyOf(exchange, maxBodyBytes);
-  const data = await wholeBody(body, maxBodyBytes, signal, () => tooLarge(maxBodyBytes));
+  const data = await wholeBody(body, maxBodyBytes, signal, () => bodyTooLarge(maxBodyBytes));
   const contentType = headerValue(headers, "content-type");
   const metadata = publishMetadataOf(query);
   const event = route.maker.envelopeFor({ pubsub, topic, metadata, trace, signal }, { data, contentType });
@@ -64,23 +64,4 @@ export async function dryRun(route: DryRunRoute, request: ApiRequest, pubsub: st
 function trialJson({ type, subscription, description, rules, path, why }: SubscriptionTrial): TrialJson {
   const { pubsub, topic, deadLetterTopic } = subscription;
   return { pubsubname: pubsub, topic, type, description, path, why, deadLetterTopic, rules };
-}
-
-const METADATA_PREFIX = "metadata.";
-
-/** The first value of each (A7). */
-function publishMetadataOf(query: string | undefined): ReadonlyMap<string, string> {
-  const metadata = new Map<string, string>();
-  for (const [name, value] of new URLSearchParams(query ?? "")) {
-    const key = name.startsWith(METADATA_PREFIX) ? name.slice(METADATA_PREFIX.length) : "";
-    if (key !== "" && !metadata.has(key)) metadata.set(key, value);
-  }
-  return metadata;
-}
-
-function tooLarge(maxBytes: number): OutriggerError {
-  return new OutriggerError(
-    "bodyTooLarge",
-    `the request body has more bytes than --max-body-size allows (${maxBytes})`,
-  );
 }

@@ -1,14 +1,15 @@
 import type { ApiObserver } from "../../../core/api-observer.ts";
-import { ERRORS } from "../../../core/errors.ts";
+import { ERRORS, OutriggerError } from "../../../core/errors.ts";
 import { goJson } from "../../../core/go-json.ts";
 import { headerValue } from "../../../core/raw-headers.ts";
 import { publishFailed } from "../../../pubsub/publish-errors.ts";
 import { bulkFailure, type FailedEntry, type Publisher, type PublishTarget } from "../../../pubsub/publisher.ts";
+import { StreamTooLarge } from "../../body-limit.ts";
 import { wholeBody } from "../../whole-body.ts";
 import { answer } from "../answer.ts";
 import type { ApiRequest } from "../api-request.ts";
-import type { PublishPath } from "../publish-path.ts";
-import { requestBodyOf } from "../request-body.ts";
+import { type PublishPath, publishMetadataOf } from "../publish-path.ts";
+import { bodyTooLarge, requestBodyOf } from "../request-body.ts";
 
 /** Publishing (seed 002, A7). */
 
@@ -24,39 +25,32 @@ export async function publish(route: PublishRoute, path: PublishPath, request: A
   const { publisher } = route;
   const { exchange, headers, query, trace, traceHeaders } = request;
   const { pubsub, topic, isBulk } = path;
-  const target: PublishTarget = { pubsub, topic, metadata: metadataIn(query), trace, signal: exchange.signal };
-  const data = await bodyOf(request, target, route.maxBodyBytes);
+  const target: PublishTarget = { pubsub, topic, metadata: publishMetadataOf(query), trace, signal: exchange.signal };
   if (!isBulk) {
+    const data = await bodyOf(request, route.maxBodyBytes, (cause) => publishFailed(target, cause));
     await publisher.publish(target, { data, contentType: headerValue(headers, "content-type") });
     answer(exchange, 204, undefined, traceHeaders);
     return;
   }
+  const data = await bodyOf(request, route.maxBodyBytes, (cause) => publisher.bulkRequestBroken(target, cause));
   const failed = await publisher.publishBulkRequest(target, data);
   if (failed.length === 0) answer(exchange, 204, undefined, traceHeaders);
   else answerFailedEntries(route, request, target, failed);
 }
 
-async function bodyOf({ exchange }: ApiRequest, target: PublishTarget, maxBytes: number): Promise<Uint8Array> {
-  const body = await requestBodyOf(exchange, maxBytes);
+/** @param broken what a body that breaks off comes to. */
+async function bodyOf(
+  { exchange }: ApiRequest,
+  maxBytes: number,
+  broken: (cause: unknown) => OutriggerError,
+): Promise<Uint8Array> {
   try {
-    return await wholeBody(body, maxBytes, exchange.signal);
+    const body = await requestBodyOf(exchange, maxBytes);
+    return await wholeBody(body, maxBytes, exchange.signal, () => bodyTooLarge(maxBytes));
   } catch (cause) {
-    throw publishFailed(target, cause);
+    if (cause instanceof StreamTooLarge) throw bodyTooLarge(maxBytes);
+    throw cause instanceof OutriggerError ? cause : broken(cause);
   }
-}
-
-const METADATA_PREFIX = "metadata.";
-
-/** The first value of each, as daprd takes it. */
-function metadataIn(query: string | undefined): ReadonlyMap<string, string> {
-  const metadata = new Map<string, string>();
-  if (query === undefined) return metadata;
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (!name.startsWith(METADATA_PREFIX)) continue;
-    const key = name.slice(METADATA_PREFIX.length);
-    if (!metadata.has(key)) metadata.set(key, value);
-  }
-  return metadata;
 }
 
 // More would be too much for the heads that clients take; the body says the same.
