@@ -102,7 +102,7 @@ export async function startRedis(t: TestScope, options: RedisServerOptions = {})
 }
 
 /** @throws {Error} where it is not installed. */
-export function program(name: string): string {
+function program(name: string): string {
   const folders = [...(process.env["PATH"] ?? "").split(delimiter), "/usr/bin", "/usr/sbin"];
   const found = folders.map((folder) => join(folder, name)).find(isExecutable);
   if (found === undefined) throw new Error(`there is no ${name} here; install the package redis-server`);
