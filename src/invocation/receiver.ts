@@ -88,15 +88,15 @@ export class Receiver {
   async deliverEvent(request: RequestMessage): Promise<ResponseMessage> {
     const { channel } = this.#parts;
     if (channel === undefined) throw new CallError("Internal", "app channel is not initialized");
-    let isOnItsWay = false;
+    const way = { isBegun: false };
     const call = (admitted: RequestMessage): Promise<ResponseMessage> => {
-      isOnItsWay = true;
+      way.isBegun = true;
       return channel.call(admitted);
     };
     try {
       return await this.#deliver({ call }, request);
     } catch (cause) {
-      if (isOnItsWay || nothingWasSent(cause)) throw cause;
+      if (way.isBegun || nothingWasSent(cause)) throw cause;
       throw new CallError(undefined, messageOf(cause), { cause, nothingSent: true });
     }
   }

@@ -569,7 +569,7 @@ test("an event without a place for its trace is in that which stands beside it; 
   assert.deepEqual([delivery?.traceparent, delivery?.tracestate], [beside.get("traceid"), "a=b"]);
   assert.equal(delivery?.event.text("traceid"), beside.get("traceid"));
   assert.equal(delivery?.event.text("tracestate"), "a=b");
-  assert.equal(delivery?.event.has("traceparent"), false);
+  assert.equal(delivery.event.has("traceparent"), false);
 });
 
 test("JSON that is no CloudEvent stays untouched as a dead letter, and says why beside itself", async () => {

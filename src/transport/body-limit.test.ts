@@ -4,10 +4,10 @@ import { PassThrough, Readable } from "node:stream";
 import { test } from "node:test";
 import { CallError } from "../core/errors.ts";
 import type { Body, RequestMessage } from "../core/message.ts";
-import { bodyLimit, limited } from "./body-limit.ts";
+import { bodyLimit, limited, streamTooLarge } from "./body-limit.ts";
 
 const MAX = 10;
-const tooLarge = new CallError(undefined, "stream too large");
+const tooLarge = streamTooLarge();
 
 function requestWith(body: Body, contentLength: number | undefined): RequestMessage {
   const { signal } = new AbortController();
