@@ -64,10 +64,10 @@ class Disk {
     const [, name = "", descriptor = ""] = /^(\w+)\((\d+)<[^>]*\/log\/data\.mdb>/.exec(call) ?? [];
     if (/^f(?:data)?sync$/.test(name)) {
       for (const event of this.#written) this.#synced.add(event);
-    } else if (/write/.test(name) && this.#heads.has(descriptor)) {
+    } else if (name.includes("write") && this.#heads.has(descriptor)) {
       this.commits += 1;
       for (const event of this.#synced) this.#safe.add(event);
-    } else if (/write/.test(name)) {
+    } else if (name.includes("write")) {
       for (const event of events) if (call.includes(event)) this.#written.add(event);
     }
   }
