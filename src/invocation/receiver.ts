@@ -88,15 +88,15 @@ export class Receiver {
   async deliverEvent(request: RequestMessage): Promise<ResponseMessage> {
     const { channel } = this.#parts;
     if (channel === undefined) throw new CallError("Internal", "app channel is not initialized");
-    const way = { isBegun: false };
+    const begun = new Set<RequestMessage>();
     const call = (admitted: RequestMessage): Promise<ResponseMessage> => {
-      way.isBegun = true;
+      begun.add(admitted);
       return channel.call(admitted);
     };
     try {
       return await this.#deliver({ call }, request);
     } catch (cause) {
-      if (way.isBegun || nothingWasSent(cause)) throw cause;
+      if (begun.size > 0 || nothingWasSent(cause)) throw cause;
       throw new CallError(undefined, messageOf(cause), { cause, nothingSent: true });
     }
   }

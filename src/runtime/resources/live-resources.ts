@@ -121,7 +121,8 @@ export class LiveResources implements CallRules, EventRules {
 
   async #ready(resources: AppResources): Promise<LoadedResources> {
     const { http, app } = this.#pipelines;
-    const hasNone = [...Object.values(resources), http, app].every((list) => list.length === 0);
+    const lists: readonly (readonly unknown[])[] = [...Object.values<readonly unknown[]>({ ...resources }), http, app];
+    const hasNone = lists.every((list) => list.length === 0);
     if (hasNone && !this.#surroundings.defaultPubSub) return NOTHING;
     // Apps without resources do not load what makes something of them.
     const { loadResources } = await import("./load-resources.ts");

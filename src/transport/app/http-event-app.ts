@@ -101,8 +101,6 @@ export class HttpEventApp implements EventApp {
 
 class AnswerTooLarge extends Error {}
 
-class AnswerTooLarge extends Error {}
-
 const MAX_LOGGED_ID = 100;
 
 const NO_BYTES = new Uint8Array();
