@@ -110,10 +110,10 @@ export class LocalBroker implements PubSub {
           else borrowed.part.keep(settings);
           resolve(borrowed);
         },
-        (error: Error) => {
+        (error: unknown) => {
           // The next one tries again: there may be room on the disk by then.
           this.#store = undefined;
-          reject(error);
+          reject(error instanceof Error ? error : new Error(messageOf(error)));
         },
       );
     });
