@@ -1,4 +1,5 @@
 import { accessSync, constants, existsSync, statSync } from "node:fs";
+import { messageOf } from "../../../core/errors.ts";
 import type { ComponentMetadata } from "../../contract/component-metadata.ts";
 import type {
   BrokerSubscription,
