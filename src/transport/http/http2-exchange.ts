@@ -83,7 +83,9 @@ export class Http2Exchange implements HttpExchange, BodySource {
       this.#received += piece.length;
       body.addPiece(piece);
     });
-    this.#stream.once("end", this.#requestEnded);
+    // Node tells the end of an empty stream to whoever listens, which nobody may have done yet.
+    if (this.#stream.readableEnded) this.#requestEnded();
+    else this.#stream.once("end", this.#requestEnded);
     return body;
   }
 
