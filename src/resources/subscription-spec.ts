@@ -38,7 +38,7 @@ export interface BulkSubscribeSpec {
 }
 
 // daprd's (A8).
-export const DEFAULT_BULK: BulkSubscribeSpec = { maxMessages: 100, maxAwaitMs: 1000 };
+const DEFAULT_BULK: BulkSubscribeSpec = { maxMessages: 100, maxAwaitMs: 1000 };
 
 /** Where the events of a subscription go. */
 export type SubscriptionRoutes = Pick<TopicSubscription, "rules" | "defaultPath">;

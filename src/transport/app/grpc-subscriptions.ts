@@ -1,7 +1,6 @@
 import type { Logger } from "../../core/logger.ts";
 import type { TopicSubscription as SaidSubscription } from "../../gen/dapr/proto/runtime/v1/appcallback_pb.ts";
-import type { TopicSubscription } from "../../resources/subscription-spec.ts";
-import { bulkSpecOf } from "./bulk-spec.ts";
+import { bulkFrom, type TopicSubscription } from "../../resources/subscription-spec.ts";
 
 /** What an app answers to `ListTopicSubscriptions`. What cannot be is left out, and logged with its place in the list. */
 export function subscriptionsSaidOverGrpc(
@@ -21,7 +20,6 @@ export function subscriptionsSaidOverGrpc(
 function subscriptionOf(said: SaidSubscription): TopicSubscription {
   const rules = (said.routes?.rules ?? []).map(({ match, path }) => ({ match: match.trim(), path }));
   const path = said.routes?.default ?? "";
-  const bulk = said.bulkSubscribe;
   return {
     pubsub: said.pubsubName,
     topic: said.topic,
@@ -29,6 +27,6 @@ function subscriptionOf(said: SaidSubscription): TopicSubscription {
     rules,
     defaultPath: path === "" && rules.length > 0 ? undefined : path,
     deadLetterTopic: said.deadLetterTopic === "" ? undefined : said.deadLetterTopic,
-    bulk: bulk?.enabled === true ? bulkSpecOf(bulk.maxMessagesCount, bulk.maxAwaitDurationMs) : undefined,
+    bulk: bulkFrom(said.bulkSubscribe),
   };
 }

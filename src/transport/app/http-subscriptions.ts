@@ -1,7 +1,12 @@
 import { messageOf } from "../../core/errors.ts";
 import type { Logger } from "../../core/logger.ts";
-import type { BulkSubscribeSpec, RouteRule, TopicSubscription } from "../../resources/subscription-spec.ts";
-import { bulkSpecOf } from "./bulk-spec.ts";
+import {
+  asPath,
+  type BulkSubscribeSpec,
+  bulkFrom,
+  type RouteRule,
+  type TopicSubscription,
+} from "../../resources/subscription-spec.ts";
 import { beginningOf, type EventAnswer } from "./http-receptions.ts";
 import { fieldOf, objectOf } from "./json-fields.ts";
 
@@ -72,7 +77,7 @@ function subscriptionOf(item: unknown): TopicSubscription | string {
     topic,
     metadata: metadataIn(fieldOf(said, "metadata")),
     rules,
-    defaultPath: route === undefined ? undefined : rooted(route),
+    defaultPath: route === undefined ? undefined : asPath(route),
     deadLetterTopic: textOf(said, "deadLetterTopic"),
     bulk: bulkIn(fieldOf(said, "bulkSubscribe")),
   };
@@ -87,7 +92,7 @@ function rulesIn(value: unknown): readonly RouteRule[] | string {
     const rule = objectOf(item) ?? {};
     const path = textOf(rule, "path");
     if (path === undefined) return `routes.rules[${index}] has no path`;
-    rules.push({ match: (textOf(rule, "match") ?? "").trim(), path: rooted(path) });
+    rules.push({ match: (textOf(rule, "match") ?? "").trim(), path: asPath(path) });
   }
   return rules;
 }
@@ -100,12 +105,12 @@ function metadataIn(value: unknown): ReadonlyMap<string, string> {
 
 function bulkIn(value: unknown): BulkSubscribeSpec | undefined {
   const said = objectOf(value);
-  if (said === undefined || fieldOf(said, "enabled") !== true) return undefined;
-  return bulkSpecOf(numberOf(said, "maxMessagesCount"), numberOf(said, "maxAwaitDurationMs"));
-}
-
-function rooted(path: string): string {
-  return path.startsWith("/") ? path : `/${path}`;
+  if (said === undefined) return undefined;
+  const [maxMessagesCount, maxAwaitDurationMs] = [
+    numberOf(said, "maxMessagesCount"),
+    numberOf(said, "maxAwaitDurationMs"),
+  ];
+  return bulkFrom({ enabled: fieldOf(said, "enabled") === true, maxMessagesCount, maxAwaitDurationMs });
 }
 
 /** Undefined where there is none, or an empty one. */
